@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place for camera conventions.
+
+Camera-to-world matrices with OpenGL axes (x right, y up, the camera looks along −z), world z up, float64. Pixels:
+u to the right, v down, the first pixel's centre at (0.5, 0.5). Intrinsics are (fx, fy, cx, cy) in pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
+
+
+def intrinsics_from_lens(
+    lens: float,
+    sensor_width: float,
+    sensor_height: float,
+    sensor_fit: SensorFit,
+    shift_x: float,
+    shift_y: float,
+    width: int,
+    height: int,
+    pixel_aspect_x: float = 1.0,
+    pixel_aspect_y: float = 1.0,
+) -> Array:
+    """Intrinsics [4] (fx fy cx cy, pixels) of a Blender perspective camera.
+
+    Args:
+        lens: focal length in millimetres.
+        sensor_width, sensor_height: in millimetres; the fit decides which of them counts.
+        sensor_fit: AUTO fits the sensor's width to the image's longer side (longer in shape, not in pixels).
+        shift_x, shift_y: lens shift in units of the fitted side.
+        width, height: of the image in pixels.
+        pixel_aspect_x, pixel_aspect_y: shape of one pixel.
+
+    The rule is that of Blender's `Object.calc_matrix_camera`, which the tests compare it with.
+    """
+    shape_x, shape_y = width * pixel_aspect_x, height * pixel_aspect_y
+    horizontal = sensor_fit == "HORIZONTAL" or (sensor_fit == "AUTO" and shape_x >= shape_y)
+    sensor = sensor_height if sensor_fit == "VERTICAL" else sensor_width
+    # the side that the sensor is fitted to, in units of square pixels
+    fitted = shape_x if horizontal else shape_y
+    focal = lens / sensor * fitted
+    return np.array(
+        [
+            focal / pixel_aspect_x,
+            focal / pixel_aspect_y,
+            0.5 * width - shift_x * fitted / pixel_aspect_x,
+            0.5 * height + shift_y * fitted / pixel_aspect_y,
+        ]
+    )
+
+
+def pixel_grid(width: int, height: int) -> Array:
+    """Pixel centres [height, width, 2] as (u, v); row 0 is the image's top."""
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    return np.stack([u, v], axis=-1)
+
+
+def ray_directions(camera_to_world: ArrayLike, intrinsics: ArrayLike, pixels: ArrayLike) -> Array:
+    """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2] of one camera.
+
+    All of them start at `camera_to_world[:3, 3]`.
+    """
+    matrix, pixels = np.asarray(camera_to_world, np.float64), np.asarray(pixels, np.float64)
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    local = np.stack(
+        [(pixels[..., 0] - cx) / fx, -(pixels[..., 1] - cy) / fy, -np.ones(pixels.shape[:-1])], axis=-1
+    )
+    world = local @ matrix[:3, :3].T
+    return world / np.linalg.norm(world, axis=-1, keepdims=True)
+
+
+def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike) -> tuple[Array, Array]:
+    """Pixels [N, 2] and planar depths [N] (along the viewing axis, negative behind) of world `points` [N, 3]."""
+    matrix = np.asarray(camera_to_world, np.float64)
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    local = (np.asarray(points, np.float64) - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
+    depth = -local[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = np.stack([cx + fx * local[:, 0] / depth, cy - fy * local[:, 1] / depth], axis=-1)
+    return pixels, depth
+
+
+def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Array:
+    """Camera-to-world matrix [4, 4] of a camera at `eye` that looks at `target` with `up` pointing up."""
+    eye, target, up = (np.asarray(vector, np.float64) for vector in (eye, target, up))
+    backward = eye - target
+    backward = backward / np.linalg.norm(backward)
+    right = np.cross(up, backward)
+    if np.linalg.norm(right) < 1e-6:  # looking straight along `up`: any right will do, but always the same
+        right = np.cross((0.0, 1.0, 0.0), backward)
+    right = right / np.linalg.norm(right)
+    matrix = np.eye(4)
+    matrix[:3, 0], matrix[:3, 1], matrix[:3, 2], matrix[:3, 3] = right, np.cross(backward, right), backward, eye
+    return matrix
+
+
+def world_from_field_of_bounds(bounds: ArrayLike) -> Array:
+    """The matrix [4, 4] that takes the field's cube [0, 1]³ to the smallest cube around `bounds` [2, 3], 2 % larger."""
+    lower, upper = np.asarray(bounds, np.float64)
+    side = max(float((upper - lower).max()), 1e-6) * 1.02
+    matrix = np.diag([side, side, side, 1.0])
+    matrix[:3, 3] = 0.5 * (lower + upper) - 0.5 * side
+    return matrix

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The failures that a user is told about, each with the exit code of the command line."""
+
+
+class UserError(Exception):
+    """Something that the user can mend: one line that says what is wrong and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """A setting that makes no sense, for example zero views."""
+
+    exit_code = 2
+
+
+class Cancelled(Exception):
+    """The user stopped the work; whatever was finished before is kept."""
+
+    exit_code = 130

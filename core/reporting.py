@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a long job tells what it is doing: one small protocol, shown as a bar in a terminal or sent on as JSON."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Reporter(Protocol):
+    """What every stage (render, train, compare) reports to."""
+
+    def log(self, text: str) -> None:
+        """Say one line that stays."""
+
+    def progress(
+        self,
+        stage: str,
+        done: float,
+        total: float,
+        *,
+        seconds_left: float | None = None,
+        text: str = "",
+        **figures: float,
+    ) -> None:
+        """Say how far `stage` is. `figures` are numbers worth showing, for example psnr=31.2."""
+
+    def cancelled(self) -> bool:
+        """Whether the user asked to stop. Long loops ask at least once a second."""
+
+
+class QuietReporter:
+    """Keeps what it is told, shows nothing: for tests and for callers that only want the result."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: list[str] = []
+        self.cancel_requested = False
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+
+    def progress(
+        self,
+        stage: str,
+        done: float,
+        total: float,
+        *,
+        seconds_left: float | None = None,
+        text: str = "",
+        **figures: float,
+    ) -> None:
+        if stage not in self.stages:
+            self.stages.append(stage)
+
+    def cancelled(self) -> bool:
+        return self.cancel_requested
+
+
+def format_seconds(seconds: float) -> str:
+    """Render a duration as people say it: 42 s, 3:07, 1:02:33."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class TerminalReporter:
+    """A progress bar on stderr (rich), so that stdout stays free for results. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._progress: Progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            # a pipe or a log file gets the lines of log() alone, not thousands of redrawn bars
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._cancel = threading.Event()
+
+    def __enter__(self) -> TerminalReporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def request_cancel(self) -> None:
+        """Called by the Ctrl-C handler."""
+        self._cancel.set()
+
+    def log(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def progress(
+        self,
+        stage: str,
+        done: float,
+        total: float,
+        *,
+        seconds_left: float | None = None,
+        text: str = "",
+        **figures: float,
+    ) -> None:
+        notes = [text] if text else []
+        notes += [f"{name} {value:.4g}" for name, value in figures.items()]
+        if seconds_left is not None:
+            notes.append(f"{format_seconds(seconds_left)} left")
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total, note="")
+        self._progress.update(self._tasks[stage], completed=done, total=total, note=" · ".join(notes))
+
+    def cancelled(self) -> bool:
+        return self._cancel.is_set()

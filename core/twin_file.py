@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The `.twin` file: a zip of .npy arrays and one twin.json, readable with numpy alone and never unpickled.
+
+A twin may come from anybody, so that its sizes are checked before memory is taken and nothing in it is evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UserError
+from .files import atomic_path
+
+FORMAT = "radiance-twin"
+VERSION = 1
+# far above anything that training writes; below what would exhaust a workstation
+LARGEST_ARRAY_BYTES = 2 << 30
+LARGEST_METADATA_BYTES = 16 << 20
+MOST_ARRAYS = 256
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What a `.twin` holds.
+
+    Attributes:
+        metadata: twin.json.
+        arrays: name (for example "bake/density") to array.
+    """
+
+    metadata: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def world_from_field(self) -> NDArray[np.float64]:
+        """[4, 4]: takes the field's cube to the world in which the scene was rendered."""
+        return np.array(self.metadata["world_from_field"], np.float64)
+
+
+def write_twin(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write a twin, complete or not at all. Format and version are added to `metadata`.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: `metadata` holds a NaN or something that JSON cannot.
+    """
+    header = json.dumps({"format": FORMAT, "version": VERSION, **metadata}, indent=1, allow_nan=False)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as file:
+        file.writestr(_entry("twin.json"), header)
+        for name, array in sorted(arrays.items()):
+            with file.open(_entry(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(
+                    cast(BinaryIO, member), np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+                )
+
+
+def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Twin:
+    """Read a twin, all of its arrays or only those whose names are given or lie below a given folder.
+
+    Raises:
+        UserError: missing, empty, truncated, foreign, of a newer version, or with contents that make no sense.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; train first, or check the path")
+    wanted = None if names is None else tuple(names)
+    try:
+        with zipfile.ZipFile(path) as file:
+            metadata = _read_metadata(file, path)
+            members = [entry for entry in file.infolist() if entry.filename.endswith(".npy")]
+            if len(members) > MOST_ARRAYS:
+                raise UserError(f"{path} holds {len(members)} arrays, more than any twin; it is not used")
+            arrays = {}
+            for entry in members:
+                name = entry.filename.removesuffix(".npy")
+                if wanted is None or any(name == one or name.startswith(one + "/") for one in wanted):
+                    arrays[name] = _read_array(file, entry, path)
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    missing = [one for one in wanted or () if not any(n == one or n.startswith(one + "/") for n in arrays)]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; train again")
+    return Twin(metadata, arrays)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    # a fixed date: the same field gives the same bytes
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _read_metadata(file: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    try:
+        entry = file.getinfo("twin.json")
+    except KeyError as error:
+        raise UserError(f"{path} is not a .twin file (it has no twin.json)") from error
+    if entry.file_size > LARGEST_METADATA_BYTES:
+        raise UserError(f"{path} has an absurdly large header; it is not used")
+    try:
+        metadata = json.loads(_read_bounded(file, entry, entry.file_size))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} has a damaged header; train again or fetch it again") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise UserError(f"{path} is not a .twin file (its header names another format)")
+    version = metadata.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise UserError(f"{path} has no version; it is not used")
+    if version > VERSION:
+        raise UserError(f"{path} was made by a newer Radiance Twin (format {version}); update the extension")
+    try:
+        matrix = np.array(metadata["world_from_field"], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not say where its field stands (world_from_field); train again") from error
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-30:
+        raise UserError(f"{path} has a world_from_field that makes no sense; train again")
+    return metadata
+
+
+def _read_array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    name = entry.filename
+    if entry.file_size > LARGEST_ARRAY_BYTES:
+        raise UserError(f"{path}: {name} claims {entry.file_size >> 20} MB, more than is sane; it is not used")
+    try:
+        with file.open(entry) as member:
+            stream = cast(BinaryIO, member)
+            version = np.lib.format.read_magic(stream)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+            else:
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+            count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+            if dtype.hasobject or dtype.kind not in "fiub":
+                raise UserError(f"{path}: {name} holds {dtype}, not numbers; it is not used")
+            if any(n < 0 for n in shape) or count * dtype.itemsize > entry.file_size:
+                raise UserError(f"{path}: {name} is smaller than it claims; train again or fetch it again")
+            data = stream.read(count * dtype.itemsize)
+            # the last read makes zipfile check the CRC of the whole member
+            if len(data) != count * dtype.itemsize or stream.read(1):
+                raise UserError(f"{path}: {name} does not have the length it claims; fetch it again")
+    except ValueError as error:
+        raise UserError(f"{path}: {name} is damaged; train again or fetch it again") from error
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _read_bounded(file: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    with file.open(entry) as member:
+        return member.read(limit)
