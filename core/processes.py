@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which program is which: the Blender that renders views, and the Python that has torch. Standard library alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from .errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOTSTRAP = ROOT / "core" / "bootstrap.py"
+
+
+def worker_command(python: str) -> list[str]:
+    """Start the worker in the environment of `python`."""
+    return [python, "-s", "-u", str(BOOTSTRAP), "core.worker"]
+
+
+def blender_command(executable: str, module: str) -> list[str]:
+    """Start `module` of this tree inside `executable`: a Blender, or a Python that has the package bpy."""
+    if is_python(executable):
+        return [executable, "-s", "-u", str(BOOTSTRAP), module]
+    # factory settings: the same scene gives the same views whatever else is installed in that Blender
+    return [
+        *[executable, "--background", "--factory-startup", "--python-exit-code", "1"],
+        *["--python", str(BOOTSTRAP), "--", module],
+    ]
+
+
+def find_blender(explicit: str | None = None) -> str:
+    """The program that renders views: the one named, RADIANCE_TWIN_BLENDER, or this Python when it has bpy.
+
+    Raises:
+        UserError: none of them is there.
+    """
+    for source, name in (("--blender", explicit), ("RADIANCE_TWIN_BLENDER", os.environ.get("RADIANCE_TWIN_BLENDER"))):
+        if name:
+            found = shutil.which(name)
+            if found is None:
+                raise UserError(f"{source} names {name}, which is no program; give the path of Blender's executable")
+            return os.path.abspath(found)
+    if importlib.util.find_spec("bpy") is not None:
+        return sys.executable
+    raise UserError(
+        "no Blender to render with: give --blender PATH, set RADIANCE_TWIN_BLENDER, "
+        "or use Python 3.11 or 3.13, for which the package bpy exists"
+    )
+
+
+def is_python(executable: str) -> bool:
+    """Whether `executable` is a Python rather than a Blender, by its name."""
+    return re.fullmatch(r"pythonw?[\d.]*(\.exe)?", Path(executable).name, re.IGNORECASE) is not None

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parent's side of the protocol: start a child, hear it, stop it. Standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled, UsageError, UserError
+from ..reporting import Reporter
+from .protocol import PROTOCOL
+
+SECONDS_UNTIL_TERMINATE = 5.0
+SECONDS_UNTIL_KILL = 10.0
+
+
+class ChildCrashed(Exception):
+    """The child ended without an answer.
+
+    Attributes:
+        returncode: of the process (negative: the signal).
+        log: the last lines that it printed.
+    """
+
+    def __init__(self, returncode: int, log: str) -> None:
+        super().__init__(f"the process ended unexpectedly (exit code {returncode})")
+        self.returncode = returncode
+        self.log = log
+
+
+class Child:
+    """One process that answers one request (see protocol.py).
+
+    Args:
+        command: how to start it, for example from `processes.worker_command`.
+        request, arguments: what it is asked.
+        log_path: where its stderr goes; a temporary file when not given.
+        environment: variables to set on top of the present ones.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        request: str,
+        arguments: dict[str, Any],
+        log_path: str | os.PathLike[str] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._owns_log = log_path is None
+        if log_path is None:
+            descriptor, name = tempfile.mkstemp(prefix="radiance_twin_", suffix=".log")
+            os.close(descriptor)
+            log_path = name
+        self.log_path = Path(log_path)
+        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._cancelled_at: float | None = None
+        self._hung_up = False
+        self.heard_at = time.monotonic()
+        with open(self.log_path, "ab") as log:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=_environment(environment),
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    **_own_group(),
+                )
+            except OSError as error:
+                raise UserError(f"cannot start {command[0]}: {error.strerror or error}; check its path") from error
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._send({"id": 1, "request": request, "arguments": arguments})
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def finished(self) -> bool:
+        """Whether the process has ended and everything it said has been read."""
+        return self._process.poll() is not None and not self._reader.is_alive()
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, None while it runs."""
+        return self._process.poll()
+
+    def events(self) -> list[dict[str, Any]]:
+        """What it has said since the last call. Does not wait. Also stops a cancelled child that does not listen."""
+        self._enforce_cancel()
+        heard = []
+        while True:
+            try:
+                heard.append(self._events.get_nowait())
+            except queue.Empty:
+                return heard
+
+    def cancel(self) -> None:
+        """Ask it to stop at a good point. It is terminated after 5 s and killed after 10."""
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            self._send({"command": "cancel"})
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Hang up and wait: the child ends by itself within seconds, else it is killed."""
+        self.hang_up()
+        try:
+            self._process.wait(SECONDS_UNTIL_TERMINATE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(1.0)
+        if self._owns_log:
+            self.log_path.unlink(missing_ok=True)
+
+    def hang_up(self) -> None:
+        """Close its stdin: it stops as if we were gone. Does not wait."""
+        if not self._hung_up and self._process.stdin is not None:
+            self._hung_up = True
+            try:
+                self._process.stdin.close()
+            except OSError:
+                pass  # it is gone already
+
+    def log_tail(self, lines: int = 12) -> str:
+        """The last lines that it printed."""
+        try:
+            with open(self.log_path, "rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 16384))
+                text = log.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.strip().splitlines()[-lines:])
+
+    def run(self, reporter: Reporter, silence_seconds: float = 600.0) -> dict[str, Any]:
+        """Wait for the answer; forwards logs and progress, and a cancel the other way.
+
+        Raises:
+            UserError, UsageError: what the child says.
+            Cancelled: it stopped because it was asked to.
+            ChildCrashed: it ended without an answer, or said nothing for `silence_seconds`.
+        """
+        try:
+            while True:
+                if reporter.cancelled():
+                    self.cancel()
+                ended = self.finished
+                for event in self.events():
+                    answer = self.take(event, reporter)
+                    if answer is not None:
+                        return answer
+                if ended:
+                    if self._cancelled_at is not None:
+                        raise Cancelled("stopped")
+                    raise ChildCrashed(self._process.returncode, self.log_tail())
+                if time.monotonic() - self.heard_at > silence_seconds:
+                    self.kill()
+                    raise ChildCrashed(-9, f"no word for {silence_seconds:.0f} s\n" + self.log_tail())
+                time.sleep(0.02)
+        finally:
+            self.close()
+
+    @staticmethod
+    def take(event: dict[str, Any], reporter: Reporter) -> dict[str, Any] | None:
+        """Pass one event on to `reporter`. Returns the answer when this event is the answer.
+
+        Raises:
+            UserError, UsageError, Cancelled: as the child says.
+        """
+        match event.get("event"):
+            case "hello":
+                if event.get("protocol") != PROTOCOL:
+                    raise UserError(
+                        f"the process speaks protocol {event.get('protocol')}, not {PROTOCOL}; "
+                        "install the same version of Radiance Twin on both sides"
+                    )
+            case "log":
+                reporter.log(str(event["text"]))
+            case "progress":
+                reporter.progress(
+                    event["stage"],
+                    event["done"],
+                    event["total"],
+                    seconds_left=event.get("seconds_left"),
+                    text=event.get("text", ""),
+                    **event.get("figures", {}),
+                )
+            case "result":
+                return dict(event["result"])
+            case "error":
+                message = str(event.get("message", ""))
+                match event.get("kind"):
+                    case "usage":
+                        raise UsageError(message)
+                    case "cancelled":
+                        raise Cancelled(message)
+                    case "internal":
+                        raise UserError(f"{message} (a fault of Radiance Twin; please report it with the log)")
+                    case _:
+                        raise UserError(message)
+        return None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        stdin = self._process.stdin
+        if stdin is None or self._hung_up:
+            return
+        try:
+            stdin.write(json.dumps(message) + "\n")
+            stdin.flush()
+        except OSError:
+            pass  # it has ended; events() and finished tell
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                self.heard_at = time.monotonic()
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue  # Blender prints a line or two before our part starts
+                if isinstance(event, dict) and "event" in event:
+                    self._events.put(event)
+
+    def _enforce_cancel(self) -> None:
+        if self._cancelled_at is None or self._process.poll() is not None:
+            return
+        waited = time.monotonic() - self._cancelled_at
+        if waited > SECONDS_UNTIL_KILL:
+            self._process.kill()
+        elif waited > SECONDS_UNTIL_TERMINATE:
+            self._process.terminate()
+
+
+def _environment(extra: dict[str, str] | None) -> dict[str, str]:
+    """Ours, without what one Python sets for itself and would confuse another."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}
+
+
+def _own_group() -> dict[str, Any]:
+    """Ctrl-C in the terminal reaches us alone: we tell the child ourselves."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
