@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of the command, shared by `radiance-twin` and `blender --command radiance_twin`. Standard library alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .errors import UsageError
+
+RIGS = ("hemisphere", "sphere", "orbit", "animated")
+FILMS = ("auto", "transparent", "world")
+CYCLES_DEVICES = ("auto", "CPU", "CUDA", "OPTIX", "HIP", "METAL", "ONEAPI")
+DEVICES = ("auto", "cuda", "cpu")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) -> argparse.Namespace:
+    """Read a command line. Inside Blender the open file is the scene, and the files' names follow from it.
+
+    Raises:
+        UsageError: unknown words or values.
+    """
+    parser = _Parser(prog=program, description="A scene rendered by Cycles, and its neural twin, side by side.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    if not inside_blender:
+        _add_demo(commands)
+    _add_render(commands, inside_blender)
+    _add_train(commands, inside_blender)
+    _add_compare(commands, inside_blender)
+    if not inside_blender:
+        _add_info(commands)
+    return parser.parse_args(list(arguments))
+
+
+def settings_of(namespace: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a stage as JSON can carry them: what was parsed, less the command's own words."""
+    return {name: value for name, value in vars(namespace).items() if name not in ("command", "json")}
+
+
+def resolution(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    width, separator, height = text.lower().partition("x")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is no resolution; write it like 200x200")
+    try:
+        return int(width), int(height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no resolution; write it like 200x200") from None
+
+
+def _command(commands: Any, name: str, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", "the whole way on a sample scene: render, train, compare")
+    parser.add_argument("--quick", action="store_true", help="smaller and rougher: about three minutes on two cores")
+    parser.add_argument("-o", "--output", default="radiance_twin_demo", metavar="FOLDER", help="where the files go")
+    parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
+
+
+def _add_render(commands: Any, inside_blender: bool) -> None:
+    parser = _command(commands, "render", "posed views of a scene by Cycles, as one .h5 dataset")
+    if not inside_blender:
+        parser.add_argument("scene", metavar="SCENE.blend")
+    _add_output(parser, inside_blender, "the dataset", "//radiance_twin/NAME.h5")
+    parser.add_argument("--rig", choices=RIGS, default="hemisphere", help="how cameras are placed")
+    parser.add_argument("--views", type=int, default=60, metavar="N", help="training views")
+    parser.add_argument("--val-views", type=int, default=4, metavar="N", help="views that show progress in training")
+    parser.add_argument("--test-views", type=int, default=12, metavar="N", help="held-out views for the comparison")
+    parser.add_argument("--resolution", type=resolution, default=(200, 200), metavar="WxH", help="pixels of a view")
+    parser.add_argument("--samples", type=int, default=16, metavar="N", help="per pixel of a training view")
+    parser.add_argument(
+        "--reference-samples", type=int, default=128, metavar="N", help="per pixel of val and test views"
+    )
+    parser.add_argument("--no-denoise", dest="denoise", action="store_false", help="leave the noise in every view")
+    parser.add_argument("--film", choices=FILMS, default="auto", help="what stands behind the scene")
+    parser.add_argument("--target", metavar="NAME", help="object or collection that the cameras look at")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random")
+    parser.add_argument("--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on")
+    parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
+    if not inside_blender:
+        parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
+
+
+def _add_train(commands: Any, inside_blender: bool) -> None:
+    parser = _command(commands, "train", "a radiance field from a dataset, as one .twin")
+    if not inside_blender:
+        parser.add_argument("dataset", metavar="SCENE.h5")
+    _add_output(parser, inside_blender, "the twin", "//radiance_twin/NAME.twin")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="how long to train")
+    parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random")
+
+
+def _add_compare(commands: Any, inside_blender: bool) -> None:
+    parser = _command(commands, "compare", "held-out views, both ways: metrics, maps, times, one HTML file")
+    if not inside_blender:
+        parser.add_argument("dataset", metavar="SCENE.h5")
+        parser.add_argument("twin", metavar="SCENE.twin")
+    _add_output(parser, inside_blender, "the report's folder", "//radiance_twin/NAME_report")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field")
+
+
+def _add_info(commands: Any) -> None:
+    parser = _command(commands, "info", "what a dataset or a twin holds")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--digest", action="store_true", help="print one hash of a dataset's contents, without dates")
+
+
+def _add_output(parser: argparse.ArgumentParser, inside_blender: bool, what: str, default: str) -> None:
+    if inside_blender:
+        parser.add_argument("-o", "--output", metavar="PATH", help=f"{what}; {default} when not given")
+    else:
+        parser.add_argument("-o", "--output", required=True, metavar="PATH", help=what)

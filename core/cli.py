@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `radiance-twin`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from .arguments import parse, settings_of
+from .errors import Cancelled, UserError
+from .reporting import Reporter, TerminalReporter, format_seconds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped."""
+    try:
+        words = parse(sys.argv[1:] if arguments is None else arguments, "radiance-twin")
+        with TerminalReporter() as reporter:
+            _stop_on_interrupt(reporter)
+            result = _run(words.command, settings_of(words), reporter)
+        print(json.dumps(result, indent=1) if words.json else _in_words(words.command, result))
+        return 0
+    except Cancelled as stopped:
+        _complain(str(stopped) or "stopped")
+        return stopped.exit_code
+    except UserError as error:
+        _complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # whoever read our output has had enough; do not fail again while flushing it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        _complain("out of memory; use fewer or smaller views")
+        return 1
+
+
+def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    # a stage is imported when it is asked for: --help must not wait for torch
+    match command:
+        case "demo":
+            from .demo import demo
+
+            return demo(**settings, reporter=reporter)
+        case "render":
+            from .render import RenderSettings, render_dataset
+
+            return render_dataset(RenderSettings(**settings), reporter)
+        case "train":
+            from .training.trainer import TrainSettings, train
+
+            return train(TrainSettings(**settings), reporter)
+        case "compare":
+            from .comparison.compare import CompareSettings, compare
+
+            return compare(CompareSettings(**settings), reporter)
+        case _:
+            from .info import info
+
+            return info(**settings)
+
+
+def _in_words(command: str, result: dict[str, Any]) -> str:
+    match command:
+        case "demo" | "compare":
+            return f"{metrics_in_words(result)}\nReport: {result['report']}"
+        case "render":
+            return f"{result['output']}: {result['views']} views in {format_seconds(result['seconds'])}"
+        case "train":
+            return (
+                f"{result['output']}: {result['steps']} steps in {format_seconds(result['seconds'])}, "
+                f"{decibels(result['psnr'])} on held-out views"
+            )
+        case _:
+            return "\n".join(f"{name}: {value}" for name, value in result.items())
+
+
+def metrics_in_words(metrics: dict[str, Any]) -> str:
+    """One line of figures: the mean over the held-out views."""
+    mean = metrics["mean"]
+    return (
+        f"PSNR {decibels(mean['psnr'])} (foreground {decibels(mean['psnr_foreground'])}), "
+        f"SSIM {mean['ssim']:.3f}, FLIP {mean['flip']:.3f}, over {len(metrics['views'])} held-out views"
+    )
+
+
+def decibels(value: float | None) -> str:
+    """PSNR as people read it; None is a perfect match, or nothing to measure."""
+    return "–" if value is None else f"{value:.2f} dB"
+
+
+def _stop_on_interrupt(reporter: TerminalReporter) -> None:
+    """The first Ctrl-C asks to stop at a good point, the second one stops at once."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if reporter.cancelled():
+            raise KeyboardInterrupt
+        reporter.request_cancel()
+        reporter.log("Stopping; what is done is kept. Press Ctrl-C again to stop at once.")
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+
+
+def _complain(text: str) -> None:
+    print(f"radiance-twin: {' '.join(text.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way on the sample scene: posed views, a field, a comparison."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from .comparison.compare import CompareSettings, compare
+from .files import require_writable_folder
+from .processes import ROOT
+from .render import RenderSettings, render_dataset
+from .reporting import Reporter, format_seconds
+from .training.trainer import TrainSettings, train
+
+SCENE = ROOT / "sample_scenes" / "still_life.blend"
+
+
+def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = None) -> dict[str, Any]:
+    """Render, train and compare still_life into the folder `output`; returns the comparison's metrics.
+
+    A second run in the same folder renders nothing that is there already.
+
+    Raises:
+        UserError: a stage failed. Cancelled: the user stopped it; what is done is kept.
+    """
+    folder = require_writable_folder(output)
+    began = time.monotonic()
+    # test views are the judge, so that even the quick way renders them well
+    size = {"views": 40, "val_views": 2, "test_views": 4, "resolution": (128, 128), "samples": 8} if quick else {}
+    dataset, twin = folder / "still_life.h5", folder / "still_life.twin"
+    steps = [
+        ("Rendering", lambda: render_dataset(_render_settings(dataset, blender, size), reporter)),
+        ("Training", lambda: train(TrainSettings(str(dataset), str(twin), seconds=45.0 if quick else 150.0), reporter)),
+        ("Comparing", lambda: compare(CompareSettings(str(dataset), str(twin), str(folder / "report")), reporter)),
+    ]
+    metrics: dict[str, Any] = {}
+    for number, (name, step) in enumerate(steps, 1):
+        reporter.log(f"{number}/{len(steps)} {name}")
+        metrics = step()
+    reporter.log(f"Done in {format_seconds(time.monotonic() - began)}")
+    return metrics
+
+
+def _render_settings(dataset: Path, blender: str | None, size: dict[str, Any]) -> RenderSettings:
+    return RenderSettings(scene=str(SCENE), output=str(dataset), blender=blender, **size)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a dataset or a twin holds, in a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .dataset.store import dataset_digest, open_dataset
+from .twin_file import read_twin
+
+
+def info(file: str, digest: bool = False) -> dict[str, Any]:
+    """Describe a dataset (.h5) or a twin (.twin); with `digest`, only a dataset's hash.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = Path(file)
+    if digest:
+        return {"digest": dataset_digest(path)}
+    if path.suffix == ".twin":
+        twin = read_twin(path)
+        return {
+            "file": str(path),
+            "bytes": path.stat().st_size,
+            **{name: twin.metadata[name] for name in ("scene_name", "film", "training", "bake") if name in twin.metadata},
+            "arrays": {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(twin.arrays.items())},
+        }
+    with open_dataset(path) as dataset:
+        return {
+            "file": str(path),
+            "bytes": path.stat().st_size,
+            "scene": dataset.scene_name,
+            "blender": dataset.blender_version,
+            "views": {name: len(indices) for name, indices in dataset.splits.items()},
+            "resolution": sorted({f"{width}x{height}" for width, height in dataset.size.tolist()}),
+            "film": dataset.film,
+            "view_transform": f"{dataset.view_transform.display} / {dataset.view_transform.view}",
+            "objects": [entry.get("name") for entry in dataset.objects],
+            "seconds": round(float(dataset.seconds.sum()), 1),
+            "configuration": dataset.configuration,
+        }

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker: the process that holds torch and h5py, and renders, trains and compares for Blender."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+from ... import __version__
+from ..errors import UsageError
+from ..reporting import Reporter
+from .protocol import serve
+
+Settings = TypeVar("Settings")
+
+
+def settings_from(kind: type[Settings], arguments: dict[str, Any]) -> Settings:
+    """Fill a dataclass of settings from JSON.
+
+    Raises:
+        UsageError: a setting is unknown or missing.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(arguments) - set(fields))
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]!r}; install the same version of Radiance Twin on both sides")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(f"incomplete request: {error}") from error
+
+
+# the stages are imported when they are asked for: rendering must not wait for torch
+
+
+def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..render import RenderSettings, render_dataset
+
+    return render_dataset(settings_from(RenderSettings, arguments), reporter)
+
+
+def _train(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..training.trainer import TrainSettings, train
+
+    return train(settings_from(TrainSettings, arguments), reporter)
+
+
+def _compare(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..comparison.compare import CompareSettings, compare
+
+    return compare(settings_from(CompareSettings, arguments), reporter)
+
+
+if __name__ == "__main__":
+    serve({"render": _render, "train": _train, "compare": _compare}, __version__)
