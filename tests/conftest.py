@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes this tree importable as `radiance_twin`, and says which folders of tests this machine can run.
+
+tests/core   anywhere with the package's dependencies     tests/addon  a Python with bpy
+tests/house  the same, and bpy                            tests/gpu    bpy >= 5.2 (it can draw without a window)
+tests/gui    a real Blender, named by the environment variable BLENDER
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+
+runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
+
+
+def bpy_version() -> tuple[int, int] | None:
+    """(major, minor) of the bpy of this Python, without importing it."""
+    try:
+        major, minor, *_ = importlib.metadata.version("bpy").split(".")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return int(major), int(minor)
+
+
+def folders_left_out() -> dict[str, str]:
+    """Which folders of tests cannot run here, and why."""
+    version = bpy_version()
+    found = "this Python has none" if version is None else f"this Python has {version[0]}.{version[1]}"
+    reasons = {}
+    if version is None:
+        reasons["addon"] = reasons["house"] = f"needs bpy ({found})"
+    if version is None or version < (5, 2):
+        reasons["gpu"] = f"needs bpy 5.2 or newer ({found})"
+    if not os.environ.get("BLENDER"):
+        reasons["gui"] = "needs a real Blender: set BLENDER to its executable"
+    return reasons
+
+
+LEFT_OUT = folders_left_out()
+
+
+def pytest_report_header() -> list[str]:
+    return [f"tests/{name} left out: {reason}" for name, reason in LEFT_OUT.items()]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave a folder out as a whole: its files import what is not there."""
+    if collection_path.is_relative_to(TESTS) and collection_path != TESTS:
+        return True if collection_path.relative_to(TESTS).parts[0] in LEFT_OUT else None
+    return None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder that was asked for by name and cannot run is a failure, not an empty success."""
+    for argument in config.args:
+        path = Path(argument.split("::")[0]).resolve()
+        if path.is_relative_to(TESTS) and path != TESTS:
+            name = path.relative_to(TESTS).parts[0]
+            if name in LEFT_OUT:
+                raise pytest.UsageError(f"tests/{name} {LEFT_OUT[name]}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root, which is the extension's root and the package's folder."""
+    return ROOT
