@@ -57,9 +57,7 @@ def resolution(text: str) -> tuple[int, int]:
 
 
 def _command(commands: Any, name: str, help: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     return parser
 
@@ -67,7 +65,9 @@ def _command(commands: Any, name: str, help: str) -> argparse.ArgumentParser:
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", "the whole way on a sample scene: render, train, compare")
     parser.add_argument("--quick", action="store_true", help="smaller and rougher: about three minutes on two cores")
-    parser.add_argument("-o", "--output", default="radiance_twin_demo", metavar="FOLDER", help="where the files go")
+    parser.add_argument(
+        "-o", "--output", default="radiance_twin_demo", metavar="FOLDER", help="where the files go (%(default)s)"
+    )
     parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
@@ -76,20 +76,30 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("scene", metavar="SCENE.blend")
     _add_output(parser, inside_blender, "the dataset", "//radiance_twin/NAME.h5")
-    parser.add_argument("--rig", choices=RIGS, default="hemisphere", help="how cameras are placed")
-    parser.add_argument("--views", type=int, default=60, metavar="N", help="training views")
-    parser.add_argument("--val-views", type=int, default=4, metavar="N", help="views that show progress in training")
-    parser.add_argument("--test-views", type=int, default=12, metavar="N", help="held-out views for the comparison")
-    parser.add_argument("--resolution", type=resolution, default=(200, 200), metavar="WxH", help="pixels of a view")
-    parser.add_argument("--samples", type=int, default=16, metavar="N", help="per pixel of a training view")
+    parser.add_argument("--rig", choices=RIGS, default="hemisphere", help="how cameras are placed (%(default)s)")
+    parser.add_argument("--views", type=int, default=60, metavar="N", help="training views (%(default)s)")
     parser.add_argument(
-        "--reference-samples", type=int, default=128, metavar="N", help="per pixel of val and test views"
+        "--val-views", type=int, default=4, metavar="N", help="views that show progress in training (%(default)s)"
+    )
+    parser.add_argument(
+        "--test-views", type=int, default=12, metavar="N", help="held-out views for the comparison (%(default)s)"
+    )
+    parser.add_argument(
+        "--resolution", type=resolution, default=(200, 200), metavar="WxH", help="pixels of a view (200x200)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=16, metavar="N", help="per pixel of a training view (%(default)s)"
+    )
+    parser.add_argument(
+        "--reference-samples", type=int, default=128, metavar="N", help="per pixel of val and test views (%(default)s)"
     )
     parser.add_argument("--no-denoise", dest="denoise", action="store_false", help="leave the noise in every view")
-    parser.add_argument("--film", choices=FILMS, default="auto", help="what stands behind the scene")
+    parser.add_argument("--film", choices=FILMS, default="auto", help="what stands behind the scene (%(default)s)")
     parser.add_argument("--target", metavar="NAME", help="object or collection that the cameras look at")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random")
-    parser.add_argument("--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
+    parser.add_argument(
+        "--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on (%(default)s)"
+    )
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     if not inside_blender:
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
@@ -100,10 +110,10 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, inside_blender, "the twin", "//radiance_twin/NAME.twin")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="how long to train")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="how long to train (%(default)s)")
     parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
 
 
 def _add_compare(commands: Any, inside_blender: bool) -> None:
@@ -112,7 +122,7 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
         parser.add_argument("dataset", metavar="SCENE.h5")
         parser.add_argument("twin", metavar="SCENE.twin")
     _add_output(parser, inside_blender, "the report's folder", "//radiance_twin/NAME_report")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
 
 
 def _add_info(commands: Any) -> None:

@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Cancelled as stopped:
         _complain(str(stopped) or "stopped")
         return stopped.exit_code
+    except KeyboardInterrupt:
+        _complain("stopped at once")
+        return Cancelled.exit_code
     except UserError as error:
         _complain(str(error))
         return error.exit_code

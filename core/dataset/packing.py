@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Staged views become one .h5: reads the multilayer EXRs of any Blender from 4.5 on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cameras import world_from_field_of_bounds
+from ..errors import Cancelled, UserError
+from ..reporting import Reporter
+from .staging import Plan, PlannedView, read_record, read_view_transform
+from .store import DatasetHeader, ViewPixels, write_dataset
+
+Array = NDArray[np.float32]
+
+# Cycles writes 1e10 where a ray hits nothing; a scene may well be some kilometres deep
+DEPTH_OF_A_MISS = 1e9
+
+
+def pack(folder: Path, plan: Plan, output: str | os.PathLike[str], reporter: Reporter) -> None:
+    """Write the dataset of a staging folder in which every view is done.
+
+    Raises:
+        UserError: a view is missing or damaged, or the dataset cannot be written.
+        Cancelled: the user stopped it; nothing was written.
+    """
+    noise_floor = None
+    if plan.noise_floor is not None and plan.noise_floor_of is not None:
+        noise_floor = (plan.noise_floor_of, _read_view(folder, plan, plan.noise_floor).rgba)
+    write_dataset(output, dataset_header(folder, plan), _read_views(folder, plan, reporter), noise_floor)
+
+
+def dataset_header(folder: Path, plan: Plan) -> DatasetHeader:
+    """All of the dataset but its pixels."""
+    return DatasetHeader(
+        camera_to_world=np.array([view.camera_to_world for view in plan.views]),
+        intrinsics=np.array([view.intrinsics for view in plan.views]),
+        size=np.tile(np.array(plan.resolution, np.int32), (len(plan.views), 1)),
+        frame=np.array([view.frame for view in plan.views], np.int32),
+        splits=plan.splits,
+        world_from_field=world_from_field_of_bounds(plan.bounds),
+        bounds=np.array(plan.bounds),
+        film=plan.film,
+        view_transform=read_view_transform(folder, plan),
+        configuration=plan.configuration,
+        objects=plan.objects,
+        scene_name=plan.scene_name,
+        scene_hash=plan.scene_hash,
+        scene_bytes=plan.scene_bytes,
+        blender_version=plan.blender_version,
+        seed=int(plan.configuration["seed"]),
+        unit_scale=plan.unit_scale,
+    )
+
+
+def read_layers(path: Path) -> dict[str, Array]:
+    """The passes of a multilayer EXR: pass name to [H, W, channels], RGBA or XYZ in that order.
+
+    Blender 4.5 writes one part with channels such as `ViewLayer.Combined.R`, 5.x one part a pass; both read the same.
+
+    Raises:
+        UserError: the file is missing, truncated or no EXR.
+    """
+    import OpenEXR
+
+    channels: dict[str, dict[str, Array]] = {}
+    try:
+        for part in OpenEXR.File(str(path), separate_channels=True).parts:
+            for full_name, channel in part.channels.items():
+                layer_and_pass, _, letter = full_name.rpartition(".")
+                channels.setdefault(layer_and_pass.rpartition(".")[2], {})[letter] = channel.pixels
+    except Exception as error:  # the binding raises RuntimeError, ValueError and worse for what it cannot read
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); render again") from error
+    order = "RGBAXYZ"
+    return {
+        name: np.stack([letters[c] for c in sorted(letters, key=order.find)], axis=-1).astype(np.float32)
+        for name, letters in channels.items()
+    }
+
+
+def view_pixels(beauty: dict[str, Array], truth: dict[str, Array], passes: dict[str, str]) -> ViewPixels:
+    """The dataset's passes from those of Cycles. `passes`: the dataset's name of each to its name in the EXRs."""
+    depth = truth[passes["depth"]][..., 0]
+    hit = (depth > 0) & (depth < DEPTH_OF_A_MISS)
+    normal = truth[passes["normal"]]
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal = np.divide(normal, length, out=np.zeros_like(normal), where=hit[..., None] & (length > 1e-3))
+    index = np.where(hit, np.rint(truth[passes["object_index"]][..., 0]), 0)
+    return ViewPixels(
+        rgba=beauty[passes["rgba"]],
+        depth=np.where(hit, depth, 0.0).astype(np.float32),
+        normal=normal,
+        object_index=np.clip(index, 0, 65535).astype(np.uint16),
+    )
+
+
+def _read_views(folder: Path, plan: Plan, reporter: Reporter) -> Iterator[ViewPixels]:
+    for done, view in enumerate(plan.views):
+        if reporter.cancelled():
+            raise Cancelled("stopped while packing; the views are kept, the same command goes on")
+        reporter.progress("pack", done, len(plan.views))
+        yield _read_view(folder, plan, view)
+    reporter.progress("pack", len(plan.views), len(plan.views))
+
+
+def _read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
+    record = read_record(folder, view)
+    if record is None:
+        raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")
+    beauty = read_layers(folder / f"{view.name}.beauty.exr")
+    if not view.truth:
+        return ViewPixels(rgba=beauty[plan.passes["rgba"]])
+    truth = read_layers(folder / f"{view.name}.truth.exr")
+    try:
+        pixels = view_pixels(beauty, truth, plan.passes)
+    except KeyError as error:
+        raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder and render again") from error
+    recorded: dict[str, Any] = {"seconds": float(record["seconds"]), "samples": view.samples}
+    return ViewPixels(**{**pixels.__dict__, **recorded})

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The staging folder: what is planned, which views are done, and how one knows. Numpy and the standard library alone.
+
+    plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
+    view_transform.npy      the table [65, 65, 65, 3] of the scene's view transform
+    view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
+    view_000012.json        written last: the view's key, its files' SHA-256 and the seconds it took
+    render.log              what Blender printed
+
+A view is done when its JSON stands there with the planned key and its files have the recorded hashes. The key covers
+everything that determines the pixels, so that a changed scene, setting or Blender is rendered anew and nothing else is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..colour import ViewTransform
+from ..errors import UserError
+from ..files import atomic_path, sha256_of_file
+
+FORMAT = "radiance-twin-plan"
+VERSION = 1
+# raise it when a change of this program changes the pixels of a view
+RECIPE = 1
+NOISE_FLOOR = "noise_floor"
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """One view that is to be rendered.
+
+    Attributes:
+        name: of its files.
+        frame: of the scene, for the record; only the rig `animated` has several.
+        camera_to_world: 4 x 4, OpenGL axes. intrinsics: fx fy cx cy in pixels.
+        lens: what Blender's camera needs to get these intrinsics (see addon/studio/cameras.py).
+        samples, denoise, seed: of the render of light.
+        truth: whether depth, normal and object index are rendered as well.
+        key: hash of everything that determines the pixels.
+    """
+
+    name: str
+    frame: int
+    camera_to_world: list[list[float]]
+    intrinsics: list[float]
+    lens: dict[str, float | str]
+    samples: int
+    denoise: bool
+    seed: int
+    truth: bool = True
+    key: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the EXRs that belong to it."""
+        return [f"{self.name}.{part}.exr" for part in (("beauty", "truth") if self.truth else ("beauty",))]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What Blender's part is going to render; all of the dataset but pixels.
+
+    Attributes:
+        views: in the dataset's order. splits: "train", "val", "test" to their indices.
+        noise_floor: the first test view once more with another seed; noise_floor_of is that view's index.
+        bounds: [2][3] of everything that renders. objects: dictionaries with index, name, bounds.
+        passes: the dataset's name of a pass to its name in the EXRs.
+        device: what renders, for people. view_transform: without its table.
+    """
+
+    views: list[PlannedView]
+    splits: dict[str, list[int]]
+    noise_floor: PlannedView | None
+    noise_floor_of: int | None
+    resolution: tuple[int, int]
+    film: str
+    bounds: list[list[float]]
+    objects: list[dict[str, Any]]
+    passes: dict[str, str]
+    scene_name: str
+    scene_hash: str
+    scene_bytes: int
+    blender_version: str
+    unit_scale: float
+    device: str
+    view_transform: dict[str, Any]
+    configuration: dict[str, Any]
+
+    @property
+    def work(self) -> list[PlannedView]:
+        """All that is rendered, in the order of rendering."""
+        return [*self.views, *([self.noise_floor] if self.noise_floor else [])]
+
+
+def staging_folder(output: str | os.PathLike[str]) -> Path:
+    """The folder beside a dataset in which its views are staged."""
+    return Path(output).with_suffix(".views")
+
+
+def view_seed(seed: int, what: object) -> int:
+    """Cycles' seed of one view: the same on every machine, and unrelated between views."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{what}".encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
+    """The view with its key, from its own fields and from `common` (scene, resolution, Blender, device ...)."""
+    fields = {**asdict(view), "recipe": RECIPE, "common": common}
+    del fields["key"], fields["name"]
+    key = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return PlannedView(**{**view.__dict__, "key": key})
+
+
+def write_plan(folder: Path, plan: Plan, table: np.ndarray[Any, Any]) -> None:
+    """Write the plan and the view transform's table.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with atomic_path(folder / "view_transform.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, np.asarray(table, np.float32), allow_pickle=False)
+    write_json(folder / "plan.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan in a staging folder.
+
+    Raises:
+        UserError: there is none, or it is no plan of ours.
+    """
+    try:
+        data = json.loads((folder / "plan.json").read_text("utf-8"))
+        if data.pop("format") != FORMAT or data.pop("version") != VERSION:
+            raise ValueError("another format")
+        data["views"] = [PlannedView(**view) for view in data["views"]]
+        if data["noise_floor"] is not None:
+            data["noise_floor"] = PlannedView(**data["noise_floor"])
+        data["resolution"] = tuple(data["resolution"])
+        return Plan(**data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} holds no plan of views ({error}); render again") from error
+
+
+def read_view_transform(folder: Path, plan: Plan) -> ViewTransform:
+    """The view transform that was baked with the plan.
+
+    Raises:
+        UserError: its table is missing or damaged.
+    """
+    try:
+        table = np.load(folder / "view_transform.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{folder} holds no view transform ({error}); render again") from error
+    return ViewTransform.from_metadata(plan.view_transform, table)
+
+
+def write_record(folder: Path, view: PlannedView, seconds: float) -> None:
+    """Say that a view is done, after its files are in place.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    files = {name: sha256_of_file(folder / name) for name in view.files}
+    write_json(folder / f"{view.name}.json", {"key": view.key, "seconds": seconds, "files": files})
+
+
+def read_record(folder: Path, view: PlannedView) -> dict[str, Any] | None:
+    """The record of a view that is done (key, seconds, files), else None."""
+    try:
+        record = json.loads((folder / f"{view.name}.json").read_text("utf-8"))
+        hashes = {name: sha256_of_file(folder / name) for name in view.files}
+        complete = record["key"] == view.key and record["files"] == hashes and record["seconds"] >= 0
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+    return dict(record) if complete else None
+
+
+def missing_views(folder: Path, plan: Plan) -> list[PlannedView]:
+    """What is still to be rendered, in order."""
+    return [view for view in plan.work if read_record(folder, view) is None]
+
+
+def remove_staging(folder: Path, names: Sequence[str] = ("view_", NOISE_FLOOR, "plan.json", "render.log")) -> None:
+    """Remove what we put into the folder, and the folder when nothing else is in it."""
+    for path in folder.iterdir():
+        if path.name.lstrip(".").startswith(tuple(names)):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write one JSON file, complete or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=1), "utf-8")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Camera conventions: a point seen at a pixel is the point that the pixel's ray passes through."""
+
+import numpy as np
+import pytest
+
+from radiance_twin.core import cameras
+
+
+def test_a_point_straight_ahead_lands_on_the_principal_point() -> None:
+    camera_to_world = cameras.look_at((4.0, -3.0, 2.0), (0.5, 0.5, 0.5))
+    intrinsics = cameras.intrinsics_from_lens(50.0, 36.0, 24.0, "AUTO", 0.0, 0.0, 320, 200)
+    pixels, depth = cameras.project([[0.5, 0.5, 0.5]], camera_to_world, intrinsics)
+    np.testing.assert_allclose(pixels[0], (160.0, 100.0), atol=1e-9)
+    np.testing.assert_allclose(depth[0], np.linalg.norm([3.5, -3.5, 1.5]), rtol=1e-12)
+
+
+def test_up_in_the_world_is_up_in_the_image() -> None:
+    camera_to_world = cameras.look_at((0.0, -5.0, 0.0), (0.0, 0.0, 0.0))
+    pixels, _ = cameras.project([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], camera_to_world, [100.0, 100.0, 50.0, 50.0])
+    assert pixels[0, 1] < 50.0 < pixels[1, 0], "v points down, u points right"
+
+
+def test_rays_and_projection_are_inverse() -> None:
+    random = np.random.default_rng(1)
+    camera_to_world = cameras.look_at(random.normal(size=3) * 5, random.normal(size=3))
+    intrinsics = [120.0, 90.0, 33.0, 51.0]
+    pixels = cameras.pixel_grid(7, 5).reshape(-1, 2)
+    directions = cameras.ray_directions(camera_to_world, intrinsics, pixels)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1.0)
+    points = camera_to_world[:3, 3] + directions * random.uniform(1.0, 9.0, (len(pixels), 1))
+    np.testing.assert_allclose(cameras.project(points, camera_to_world, intrinsics)[0], pixels, atol=1e-9)
+
+
+@pytest.mark.parametrize("eye", [(0.0, 0.0, 5.0), (0.0, 0.0, -5.0), (1.0, 2.0, 3.0)])
+def test_look_at_is_a_rotation_even_straight_from_above(eye: tuple[float, float, float]) -> None:
+    matrix = cameras.look_at(eye, (0.0, 0.0, 0.0))
+    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(matrix[:3, :3]), 1.0)
+    np.testing.assert_allclose(-matrix[:3, 2], -np.array(eye) / np.linalg.norm(eye))
+
+
+def test_portrait_auto_fits_the_sensor_to_the_longer_side() -> None:
+    # the case that other exporters get wrong: 600 x 800 with 50 mm on 36 mm is 1111 pixels, not 833
+    fx, fy, cx, cy = cameras.intrinsics_from_lens(50.0, 36.0, 24.0, "AUTO", 0.0, 0.0, 600, 800)
+    np.testing.assert_allclose((fx, fy, cx, cy), (50 / 36 * 800, 50 / 36 * 800, 300, 400))
+
+
+def test_the_field_cube_holds_the_bounds_with_a_margin() -> None:
+    bounds = np.array([[-1.0, -2.0, 0.0], [3.0, 1.0, 0.5]])
+    matrix = cameras.world_from_field_of_bounds(bounds)
+    corners = np.array([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]]) @ matrix.T
+    np.testing.assert_allclose(corners[:, :3].mean(axis=0), bounds.mean(axis=0))
+    np.testing.assert_allclose(corners[1, :3] - corners[0, :3], 4.0 * 1.02)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dataset file: what is written is read back, and what is damaged is named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from radiance_twin.core import cameras
+from radiance_twin.core.colour import standard_view_transform
+from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, dataset_digest, open_dataset, write_dataset
+from radiance_twin.core.errors import UserError
+
+WIDTH, HEIGHT, VIEWS = 16, 12, 4
+
+
+def header(**changes: object) -> DatasetHeader:
+    made = DatasetHeader(
+        camera_to_world=np.stack([cameras.look_at((3.0, index, 1.0), (0.0, 0.0, 0.0)) for index in range(VIEWS)]),
+        intrinsics=np.tile([50.0, 50.0, WIDTH / 2, HEIGHT / 2], (VIEWS, 1)),
+        size=np.array([[WIDTH, HEIGHT], [WIDTH, HEIGHT], [8, 6], [WIDTH, HEIGHT]], np.int32),
+        frame=np.arange(VIEWS, dtype=np.int32),
+        splits={"train": [0, 1], "val": [2], "test": [3]},
+        world_from_field=np.eye(4),
+        bounds=np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]),
+        film="transparent",
+        view_transform=standard_view_transform(),
+        objects=[{"index": 1, "name": "Cube"}],
+    )
+    return replace(made, **changes)
+
+
+def views(seed: int = 0, seconds: float = 1.0) -> list[ViewPixels]:
+    random = np.random.default_rng(seed)
+    return [
+        ViewPixels(
+            rgba=random.random((height, width, 4), np.float32),
+            depth=random.random((height, width), np.float32),
+            normal=random.random((height, width, 3), np.float32),
+            object_index=random.integers(0, 9, (height, width)).astype(np.uint16),
+            seconds=seconds,
+            samples=16,
+        )
+        for width, height in header().size
+    ]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    pixels = views()
+    write_dataset(tmp_path / "a.h5", header(), pixels, noise_floor=(3, pixels[3].rgba))
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert dataset.count == VIEWS and dataset.has_depth and dataset.objects[0]["name"] == "Cube"
+        assert dataset.splits["train"].tolist() == [0, 1]
+        for index, view in enumerate(pixels):
+            np.testing.assert_allclose(dataset.rgba(index), view.rgba, atol=1e-3)
+            np.testing.assert_array_equal(dataset.depth(index), view.depth)
+            np.testing.assert_array_equal(dataset.object_index(index), view.object_index)
+        assert dataset.rgba(2).shape == (6, 8, 4), "a smaller view comes back without its padding"
+        assert dataset.noise_floor is not None and dataset.noise_floor[0] == 3
+        np.testing.assert_array_equal(dataset.view_transform.lut, standard_view_transform().lut)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_infinity_and_nan_do_not_get_in(tmp_path: Path) -> None:
+    pixels = views()
+    pixels[0].rgba[0, 0] = np.inf
+    pixels[0].rgba[0, 1] = np.nan
+    write_dataset(tmp_path / "a.h5", header(), pixels)
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert dataset.rgba(0)[0, 0].tolist() == [65504.0] * 4 and dataset.rgba(0)[0, 1].tolist() == [0.0] * 4
+
+
+def test_digest_ignores_seconds_and_nothing_else(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "a.h5", header(), views())
+    write_dataset(tmp_path / "slow.h5", header(), views(seconds=99.0))
+    write_dataset(tmp_path / "pixels.h5", header(), views(seed=1))
+    write_dataset(tmp_path / "camera.h5", header(intrinsics=header().intrinsics + 1e-9), views())
+    write_dataset(tmp_path / "name.h5", header(scene_name="other"), views())
+    digests = {path.stem: dataset_digest(path) for path in tmp_path.iterdir()}
+    assert digests["a"] == digests["slow"]
+    assert len(set(digests.values())) == 4
+
+
+def test_header_and_views_must_fit(tmp_path: Path) -> None:
+    for wrong in (views()[:3], [*views(), views()[0]], views()[::-1]):
+        with pytest.raises(ValueError):
+            write_dataset(tmp_path / "a.h5", header(), wrong)
+    assert list(tmp_path.iterdir()) == [], "nothing half-written is left"
+
+
+def test_files_that_are_no_datasets(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "good.h5", header(), views())
+    good = (tmp_path / "good.h5").read_bytes()
+    (tmp_path / "empty.h5").touch()
+    (tmp_path / "cut.h5").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.h5").write_text("hello")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    complaints = {
+        "nowhere.h5": "does not exist",
+        "empty.h5": "is empty",
+        "cut.h5": "not a complete",
+        "text.h5": "not a complete",
+        "foreign.h5": "another kind",
+    }
+    for name, complaint in complaints.items():
+        with pytest.raises(UserError, match=complaint):
+            open_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cameras/intrinsics", np.full((VIEWS, 4), np.nan)),
+        ("cameras/size", np.zeros((VIEWS, 2), np.int32)),
+        ("splits/test", np.array([0])),
+        ("splits/val", np.array([99])),
+        ("view_transform/lut", np.zeros((2, 2, 2))),
+    ],
+)
+def test_damaged_contents_are_named(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    write_dataset(tmp_path / "a.h5", header(), views())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        attributes = dict(file[name].attrs)
+        del file[name]
+        file[name] = value
+        file[name].attrs.update(attributes)
+    with pytest.raises(UserError, match="damaged"):
+        open_dataset(tmp_path / "a.h5")

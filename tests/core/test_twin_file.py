@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The .twin file: what is written is read back, and nothing that somebody else made can do harm."""
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radiance_twin.core.errors import UserError
+from radiance_twin.core.twin_file import read_twin, write_twin
+
+METADATA = {"world_from_field": np.diag([2.0, 2.0, 2.0, 1.0]).tolist(), "scene_name": "test"}
+HEADER = json.dumps({"format": "radiance-twin", "version": 1, **METADATA})
+
+
+def write_zip(path: Path, **members: bytes | str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name.replace("__", "/").replace("_dot_", "."), data)
+    return path
+
+
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, **options)
+    return stream.getvalue()
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    arrays = {
+        "bake/density": np.random.default_rng(0).random((4, 5, 6)).astype(np.float16),
+        "field/table": np.arange(12, dtype=np.float32).reshape(3, 4).T,
+    }
+    write_twin(tmp_path / "a.twin", METADATA, arrays)
+    twin = read_twin(tmp_path / "a.twin")
+    assert twin.metadata["format"] == "radiance-twin" and twin.metadata["scene_name"] == "test"
+    np.testing.assert_array_equal(twin.world_from_field, np.diag([2.0, 2.0, 2.0, 1.0]))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(twin.arrays[name], array)
+        assert twin.arrays[name].dtype == array.dtype
+    assert set(read_twin(tmp_path / "a.twin", ["bake"]).arrays) == {"bake/density"}
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.twin"], "no temporary file is left"
+
+
+def test_the_same_field_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.twin", "b.twin"):
+        write_twin(tmp_path / name, METADATA, {"field/table": np.ones(1000)})
+    assert (tmp_path / "a.twin").read_bytes() == (tmp_path / "b.twin").read_bytes()
+
+
+def test_a_pickle_inside_is_never_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return (Path.write_text, (tmp_path / "boom", "executed"))
+
+    pickled = npy(np.array([Bomb()], dtype=object), allow_pickle=True)
+    for members in ({"field__x_dot_npy": pickled}, {"field__x_dot_npy": pickle.dumps(Bomb())}):
+        path = write_zip(tmp_path / "evil.twin", twin_dot_json=HEADER, **members)
+        with pytest.raises(UserError):
+            read_twin(path)
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300, -30])
+def test_truncated(tmp_path: Path, kept: int) -> None:
+    write_twin(tmp_path / "a.twin", METADATA, {"field/x": np.random.default_rng(0).random(500)})
+    (tmp_path / "a.twin").write_bytes((tmp_path / "a.twin").read_bytes()[:kept])
+    with pytest.raises(UserError, match="not a complete .twin"):
+        read_twin(tmp_path / "a.twin")
+
+
+def test_one_flipped_bit_in_an_array_is_noticed(tmp_path: Path) -> None:
+    write_twin(tmp_path / "a.twin", METADATA, {"field/x": np.random.default_rng(0).random(5000)})
+    data = bytearray((tmp_path / "a.twin").read_bytes())
+    data[len(data) // 3] ^= 1
+    (tmp_path / "a.twin").write_bytes(data)
+    with pytest.raises(UserError):
+        read_twin(tmp_path / "a.twin")
+
+
+def test_foreign_and_newer_files(tmp_path: Path) -> None:
+    cases = {
+        "no twin.json": write_zip(tmp_path / "1.twin", readme="hello"),
+        "another format": write_zip(tmp_path / "2.twin", twin_dot_json='{"format": "gltf", "version": 1}'),
+        "newer Radiance Twin": write_zip(tmp_path / "3.twin", twin_dot_json=HEADER.replace('"version": 1', '"version": 9')),
+        "damaged header": write_zip(tmp_path / "4.twin", twin_dot_json="[" * 100000),
+        "world_from_field": write_zip(tmp_path / "5.twin", twin_dot_json=HEADER.replace("2.0", "0.0")),
+    }
+    for complaint, path in cases.items():
+        with pytest.raises(UserError, match=complaint):
+            read_twin(path)
+    with pytest.raises(UserError, match="does not exist"):
+        read_twin(tmp_path / "nowhere.twin")
+    write_twin(tmp_path / "6.twin", METADATA, {})
+    with pytest.raises(UserError, match="lacks bake"):
+        read_twin(tmp_path / "6.twin", ["bake"])
+
+
+def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
+    honest = npy(np.zeros(10))
+    lying = honest.replace(b"(10,), }", b"(10000000000,), }"[:17]).ljust(len(honest), b" ")
+    path = write_zip(tmp_path / "a.twin", twin_dot_json=HEADER, field__x_dot_npy=lying)
+    with pytest.raises(UserError, match="claims|damaged"):
+        read_twin(path)
