@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+#   make demo       a scene rendered by Cycles and its neural twin, compared; ten minutes on two cores, no GPU needed
+#   make test       the tests with Blender 4.5 as a Python module
+#   make test-5.2   the tests of Blender's side, and of its shaders, with Blender 5.2 as a Python module
+#   make test-gui   the tests in a real Blender with its window: BLENDER=path/to/blender make test-gui
+#   make lint       ruff and mypy
+#   make zip        the extension, to be installed from disk in Blender's preferences
+#
+# Each does all its own set-up (see tools/set_up.sh); doing it again costs nothing.
+
+SHELL := bash
+VENV ?= .venv
+VENV_52 ?= .venv-5.2
+PYTEST_ARGUMENTS ?=
+
+# where Blender's own builder of extensions lies in the package bpy
+BUILDER = $(VENV)/lib/python3.*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py
+WORKER = RADIANCE_TWIN_PYTHON=$(abspath $(VENV))/bin/python
+
+.PHONY: demo test test-5.2 test-gui lint zip install install-dev
+
+demo: install
+	$(VENV)/bin/radiance-twin demo
+
+test: install-dev
+	$(VENV)/bin/python -m pytest tests/core tests/addon tests/house $(PYTEST_ARGUMENTS)
+
+test-5.2: install-dev
+	@tools/set_up.sh $(VENV_52) 3.13 'bpy==5.2.*' hypothesis pytest pytest-timeout
+	$(WORKER) $(VENV_52)/bin/python -m pytest tests/addon tests/gpu $(PYTEST_ARGUMENTS)
+
+test-gui: install-dev
+	$(WORKER) $(VENV)/bin/python -m pytest tests/gui $(PYTEST_ARGUMENTS)
+
+# mypy takes a package's name from its folder, and a clone may be called anything
+lint: install-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	@mkdir -p $(VENV)/typed && ln -sfn $(CURDIR) $(VENV)/typed/radiance_twin
+	cd $(VENV)/typed && MYPYPATH=. $(abspath $(VENV))/bin/mypy --config-file $(CURDIR)/pyproject.toml -p radiance_twin.core -p radiance_twin.addon
+
+zip: install
+	$(VENV)/bin/python $(BUILDER) build --source-dir . --output-dir .
+
+install:
+	@tools/set_up.sh $(VENV) "3.11 3.13" -e .
+
+install-dev:
+	@tools/set_up.sh $(VENV) "3.11 3.13" -e '.[dev]'
