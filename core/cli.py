@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with TerminalReporter() as reporter:
             _stop_on_interrupt(reporter)
             result = _run(words.command, settings_of(words), reporter)
-        print(json.dumps(result, indent=1) if words.json else _in_words(words.command, result))
+        print(json.dumps(result, indent=1) if words.json else in_words(words.command, result))
         return 0
     except Cancelled as stopped:
         _complain(str(stopped) or "stopped")
@@ -68,7 +68,8 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return info(**settings)
 
 
-def _in_words(command: str, result: dict[str, Any]) -> str:
+def in_words(command: str, result: dict[str, Any]) -> str:
+    """What a command says to people when it is done."""
     match command:
         case "demo" | "compare":
             return f"{metrics_in_words(result)}\nReport: {result['report']}"

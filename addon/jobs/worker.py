@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one job that may run at a time: a request to the worker, what it has said so far, and how it ended.
+
+Nothing here touches the scene. The state lives in this module, outside the .blend: it outlives the opening of another
+file and ends with Blender.
+"""
+
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.errors import Cancelled, UserError
+from ...core.processes import worker_command
+from ...core.worker.child import Child, ChildCrashed
+from ..preferences import find_worker_python
+
+SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
+
+
+class Job:
+    """One request to the worker. It is its own reporter: what the worker says is kept here until it is drawn.
+
+    Args:
+        request: "render", "train" or "compare".
+        arguments: the stage's settings as JSON can carry them.
+        session: a folder for this job alone, removed when it has ended.
+        finish: called on the main thread with the result; what it returns is shown as the outcome.
+    """
+
+    def __init__(
+        self,
+        request: str,
+        arguments: dict[str, Any],
+        session: Path,
+        finish: Callable[["Job", dict[str, Any]], str],
+    ) -> None:
+        python, reason = find_worker_python()
+        if reason:
+            raise UserError(reason)
+        self.request = request
+        self.arguments = arguments
+        self.blend = bpy.data.filepath
+        self.stage = ""
+        self.fraction = 0.0
+        self.seconds_left: float | None = None
+        self.note = "Starting"
+        self.lines: list[str] = []
+        self.cancelling = False
+        self.ended = False
+        self.result: dict[str, Any] | None = None
+        self.error: Exception | None = None
+        self.outcome = ""
+        self.news = 0  # grows with everything worth drawing
+        self._unheard: deque[dict[str, Any]] = deque()
+        self._answer: dict[str, Any] | Exception | None = None
+        self._answered_at: float | None = None
+        self._finish = finish
+        self._session = session
+        self._child = Child(worker_command(python), request, arguments)
+
+    @property
+    def title(self) -> str:
+        """What is being done right now, in a word."""
+        return (self.stage or self.request).capitalize()
+
+    @property
+    def process_id(self) -> int:
+        """Of the worker."""
+        return self._child.pid
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+        self.news += 1
+
+    def progress(
+        self,
+        stage: str,
+        done: float,
+        total: float,
+        *,
+        seconds_left: float | None = None,
+        text: str = "",
+        **figures: float,
+    ) -> None:
+        self.stage = stage
+        self.fraction = min(1.0, max(0.0, done / total)) if total else 0.0
+        notes = [text] if text else []
+        notes += [f"{name} {value:.4g}" for name, value in figures.items()]
+        self.seconds_left = seconds_left
+        self.note = " · ".join(notes)
+        self.news += 1
+
+    def cancelled(self) -> bool:
+        return self.cancelling
+
+    def cancel(self) -> None:
+        """Ask the worker to stop at a good point; what is finished is kept."""
+        self.cancelling = True
+        self.note = "Stopping"
+        self.seconds_left = None
+        self.news += 1
+        self._child.cancel()
+
+    def hear(self, seconds: float) -> None:
+        """Take in what the worker has said, for about `seconds`. Ends the job when the worker has answered and left."""
+        until = time.monotonic() + seconds
+        gone = self._child.finished  # asked before reading, so that its last words are read too
+        self._unheard.extend(self._child.events())
+        while self._unheard and time.monotonic() < until:
+            try:
+                self._answer = Child.take(self._unheard.popleft(), self) or self._answer
+            except (UserError, Cancelled) as error:
+                self._answer = error
+            if self._answer is not None and self._answered_at is None:
+                self._answered_at = time.monotonic()
+        if gone and not self._unheard:
+            self._end(self._answer or (Cancelled("stopped") if self.cancelling else self._crash()))
+        elif self._answered_at is not None and time.monotonic() - self._answered_at > SECONDS_TO_LEAVE:
+            self._end(self._answer or self._crash())
+
+    def stop(self) -> None:
+        """Hang up at once; the worker leaves by itself within seconds, else it is killed."""
+        if not self.ended:
+            self._end(Cancelled("stopped"))
+
+    def _crash(self) -> ChildCrashed:
+        return ChildCrashed(self._child.returncode or 0, self._child.log_tail())
+
+    def _end(self, answer: dict[str, Any] | Exception) -> None:
+        self.ended = True
+        self.news += 1
+        self._child.close()
+        shutil.rmtree(self._session, ignore_errors=True)
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            self.result = answer
+            self.outcome = self._finish(self, answer)
+        except ChildCrashed as crash:
+            self.error = crash
+            self.outcome = f"{crash}. Its last words: {crash.log}" if crash.log else str(crash)
+        except (UserError, Cancelled, OSError, RuntimeError) as failure:
+            self.error = failure
+            self.outcome = str(failure)
+
+
+_current: Job | None = None
+_last: dict[str, Job] = {}
+
+
+def running() -> Job | None:
+    """The job that is running now."""
+    return _current if _current is not None and not _current.ended else None
+
+
+def last(request: str) -> Job | None:
+    """How `request` ended last for the file that is open now."""
+    job = _last.get(request)
+    return job if job is not None and job.ended and job.blend == bpy.data.filepath else None
+
+
+def session_folder() -> Path:
+    """A new folder for one job. It is removed with the job, or with Blender's own temporary folder."""
+    return Path(tempfile.mkdtemp(prefix="radiance_twin_", dir=bpy.app.tempdir))
+
+
+def start(
+    request: str,
+    arguments: dict[str, Any],
+    session: Path,
+    finish: Callable[[Job, dict[str, Any]], str],
+) -> Job:
+    """Start a job.
+
+    Raises:
+        UserError: one is running already, or there is no Python that could do it.
+    """
+    global _current
+    if running() is not None:
+        raise UserError("a job is running already; wait for it or cancel it")
+    _current = Job(request, arguments, session, finish)
+    _last[request] = _current
+    return _current
+
+
+def stop() -> None:
+    """Stop the running job, if any, and forget the old ones."""
+    global _current
+    if _current is not None:
+        _current.stop()
+    _current = None
+    _last.clear()

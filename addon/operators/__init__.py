@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One file a step; each operator is thin: it reads the settings, starts the work below, and reports."""
+
+from collections.abc import Callable
+
+import bpy
+
+from ...core.errors import UserError
+from ..jobs import pump, worker
+from ..preferences import find_worker_python
+
+
+def why_no_job() -> str:
+    """Why no job can be started now; empty when one can."""
+    if worker.running() is not None:
+        return "A job is running"
+    return find_worker_python()[1]
+
+
+def can_run(operator: type[bpy.types.Operator], reason: str) -> bool:
+    """For `poll`: grey with a reason, or not grey."""
+    if reason:
+        operator.poll_message_set(reason)
+    return not reason
+
+
+def run(operator: bpy.types.Operator, start: Callable[[], worker.Job]) -> set[str]:
+    """Start a job and follow it. With an interface this returns at once; in background mode when the job has ended."""
+    try:
+        job = start()
+    except (UserError, OSError, RuntimeError) as error:
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    pump.follow(job)
+    if job.error is not None:
+        operator.report({"ERROR"}, job.outcome)
+        return {"CANCELLED"}
+    if job.ended:
+        operator.report({"INFO"}, job.outcome)
+    return {"FINISHED"}

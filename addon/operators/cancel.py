@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stopping the running job."""
+
+import bpy
+
+from ..jobs import worker
+from . import can_run
+
+
+class RADIANCE_TWIN_OT_cancel(bpy.types.Operator):
+    """Stop the running job at a good point; what is finished is kept"""
+
+    bl_idname = "radiance_twin.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        job = worker.running()
+        return can_run(cls, "No job is running" if job is None else "It is stopping" if job.cancelling else "")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        job = worker.running()
+        assert job is not None, "poll has asked for a job"
+        job.cancel()
+        return {"FINISHED"}
+
+
+def register() -> None:
+    bpy.utils.register_class(RADIANCE_TWIN_OT_cancel)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(RADIANCE_TWIN_OT_cancel)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 4: the held-out views, both ways: figures, a report in the browser, and the worst pair as two images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.cli import metrics_in_words
+from ..jobs import worker
+from ..paths import UNSAVED, paths_of_open_file
+from ..properties import settings_of
+from . import can_run, run, why_no_job
+
+SIDES = ("classic", "neural")
+MARK = "radiance_twin_side"  # tells our two images from the user's
+
+
+class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
+    """Render the held-out views from the twin, measure them against Cycles, and open the report in the browser"""
+
+    bl_idname = "radiance_twin.compare"
+    bl_label = "Compare"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return can_run(cls, why_not_compare())
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        paths = paths_of_open_file()
+        assert paths is not None, "poll has asked for a saved file"
+        arguments = {"device": settings_of(context.scene).device}
+        return run(self, lambda: start_compare(arguments, paths.dataset, paths.twin, paths.report))
+
+
+class RADIANCE_TWIN_OT_open_report(bpy.types.Operator):
+    """Open the last comparison in the browser"""
+
+    bl_idname = "radiance_twin.open_report"
+    bl_label = "Open Report"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        paths = paths_of_open_file()
+        return can_run(cls, "" if paths and (paths.report / "index.html").is_file() else "Compare first")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        paths = paths_of_open_file()
+        assert paths is not None, "poll has asked for a report"
+        open_in_browser(paths.report)
+        return {"FINISHED"}
+
+
+def why_not_compare() -> str:
+    """Why nothing can be compared now; empty when it can."""
+    paths = paths_of_open_file()
+    if paths is None:
+        return UNSAVED
+    if not paths.dataset.is_file():
+        return "Render the views first"
+    if not paths.twin.is_file():
+        return "Train the twin first"
+    return why_no_job()
+
+
+def start_compare(arguments: dict[str, Any], dataset: Path, twin: Path, output: Path) -> worker.Job:
+    """Compare `twin` with `dataset` into the folder `output`.
+
+    Raises:
+        UserError: a job is running, or there is no worker.
+    """
+
+    def compared(job: worker.Job, result: dict[str, Any]) -> str:
+        if bpy.data.filepath == job.blend:
+            load_worst_pair(output, result)
+        if not bpy.app.background:
+            open_in_browser(output)
+        return metrics_in_words(result)
+
+    asked = {**arguments, "dataset": str(dataset), "twin": str(twin), "output": str(output)}
+    return worker.start("compare", asked, worker.session_folder(), compared)
+
+
+def open_in_browser(report: Path) -> None:
+    """Show the report, which is one file that needs no network."""
+    bpy.ops.wm.url_open(url=(report / "index.html").as_uri())
+
+
+def worst_view(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The held-out view with the largest perceived difference."""
+    return max(metrics["views"], key=lambda view: view["flip"])
+
+
+def load_worst_pair(report: Path, metrics: dict[str, Any]) -> list[bpy.types.Image]:
+    """Load both sides of the worst view as images; a repeated comparison replaces them.
+
+    Raises:
+        RuntimeError: a picture cannot be read.
+    """
+    view = worst_view(metrics)
+    loaded = []
+    for side in SIDES:
+        path = str(report / view["images"][side])
+        image = worst_image(side)
+        if image is None:
+            image = bpy.data.images.load(path)
+            image[MARK] = side
+        image.name = f"Worst View {view['index']}, {side.capitalize()}"
+        image.filepath = path
+        image.reload()
+        loaded.append(image)
+    return loaded
+
+
+def worst_image(side: str) -> bpy.types.Image | None:
+    """The image of one side ("classic" or "neural") of the worst view, None when none was loaded."""
+    return next((image for image in bpy.data.images if image.get(MARK) == side), None)
+
+
+def read_metrics(report: Path) -> dict[str, Any] | None:
+    """The figures of a report, None when there are none or they cannot be read."""
+    try:
+        metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return metrics
+
+
+CLASSES = (RADIANCE_TWIN_OT_compare, RADIANCE_TWIN_OT_open_report)
+
+
+def register() -> None:
+    for each in CLASSES:
+        bpy.utils.register_class(each)
+
+
+def unregister() -> None:
+    for each in reversed(CLASSES):
+        bpy.utils.unregister_class(each)

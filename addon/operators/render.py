@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 2: a copy of the open scene becomes a dataset of posed views."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.reporting import format_seconds
+from ..jobs import worker
+from ..paths import UNSAVED, paths_of_open_file
+from ..properties import RadianceTwinSettings, render_arguments, settings_of
+from . import can_run, run, why_no_job
+
+RENDERS = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME", "EMPTY"}
+
+
+class RADIANCE_TWIN_OT_render_views(bpy.types.Operator):
+    """Render the scene from every camera of the rig by Cycles. A copy is rendered beside Blender, \
+so that you can work on; what is finished is kept when you cancel"""
+
+    bl_idname = "radiance_twin.render_views"
+    bl_label = "Render Views"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return can_run(cls, why_not_render(context))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        paths = paths_of_open_file()
+        assert paths is not None, "poll has asked for a saved file"
+        return run(self, lambda: start_render(render_arguments(settings_of(context.scene)), paths.dataset))
+
+
+def why_not_render(context: bpy.types.Context) -> str:
+    """Why the views cannot be rendered now; empty when they can."""
+    if not bpy.data.filepath:
+        return UNSAVED
+    return what_rig_lacks(settings_of(context.scene), context.scene) or why_no_job()
+
+
+def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> str:
+    """What must be chosen before cameras can be placed; empty when nothing."""
+    if settings.rig == "animated":
+        return "" if scene.camera else "The scene has no camera to follow"
+    if settings.target == "OBJECT" and settings.target_object is None:
+        return "Choose the target object"
+    if settings.target == "COLLECTION" and settings.target_collection is None:
+        return "Choose the target collection"
+    if not any(thing.type in RENDERS and not thing.hide_render for thing in scene.objects):
+        return "The scene has nothing to render"
+    return ""
+
+
+def start_render(arguments: dict[str, Any], output: Path) -> worker.Job:
+    """Render a copy of the open scene; the open one is never touched.
+
+    Raises:
+        UserError: a job is running, or there is no worker.
+        RuntimeError: the copy cannot be saved.
+    """
+    session = worker.session_folder()
+    try:
+        copy = save_copy(session)
+        blender = bpy.app.binary_path or sys.executable  # the pip package bpy has a Python instead of a binary
+        asked = {**arguments, "scene": str(copy), "output": str(output), "blender": blender}
+        return worker.start("render", asked, session, _rendered)
+    except BaseException:
+        shutil.rmtree(session, ignore_errors=True)
+        raise
+
+
+def save_copy(folder: Path) -> Path:
+    """Save the scene as it is open now under its own name into `folder`; external files are still found from there."""
+    path = folder / (Path(bpy.data.filepath).name or "untitled.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, relative_remap=True, check_existing=False)
+    return path
+
+
+def _rendered(job: worker.Job, result: dict[str, Any]) -> str:
+    return f"{result['views']} views in {format_seconds(result['seconds'])}"
+
+
+def register() -> None:
+    bpy.utils.register_class(RADIANCE_TWIN_OT_render_views)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(RADIANCE_TWIN_OT_render_views)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 3: a dataset becomes a twin, which then stands beside the original."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.cli import decibels
+from ...core.reporting import format_seconds
+from ..jobs import worker
+from ..paths import UNSAVED, paths_of_open_file
+from ..properties import settings_of
+from . import can_run, run, why_no_job
+
+
+class RADIANCE_TWIN_OT_train(bpy.types.Operator):
+    """Train the neural twin from the rendered views, in a process of its own. Cancel keeps what was learned so far"""
+
+    bl_idname = "radiance_twin.train"
+    bl_label = "Train"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return can_run(cls, why_not_train())
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        paths = paths_of_open_file()
+        assert paths is not None, "poll has asked for a saved file"
+        settings = settings_of(context.scene)
+        arguments = {"seconds": settings.seconds, "device": settings.device, "seed": settings.seed}
+        return run(self, lambda: start_train(arguments, paths.dataset, paths.twin, settings.load_after))
+
+
+def why_not_train() -> str:
+    """Why a twin cannot be trained now; empty when it can."""
+    paths = paths_of_open_file()
+    if paths is None:
+        return UNSAVED
+    if not paths.dataset.is_file():
+        return "Render the views first"
+    return why_no_job()
+
+
+def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_after: bool) -> worker.Job:
+    """Train a twin from `dataset` into `output`; `load_after` stands it in the scene when it is done.
+
+    Raises:
+        UserError: a job is running, or there is no worker.
+    """
+
+    def trained(job: worker.Job, result: dict[str, Any]) -> str:
+        # another file may have been opened meanwhile: nothing of ours goes into that one
+        if load_after and bpy.data.filepath == job.blend:
+            load_twin(output)
+        return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}"
+
+    asked = {**arguments, "dataset": str(dataset), "output": str(output)}
+    return worker.start("train", asked, worker.session_folder(), trained)
+
+
+def load_twin(path: Path) -> None:
+    """Stand the twin beside the original, as seen from the first 3D viewport."""
+    with bpy.context.temp_override(**_viewport()):
+        bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")
+        if not bpy.app.background:
+            bpy.ops.ed.undo_push(message="Load Twin")
+
+
+def _viewport() -> dict[str, Any]:
+    """Context of the first 3D viewport: a timer has none of its own."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                region = next(region for region in area.regions if region.type == "WINDOW")
+                return {"window": window, "area": area, "region": region}
+    return {}
+
+
+def register() -> None:
+    bpy.utils.register_class(RADIANCE_TWIN_OT_train)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(RADIANCE_TWIN_OT_train)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel: 3D View, sidebar, tab Radiance Twin; four numbered steps."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.cli import decibels
+from ..core.errors import Cancelled
+from ..core.reporting import format_seconds
+from .jobs import worker
+from .operators.compare import SIDES, read_metrics, worst_image
+from .paths import Paths, paths_of_open_file
+from .preferences import ROOT, find_worker_python, preferences
+from .properties import settings_of
+
+PIXELS_PER_LETTER = 6.5
+PICTURE_SCALE = 5.5  # in lines of text
+
+
+class _Step:
+    """Where a panel stands, and settings as Blender shows them: name left, value right."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Radiance Twin"
+    bl_parent_id = "VIEW3D_PT_radiance_twin"
+
+    layout: bpy.types.UILayout
+
+    def settings_column(self) -> bpy.types.UILayout:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        return layout.column()
+
+
+class VIEW3D_PT_radiance_twin(bpy.types.Panel):
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Radiance Twin"
+    bl_label = "Radiance Twin"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        if bpy.data.filepath:
+            return
+        column = self.layout.column()
+        write(column, context, "Four steps turn this scene into its neural twin. Save it to begin, or try the sample.")
+        row = column.row(align=True)
+        row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
+        row.operator("radiance_twin.open_sample", icon="FILE_BLEND")
+
+
+class VIEW3D_PT_radiance_twin_cameras(_Step, bpy.types.Panel):
+    bl_label = "1  Cameras"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        layout.prop(settings, "rig")
+        if settings.rig == "animated":
+            layout.prop(context.scene, "camera")
+        else:
+            layout.prop(settings, "target")
+            if settings.target == "OBJECT":
+                layout.prop(settings, "target_object", text=" ")
+            elif settings.target == "COLLECTION":
+                layout.prop(settings, "target_collection", text=" ")
+        layout.separator()
+        column = layout.column(align=True)
+        column.prop(settings, "views")
+        column.prop(settings, "val_views")
+        column.prop(settings, "test_views")
+        layout.separator()
+        column = layout.column(align=True)
+        column.prop(settings, "width")
+        column.prop(settings, "height")
+        layout.prop(settings, "film")
+
+
+class VIEW3D_PT_radiance_twin_render(_Step, bpy.types.Panel):
+    bl_label = "2  Render"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        column = layout.column(align=True)
+        column.prop(settings, "samples")
+        column.prop(settings, "reference_samples")
+        layout.prop(settings, "denoise")
+        layout.prop(settings, "cycles_device")
+        layout.prop(settings, "seed")
+        layout.separator()
+        views = settings.views + settings.val_views + settings.test_views
+        start_or_progress(layout, "render", "radiance_twin.render_views", f"Render {views} Views", "RENDER_STILL")
+        outcome(layout, context, "render", lambda paths: paths.dataset)
+
+
+class VIEW3D_PT_radiance_twin_train(_Step, bpy.types.Panel):
+    bl_label = "3  Train"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        layout.prop(settings, "seconds")
+        layout.prop(settings, "device")
+        layout.prop(settings, "load_after")
+        layout.separator()
+        start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
+        outcome(layout, context, "train", lambda paths: paths.twin)
+        paths = paths_of_open_file()
+        if paths is not None and paths.twin.is_file():
+            layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
+
+
+class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
+    bl_label = "4  Compare"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        start_or_progress(layout, "compare", "radiance_twin.compare", "Compare", "ARROW_LEFTRIGHT")
+        outcome(layout, context, "compare", lambda paths: None)
+        paths = paths_of_open_file()
+        metrics = None if paths is None else figures_of(paths)
+        if metrics is not None:
+            figures(layout, metrics)
+            worst_pair(layout)
+            layout.operator("radiance_twin.open_report", icon="URL")
+
+
+def start_or_progress(layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: str) -> None:
+    """The button that starts a step, with what it lacks beside it; while the step runs, its progress and Cancel."""
+    job = worker.running()
+    row = layout.row(align=True)
+    row.scale_y = 1.3
+    if job is not None and job.request == request:
+        progress(row, job)
+        if job.note:
+            layout.label(text=job.note)
+        return
+    row.operator(operator, text=text, icon=icon)
+    if not bpy.data.filepath:
+        row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
+    elif find_worker_python()[1] and preferences() is not None:
+        row.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ROOT
+
+
+def progress(row: bpy.types.UILayout, job: worker.Job) -> None:
+    """A bar with the time that is left, and Cancel."""
+    left = "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
+    row.progress(factor=job.fraction, type="BAR", text=f"{job.title} {job.fraction:.0%}{left}")
+    row.operator("radiance_twin.cancel", text="", icon="X")
+
+
+def outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, request: str, file_of: Callable[[Paths], Path | None]
+) -> None:
+    """How the step ended last, or else the file that an earlier session left."""
+    job = worker.last(request)
+    if job is not None and job.error is not None:
+        write(layout, context, job.outcome, icon="CANCEL" if isinstance(job.error, Cancelled) else "ERROR")
+        return
+    paths = paths_of_open_file()
+    file = None if paths is None else file_of(paths)
+    if job is not None:
+        write(layout, context, job.outcome, icon="CHECKMARK")
+    elif file is not None and file.is_file():
+        write(layout, context, f"{file.name}, {bytes_in_words(file.stat().st_size)}", icon="CHECKMARK")
+
+
+def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
+    """The mean over the held-out views, and what a frame costs on both sides."""
+    mean, views = metrics["mean"], metrics["views"]
+    seconds = {side: sum(view[f"{side}_seconds"] for view in views) / len(views) for side in SIDES}
+    rows = (
+        ("PSNR", decibels(mean["psnr"])),
+        ("Foreground", decibels(mean["psnr_foreground"])),
+        ("SSIM", f"{mean['ssim']:.3f}"),
+        ("FLIP", f"{mean['flip']:.3f}"),
+        ("Classic", f"{seconds['classic']:.2f} s a view"),
+        ("Neural", f"{seconds['neural']:.2f} s a view"),
+    )
+    split = layout.box().split(factor=0.4)
+    names, values = split.column(align=True), split.column(align=True)
+    names.alignment = "RIGHT"
+    for name, value in rows:
+        names.label(text=name)
+        values.label(text=value)
+
+
+def worst_pair(layout: bpy.types.UILayout) -> None:
+    """The view that differs most, both ways, when it is loaded."""
+    images = [worst_image(side) for side in SIDES]
+    row = layout.row(align=True)
+    for side, image in zip(SIDES, images, strict=True):
+        if image is not None:
+            column = row.column(align=True)
+            column.template_icon(icon_value=layout.icon(image), scale=PICTURE_SCALE)
+            column.label(text=side.capitalize())
+
+
+def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
+    """A paragraph, wrapped to the width of the sidebar."""
+    scale = context.preferences.system.ui_scale
+    width = context.region.width / scale if context.region else 250
+    letters = max(20, int((width - 60) / PIXELS_PER_LETTER))
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def bytes_in_words(size: int) -> str:
+    """A file's size as people say it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
+
+
+_read: dict[tuple[str, int], dict[str, Any] | None] = {}
+
+
+def figures_of(paths: Paths) -> dict[str, Any] | None:
+    """The figures of the last comparison; read once, not at every redraw."""
+    try:
+        key = (str(paths.metrics), paths.metrics.stat().st_mtime_ns)
+    except OSError:
+        return None
+    if key not in _read:
+        _read.clear()
+        _read[key] = read_metrics(paths.report)
+    return _read[key]
+
+
+def draw_in_header(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """A running job stays in sight in the viewport's header, whatever the sidebar shows."""
+    job = worker.running()
+    if job is not None:
+        row = self.layout.row(align=True)
+        row.separator()
+        progress(row, job)
+
+
+CLASSES = (
+    VIEW3D_PT_radiance_twin,
+    VIEW3D_PT_radiance_twin_cameras,
+    VIEW3D_PT_radiance_twin_render,
+    VIEW3D_PT_radiance_twin_train,
+    VIEW3D_PT_radiance_twin_compare,
+)
+
+
+def register() -> None:
+    for each in CLASSES:
+        bpy.utils.register_class(each)
+    bpy.types.VIEW3D_MT_editor_menus.append(draw_in_header)
+
+
+def unregister() -> None:
+    bpy.types.VIEW3D_MT_editor_menus.remove(draw_in_header)
+    for each in reversed(CLASSES):
+        bpy.utils.unregister_class(each)
+    _read.clear()

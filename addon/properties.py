@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of the four steps. They are saved with the scene; nothing else is."""
+
+from typing import Any
+
+import bpy
+
+from ..core.arguments import CYCLES_DEVICES
+
+# the words of the command line are the values here, so that both say the same
+RIG_ITEMS = (
+    ("hemisphere", "Hemisphere", "Cameras all around and above the target, evenly spread", "MESH_UVSPHERE", 0),
+    ("sphere", "Sphere", "Cameras all around, above and below the target, evenly spread", "SPHERE", 1),
+    ("orbit", "Orbit", "Cameras on a circle around the target", "MESH_CIRCLE", 2),
+    (
+        "animated",
+        "Animated Camera",
+        "The scene's camera along its frames; all else stays as it is now",
+        "CAMERA_DATA",
+        3,
+    ),
+)
+TARGET_ITEMS = (
+    ("SCENE", "Everything", "All that renders"),
+    ("OBJECT", "Object", "One object; the cameras look at it"),
+    ("COLLECTION", "Collection", "One collection; the cameras look at it"),
+)
+FILM_ITEMS = (
+    ("auto", "Automatic", "Transparent around a target, the world's background inside a place"),
+    ("transparent", "Transparent", "Nothing behind the scene: the twin can stand among other objects"),
+    ("world", "World", "The world's background is part of the twin"),
+)
+DEVICE_ITEMS = (
+    ("auto", "Automatic", "The GPU when there is one that can, else the processor"),
+    ("cuda", "CUDA", "An NVIDIA GPU"),
+    ("cpu", "CPU", "The processor"),
+)
+CYCLES_DEVICE_NAMES = {"auto": "Automatic", "CUDA": "CUDA", "OPTIX": "OptiX", "METAL": "Metal", "ONEAPI": "oneAPI"}
+CYCLES_DEVICE_ITEMS = tuple(
+    (
+        word,
+        CYCLES_DEVICE_NAMES.get(word, word),
+        "The fastest that Cycles has" if word == "auto" else f"Render on {word}",
+    )
+    for word in CYCLES_DEVICES
+)
+
+
+class RadianceTwinSettings(bpy.types.PropertyGroup):
+    """Of one scene: `scene.radiance_twin`."""
+
+    rig: bpy.props.EnumProperty(name="Rig", description="How cameras are placed", items=RIG_ITEMS)
+    target: bpy.props.EnumProperty(name="Target", description="What the cameras look at", items=TARGET_ITEMS)
+    target_object: bpy.props.PointerProperty(name="Object", type=bpy.types.Object)
+    target_collection: bpy.props.PointerProperty(name="Collection", type=bpy.types.Collection)
+    views: bpy.props.IntProperty(
+        name="Views",
+        description="Training views. More views make a better twin and a longer render",
+        default=60,
+        min=1,
+        soft_max=500,
+    )
+    val_views: bpy.props.IntProperty(
+        name="Validation",
+        description="Views that show how good the twin is while it is trained",
+        default=4,
+        min=1,
+        soft_max=50,
+    )
+    test_views: bpy.props.IntProperty(
+        name="Test", description="Views kept back from training, for the comparison", default=12, min=1, soft_max=100
+    )
+    width: bpy.props.IntProperty(
+        name="Resolution X", description="Width of a view", default=200, min=4, soft_max=2048, subtype="PIXEL"
+    )
+    height: bpy.props.IntProperty(
+        name="Y", description="Height of a view", default=200, min=4, soft_max=2048, subtype="PIXEL"
+    )
+    film: bpy.props.EnumProperty(name="Film", description="What stands behind the scene", items=FILM_ITEMS)
+    samples: bpy.props.IntProperty(
+        name="Samples", description="Samples per pixel of a training view", default=16, min=1, soft_max=1024
+    )
+    reference_samples: bpy.props.IntProperty(
+        name="Reference",
+        description="Samples per pixel of the views that the twin is measured against",
+        default=128,
+        min=1,
+        soft_max=4096,
+    )
+    denoise: bpy.props.BoolProperty(
+        name="Denoise", description="Denoise every view by Open Image Denoise", default=True
+    )
+    cycles_device: bpy.props.EnumProperty(
+        name="Device", description="What Cycles renders on", items=CYCLES_DEVICE_ITEMS
+    )
+    seconds: bpy.props.FloatProperty(
+        name="Time",
+        description="How long to train. It can be stopped earlier, and the twin is as good as it is then",
+        default=120.0,
+        min=1.0,
+        soft_max=3600.0,
+        precision=0,
+        step=1000,
+        subtype="TIME_ABSOLUTE",
+        unit="TIME_ABSOLUTE",
+    )
+    device: bpy.props.EnumProperty(name="Device", description="What trains and compares the twin", items=DEVICE_ITEMS)
+    load_after: bpy.props.BoolProperty(
+        name="Load When Done", description="Stand the twin beside the original when it is trained", default=True
+    )
+    seed: bpy.props.IntProperty(name="Seed", description="Of everything random", default=0, min=0)
+
+
+def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
+    """The settings of `scene`."""
+    return scene.radiance_twin  # type: ignore[attr-defined, no-any-return]
+
+
+def target_name(settings: RadianceTwinSettings) -> str | None:
+    """Name of what the cameras look at, None for all that renders or for the animated rig."""
+    if settings.rig == "animated":
+        return None
+    chosen = {"OBJECT": settings.target_object, "COLLECTION": settings.target_collection}.get(settings.target)
+    return None if chosen is None else str(chosen.name)
+
+
+def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
+    """What the stage `render` is asked for, less the scene, the output and the Blender."""
+    same = ("rig", "views", "val_views", "test_views", "samples", "reference_samples", "denoise", "film", "seed")
+    return {
+        **{name: getattr(settings, name) for name in (*same, "cycles_device")},
+        "resolution": [settings.width, settings.height],
+        "target": target_name(settings),
+    }
+
+
+def register() -> None:
+    bpy.utils.register_class(RadianceTwinSettings)
+    bpy.types.Scene.radiance_twin = bpy.props.PointerProperty(type=RadianceTwinSettings)  # type: ignore[attr-defined]
+
+
+def unregister() -> None:
+    del bpy.types.Scene.radiance_twin  # type: ignore[attr-defined]
+    bpy.utils.unregister_class(RadianceTwinSettings)
