@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All differences between the Blender versions that we support (4.5 LTS and every 5.x), in one place."""
+
+from __future__ import annotations
+
+import bpy
+
+OLDEST = (4, 5, 0)
+
+
+def use_multilayer_exr(settings: bpy.types.ImageFormatSettings) -> None:
+    """Make these output settings float multilayer EXR, losslessly compressed."""
+    if hasattr(settings, "media_type"):  # since 5.0 it decides which file formats exist
+        settings.media_type = "MULTI_LAYER_IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER"
+    settings.color_depth = "32"
+    settings.exr_codec = "ZIP"
+
+
+def pass_names() -> dict[str, str]:
+    """Our name of each pass to its name in a multilayer EXR."""
+    return {
+        "rgba": "Combined",
+        "depth": "Depth",
+        "normal": "Normal",
+        "object_index": "Object Index" if bpy.app.version >= (5, 0, 0) else "IndexOB",
+    }
+
+
+def has_open_image_denoise() -> bool:
+    """Whether this Blender's Cycles was built with Open Image Denoise (some distributions leave it out)."""
+    try:
+        import _cycles
+    except ImportError:
+        return False
+    return bool(getattr(_cycles, "with_openimagedenoise", False))

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's cameras to poses, lenses and intrinsics, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+from numpy.typing import ArrayLike, NDArray
+
+from ...core.cameras import intrinsics_from_lens
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a perspective camera of Blender needs beside its pose; lengths in millimetres, distances in scene units."""
+
+    lens: float = 50.0
+    sensor_width: float = 36.0
+    sensor_height: float = 24.0
+    sensor_fit: str = "AUTO"
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    clip_start: float = 0.1
+    clip_end: float = 1000.0
+    use_dof: bool = False
+    focus_distance: float = 10.0
+    aperture_fstop: float = 2.8
+    aperture_blades: int = 0
+    aperture_rotation: float = 0.0
+    aperture_ratio: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def lens_of(camera: bpy.types.Object) -> Lens:
+    """The lens of a perspective camera (evaluated, so that an animated lens is as it is in this frame)."""
+    data, dof = camera.data, camera.data.dof
+    focus = dof.focus_distance
+    if dof.focus_object is not None:
+        # Blender measures along the viewing axis
+        pose = pose_of(camera)
+        towards = np.array(dof.focus_object.matrix_world.translation) - pose[:3, 3]
+        focus = float(abs(towards @ pose[:3, 2]))
+    return Lens(
+        data.lens,
+        data.sensor_width,
+        data.sensor_height,
+        data.sensor_fit,
+        data.shift_x,
+        data.shift_y,
+        data.clip_start,
+        data.clip_end,
+        dof.use_dof,
+        focus,
+        dof.aperture_fstop,
+        dof.aperture_blades,
+        dof.aperture_rotation,
+        dof.aperture_ratio,
+    )
+
+
+def intrinsics_of(lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int]) -> Array:
+    """fx, fy, cx, cy [4] in pixels of this lens at this resolution, with the scene's pixel aspect."""
+    return intrinsics_from_lens(
+        lens.lens,
+        lens.sensor_width,
+        lens.sensor_height,
+        lens.sensor_fit,  # type: ignore[arg-type]
+        lens.shift_x,
+        lens.shift_y,
+        *resolution,
+        scene.render.pixel_aspect_x,
+        scene.render.pixel_aspect_y,
+    )
+
+
+def pose_of(camera: bpy.types.Object) -> Array:
+    """Camera-to-world [4, 4] of a camera: rotation and place alone, whatever scale or shear its parents put in."""
+    matrix = np.array(camera.matrix_world, np.float64)
+    backward = matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    right = np.cross(matrix[:3, 1], backward)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = right, np.cross(backward, right), backward, matrix[:3, 3]
+    return pose
+
+
+def poses_along_frames(scene: bpy.types.Scene, frames: Iterable[int]) -> list[tuple[Array, Lens]]:
+    """Pose and lens of the scene's camera in each of `frames`; the scene is back at its own frame afterwards."""
+    current = scene.frame_current, scene.frame_subframe
+    found = []
+    for frame in frames:
+        scene.frame_set(frame)
+        camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        found.append((pose_of(camera), lens_of(camera)))
+    scene.frame_set(current[0], subframe=current[1])
+    return found
+
+
+class StudioCamera:
+    """A camera of our own that stands still, without parents, constraints or animation."""
+
+    def __init__(self, scene: bpy.types.Scene) -> None:
+        self._scene = scene
+        data = bpy.data.cameras.new("Radiance Twin")
+        self._object = bpy.data.objects.new("Radiance Twin", data)
+        self._object.rotation_mode = "QUATERNION"
+        scene.collection.objects.link(self._object)
+
+    def put(self, camera_to_world: ArrayLike, lens: Lens) -> None:
+        """Make it the scene's camera, here and with this lens."""
+        data = self._object.data
+        for name, value in lens.as_dict().items():
+            setattr(data.dof if hasattr(data.dof, name) else data, name, value)
+        self._object.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
+        self._scene.camera = self._object
+        bpy.context.view_layer.update()
+
+    def use_depth_of_field(self, use: bool) -> None:
+        """Switch it off for ground truth."""
+        self._object.data.dof.use_dof = use
+
+    def stands_at(self) -> Array:
+        """Camera-to-world [4, 4] as Blender holds it after rounding: what is really rendered."""
+        return pose_of(self._object)
+
+    def projection(self, resolution: tuple[int, int]) -> Array:
+        """Blender's own projection matrix [4, 4] (`calc_matrix_camera`), for tests."""
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        render = self._scene.render
+        return np.array(
+            self._object.calc_matrix_camera(
+                depsgraph,
+                x=resolution[0],
+                y=resolution[1],
+                scale_x=render.pixel_aspect_x,
+                scale_y=render.pixel_aspect_y,
+            )
+        )

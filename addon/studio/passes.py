@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is rendered of a view: one picture of light, and one clean sample of depth, normal and object index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ...core.errors import UserError
+from .. import compat
+
+
+def prepare_passes(scene: bpy.types.Scene) -> None:
+    """Passes, file format, and the sampling that is the same for every view."""
+    layer = bpy.context.view_layer
+    layer.use_pass_combined = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+    layer.samples = 0  # a layer's own number of samples would win over ours
+    compat.use_multilayer_exr(scene.render.image_settings)
+    cycles = scene.cycles
+    # exactly the samples that were asked for, from the seed that was asked for
+    cycles.use_adaptive_sampling = cycles.use_animated_seed = cycles.use_sample_subset = False
+    cycles.sample_offset, cycles.time_limit = 0, 0.0
+
+
+def set_for_light(scene: bpy.types.Scene, samples: int, seed: int, denoise: bool) -> None:
+    """Sample the light, and denoise it with Open Image Denoise guided by albedo and normal."""
+    cycles = scene.cycles
+    cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
+    if denoise:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+        cycles.denoising_prefilter = "ACCURATE"
+        cycles.denoising_quality = "HIGH"
+        bpy.context.view_layer.cycles.use_denoising = True
+
+
+def set_for_truth(scene: bpy.types.Scene) -> None:
+    """One sample, which Cycles takes at the pixel's centre: nothing is averaged over an edge."""
+    cycles = scene.cycles
+    cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
+
+
+def render_to(scene: bpy.types.Scene, path: Path) -> None:
+    """Render into an EXR that is complete or absent.
+
+    Raises:
+        UserError: Cycles failed, or the file could not be written (disk full).
+    """
+    part = path.with_name(f".{path.stem}.part.exr")
+    scene.render.filepath = str(part)
+    try:
+        bpy.ops.render.render(write_still=True, scene=scene.name)
+        _require_complete(part)
+        part.replace(path)
+    except RuntimeError as error:
+        reason = " ".join(str(error).removeprefix("Error: ").split())
+        raise UserError(f"Blender could not render {path.stem} ({reason}); what is rendered is kept") from error
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path} ({error.strerror or error}); free some space, then the same command goes on"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _require_complete(path: Path) -> None:
+    """Blender does not always say that a file was cut short by a full disk, so it is read back.
+
+    Raises:
+        OSError: it cannot be read to its end.
+    """
+    if not path.exists():
+        raise OSError("Blender wrote no file; is the disk full?")
+    bpy.utils.expose_bundled_modules()
+    import OpenImageIO
+
+    source = OpenImageIO.ImageInput.open(str(path))
+    if source is None:
+        raise OSError("the file is cut short; is the disk full?")
+    try:
+        part = 0
+        while source.seek_subimage(part, 0):
+            if source.read_image(part, 0, 0, source.spec().nchannels, OpenImageIO.FLOAT) is None:
+                raise OSError("the file is cut short; is the disk full?")
+            part += 1
+    finally:
+        source.close()

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first stage: a .blend becomes a dataset. Starts Blender's part, survives its crashes, packs what it rendered."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import rigs
+from .dataset import staging
+from .dataset.packing import pack
+from .dataset.staging import Plan
+from .errors import UsageError, UserError
+from .files import require_writable_folder
+from .processes import blender_command, find_blender
+from .reporting import Reporter
+from .worker.child import Child, ChildCrashed
+
+FILMS = ("auto", "transparent", "world")
+CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
+LARGEST_SIDE = 65536
+MOST_SAMPLES = 1 << 24
+# plain, zstd-compressed (since 3.0), gzip-compressed (before)
+BLEND_MAGICS = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
+ATTEMPTS_A_VIEW = 2
+# a Blender that crashes at every view is not a matter of single views
+MOST_FAILED_IN_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What to render.
+
+    Attributes:
+        scene: the .blend. output: the .h5 to write.
+        rig: one of rigs.RIGS.
+        views, val_views, test_views: how many to train with, to watch training with, and to compare with.
+        resolution: width and height in pixels.
+        samples, reference_samples: per pixel of training views, and of the others.
+        denoise: Open Image Denoise, guided by albedo and normal.
+        film: transparent or world; auto is transparent for rigs that stand around a target.
+        target: object or collection that the cameras stand around; all that renders when None.
+        seed: of every random choice.
+        cycles_device: one of CYCLES_DEVICES; auto is a GPU when Cycles has one.
+        blender: executable; see processes.find_blender.
+        allow_newer: render a .blend that a newer Blender saved, with what is lost by that.
+    """
+
+    scene: str | os.PathLike[str]
+    output: str | os.PathLike[str]
+    rig: str = "hemisphere"
+    views: int = 60
+    val_views: int = 4
+    test_views: int = 12
+    resolution: tuple[int, int] = (200, 200)
+    samples: int = 16
+    reference_samples: int = 128
+    denoise: bool = True
+    film: str = "auto"
+    target: str | None = None
+    seed: int = 0
+    cycles_device: str = "auto"
+    blender: str | None = None
+    allow_newer: bool = False
+
+
+def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
+    """Render the views of a scene and pack them into a dataset; whatever is rendered already is kept.
+
+    Returns:
+        path, views, rendered, kept, seconds, seconds_per_view, device, bytes.
+
+    Raises:
+        UsageError: a setting makes no sense.
+        UserError: the scene cannot be rendered, Blender crashed at a view twice, or a file cannot be written.
+        Cancelled: stopped; the same call goes on where it was.
+    """
+    check_settings(settings)
+    scene, output = Path(settings.scene).absolute(), Path(settings.output).absolute()
+    check_blend(scene)
+    require_writable_folder(output.parent)
+    blender = find_blender(settings.blender)
+    folder = require_writable_folder(staging.staging_folder(output))
+    started = time.monotonic()
+    answer = _render_all(settings, scene, folder, blender, reporter)
+    plan = staging.read_plan(folder)
+    pack(folder, plan, output, reporter)
+    staging.remove_staging(folder)
+    return {
+        "path": str(output),
+        "views": len(plan.views),
+        "rendered": answer["rendered"],
+        "kept": answer["kept"],
+        "seconds": time.monotonic() - started,
+        "seconds_per_view": answer["seconds"] / max(answer["rendered"], 1),
+        "device": plan.device,
+        "bytes": output.stat().st_size,
+    }
+
+
+def check_settings(settings: RenderSettings) -> None:
+    """Refuse what makes no sense before anything is started.
+
+    Raises:
+        UsageError: which setting, and what it may be.
+    """
+    width, height = settings.resolution
+    for name, value, least, most in (
+        ("views", settings.views, 1, None),
+        ("val-views", settings.val_views, 0, None),
+        ("test-views", settings.test_views, 0, None),
+        ("resolution", width, 1, LARGEST_SIDE),
+        ("resolution", height, 1, LARGEST_SIDE),
+        ("samples", settings.samples, 1, MOST_SAMPLES),
+        ("reference-samples", settings.reference_samples, 1, MOST_SAMPLES),
+        ("seed", settings.seed, 0, None),
+    ):
+        if value < least or (most is not None and value > most):
+            allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise UsageError(f"--{name} is {value}; it must be {allowed}")
+    for name, choice, choices in (
+        ("rig", settings.rig, rigs.RIGS),
+        ("film", settings.film, FILMS),
+        ("cycles-device", settings.cycles_device, CYCLES_DEVICES),
+    ):
+        if choice not in choices:
+            raise UsageError(f"--{name} {choice} is unknown; choose one of {', '.join(choices)}")
+    if settings.target is not None and settings.rig == "animated":
+        raise UsageError("--target has no meaning with --rig animated, whose camera goes its own way; leave one out")
+    if Path(settings.output).suffix != ".h5":
+        raise UsageError(f"the dataset {settings.output} must end in .h5")
+
+
+def check_blend(path: Path) -> None:
+    """Refuse what is no .blend at all; Blender's part judges the rest when it loads it.
+
+    Raises:
+        UserError: missing, a folder, empty, unreadable, or another kind of file.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name the .blend file in it")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(7)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path of the .blend") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({(error.strerror or str(error)).lower()}); check its permissions") from error
+    if not head:
+        raise UserError(f"{path} is empty; save the scene again")
+    if not head.startswith(BLEND_MAGICS):
+        raise UserError(f"{path} is not a Blender file; name a .blend")
+
+
+def _render_all(
+    settings: RenderSettings, scene: Path, folder: Path, blender: str, reporter: Reporter
+) -> dict[str, Any]:
+    """Run Blender's part until every view is done, again after a crash, without the views that crash it twice."""
+    crashes: dict[str, int] = {}
+    failed: list[str] = []
+    log = folder / "render.log"
+    while True:
+        (folder / "plan.json").unlink(missing_ok=True)  # so that a crash before planning is known as one
+        arguments = {"scene": str(scene), "staging": str(folder), "settings": _as_json(settings), "skip": failed}
+        child = Child(blender_command(blender, "addon.studio"), "render_views", arguments, log)
+        try:
+            answer = child.run(reporter)
+            break
+        except ChildCrashed as crash:
+            culprit = _crashed_at(folder, failed)
+            crashes[culprit] = crashes.get(culprit, 0) + 1
+            where = culprit or "loading the scene"
+            reporter.log(f"Blender crashed at {where} (exit code {crash.returncode})")
+            if crashes[culprit] >= ATTEMPTS_A_VIEW:
+                failed.append(culprit)
+                if not culprit:
+                    raise UserError(f"Blender crashes at {where}; see {log}, and open the scene in Blender") from crash
+                if len(failed) >= MOST_FAILED_IN_A_ROW and _none_done_since(folder, failed):
+                    raise UserError(f"Blender crashes at every view; see {log}; what is rendered is kept") from crash
+    if failed:
+        raise UserError(
+            f"Blender crashed twice at {', '.join(failed)}; all other views are rendered and kept; "
+            f"see {log}, then run the same command again"
+        )
+    return answer
+
+
+def _crashed_at(folder: Path, failed: list[str]) -> str:
+    """The view that was being rendered: views are rendered in order, so the first one missing. Empty: none yet."""
+    if not (folder / "plan.json").exists():
+        return ""
+    missing = staging.missing_views(folder, staging.read_plan(folder))
+    return next((view.name for view in missing if view.name not in failed), "")
+
+
+def _none_done_since(folder: Path, failed: list[str]) -> bool:
+    """Whether the views that failed last follow each other without a good one between them."""
+    plan: Plan = staging.read_plan(folder)
+    names = [view.name for view in plan.work]
+    places = [names.index(name) for name in failed[-MOST_FAILED_IN_A_ROW:] if name in names]
+    return places == list(range(places[0], places[0] + MOST_FAILED_IN_A_ROW))
+
+
+def _as_json(settings: RenderSettings) -> dict[str, Any]:
+    data = asdict(settings)
+    return {**data, "scene": str(settings.scene), "output": str(settings.output), "resolution": list(settings.resolution)}
