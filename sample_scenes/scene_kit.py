@@ -7,6 +7,7 @@ Lengths are metres, colours scene-linear Rec.709, angles radians; z is up.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -146,7 +147,7 @@ def lathe(
             vertices += [(radius * math.cos(a), radius * math.sin(a), z) for a in angles]
             rings.append(list(range(start, start + segments)))
     faces = []
-    for lower, upper in zip(rings, rings[1:], strict=False):
+    for lower, upper in itertools.pairwise(rings):
         for i in range(segments):
             j = (i + 1) % segments
             corners = dict.fromkeys((lower[i], lower[j], upper[j], upper[i]))
@@ -342,8 +343,9 @@ def mottled(of: bpy.types.Material, colours: Sequence[Colour], scale: float, det
     return colour_from(of, ramp(tree, noise.outputs["Fac"], stops))
 
 
-def graded(of: bpy.types.Material, low: float, high: float, stops: Sequence[tuple[float, Colour]], mode: str = "LINEAR",
-           wobble: float = 0.0) -> bpy.types.Material:
+def graded(
+    of: bpy.types.Material, low: float, high: float, stops: Sequence[tuple[float, Colour]], wobble: float = 0.0
+) -> bpy.types.Material:
     """Colour by height in the object's own space, `low`..`high` metres; `wobble` metres of unevenness."""
     tree = node_tree(of)
     height = axis(tree, coordinates(tree), 2)
@@ -355,7 +357,7 @@ def graded(of: bpy.types.Material, low: float, high: float, stops: Sequence[tupl
         shift.inputs[1].default_value = 2 * wobble
         tree.links.new(height, shift.inputs[2])
         height = shift.outputs[0]
-    return colour_from(of, ramp(tree, remap(tree, height, low, high), stops, mode))
+    return colour_from(of, ramp(tree, remap(tree, height, low, high), stops))
 
 
 def wood(name: str, light: Colour, dark: Colour, scale: float, roughness: float = 0.45) -> bpy.types.Material:
@@ -374,6 +376,19 @@ def wood(name: str, light: Colour, dark: Colour, scale: float, roughness: float 
     bands.bands_direction = "Y"
     middle = tuple((a + b) / 2 for a, b in zip(light, dark, strict=True))
     return colour_from(made, ramp(tree, bands.outputs["Fac"], [(0.0, dark), (0.35, middle), (1.0, light)]))
+
+
+def translucent(of: bpy.types.Material, colour: Colour, share: float) -> bpy.types.Material:
+    """Let thin leaves and petals glow when lit from behind: `share` of the light goes through, tinted `colour`."""
+    tree = node_tree(of)
+    through = add_node(tree, "ShaderNodeBsdfTranslucent", Color=(*colour, 1.0))
+    mix = tree.nodes.new("ShaderNodeMixShader")
+    mix.inputs[0].default_value = share
+    tree.links.new(shader(of).outputs[0], mix.inputs[1])
+    tree.links.new(through.outputs[0], mix.inputs[2])
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    tree.links.new(mix.outputs[0], output.inputs["Surface"])
+    return of
 
 
 def bumpy(of: bpy.types.Material, scale: float, distance: float, detail: float = 1.0) -> bpy.types.Material:
