@@ -117,9 +117,9 @@ def flip_error(classic: Image, neural: Image) -> tuple[float, NDArray[np.float32
     return float(mean), np.ascontiguousarray(error[..., 0], np.float32)
 
 
-def flip_colours(flip_map: NDArray[np.float32]) -> Image:
-    """A FLIP map [H, W] of 0..1 in the magma colours that FLIP is always shown in: [H, W, 3] uint8."""
-    image: Image = magma()[np.rint(np.clip(flip_map, 0.0, 1.0) * 255.0).astype(np.uint8)]
+def flip_levels(flip_map: NDArray[np.float32]) -> Image:
+    """A FLIP map [H, W] of 0..1 as indices into `magma`, the colours that FLIP is always shown in: [H, W] uint8."""
+    image: Image = np.rint(np.clip(flip_map, 0.0, 1.0) * 255.0).astype(np.uint8)
     return image
 
 

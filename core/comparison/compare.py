@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The twin held against the classic render: every held-out test view both ways, with metrics and a report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..dataset.store import Dataset, dataset_digest, open_dataset
+from ..errors import Cancelled, UserError
+from ..field.render import load_field, render_view
+from ..files import sha256_of_file
+from ..reporting import Reporter
+from ..twin_file import Twin, read_twin
+from .machine import describe_machine
+from .metrics import display_image, flip_levels, image_metrics, magma, mean_of
+from .report import write_report
+from .report_folder import FORMAT, IMAGES, PAGE, VERSION, report_folder
+
+# camera_to_world [4, 4], intrinsics [4], (width, height) to rgba [H, W, 4] scene-linear, premultiplied
+Render = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
+
+FIGURES = ("psnr", "psnr_foreground", "ssim", "flip")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """What to compare.
+
+    Attributes:
+        dataset: the .h5; its test views are the judge.
+        twin: the .twin.
+        output: the report's folder; an earlier report there is replaced.
+        device: auto | cpu | cuda, on which the field is rendered.
+    """
+
+    dataset: str
+    twin: str
+    output: str
+    device: str = "auto"
+
+
+def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
+    """Render the test views from the field, measure them and write the report's folder.
+
+    Returns:
+        metrics.json, and `report`: the path of the page.
+
+    Raises:
+        UserError: a file is missing, damaged or foreign; there is no test view; the report cannot be written.
+        Cancelled: an earlier report is as it was, and nothing new was written.
+    """
+    with open_dataset(settings.dataset) as dataset:
+        if not len(dataset.splits["test"]):
+            raise UserError(f"{settings.dataset} has no test views; render it with --test-views 1 or more")
+        twin = read_twin(settings.twin)
+        with report_folder(settings.output) as folder:
+            field = load_field(twin, settings.device)
+
+            def render(
+                camera_to_world: NDArray[np.float64], intrinsics: NDArray[np.float64], size: tuple[int, int]
+            ) -> NDArray[np.float32]:
+                return render_view(field, camera_to_world, intrinsics, size, cancelled=reporter.cancelled)[0]
+
+            warnings = doubts(dataset, twin)
+            for warning in warnings:
+                reporter.log(f"Note: {warning}")
+            _compile(render, dataset)
+            (folder / IMAGES).mkdir()
+            views = measure_views(dataset, render, folder / IMAGES, reporter)
+            metrics = {
+                "format": FORMAT,
+                "version": VERSION,
+                "dataset": {
+                    "path": os.fspath(settings.dataset),
+                    "sha256": sha256_of_file(settings.dataset),
+                    "scene": dataset.scene_name,
+                    "blender": dataset.blender_version,
+                },
+                "twin": {"path": os.fspath(settings.twin), "sha256": sha256_of_file(settings.twin)},
+                "view_transform": dataset.view_transform.to_metadata(),
+                "background": [float(value) for value in dataset.background],
+                "mean": {name: mean_of(view[name] for view in views) for name in FIGURES},
+                "noise_floor": noise_floor(dataset),
+                "views": views,
+                "bytes": {
+                    "scene": dataset.scene_bytes,
+                    "dataset": os.path.getsize(settings.dataset),
+                    "twin": os.path.getsize(settings.twin),
+                },
+                "train_seconds": _training(twin, "seconds", float, int),
+                "machine": describe_machine(field.model.table.device),
+                "warnings": warnings,
+            }
+            write_report(folder, metrics)
+    return {**metrics, "report": str(Path(settings.output).resolve() / PAGE)}
+
+
+def measure_views(dataset: Dataset, render: Render, images: Path, reporter: Reporter) -> list[dict[str, Any]]:
+    """Render and measure every test view; the pair and its FLIP map go into the folder `images` as PNG.
+
+    Returns:
+        One dictionary a view, in the dataset's order: the entries of `views` in metrics.json.
+
+    Raises:
+        Cancelled: the reporter said so.
+    """
+    test = [int(index) for index in dataset.splits["test"]]
+    views: list[dict[str, Any]] = []
+    started = time.monotonic()
+    for index in test:
+        done = len(views)
+        if reporter.cancelled():
+            raise Cancelled("stopped; no report was written")
+        mean = mean_of(view["psnr"] for view in views)
+        reporter.progress(
+            "compare",
+            done,
+            len(test),
+            seconds_left=(time.monotonic() - started) / done * (len(test) - done) if done else None,
+            text=f"view {done + 1} of {len(test)}",
+            **({} if mean is None else {"psnr": mean}),
+        )
+        views.append(_measure_view(dataset, index, render, images))
+    reporter.progress("compare", len(test), len(test), seconds_left=0.0)
+    return views
+
+
+def noise_floor(dataset: Dataset) -> dict[str, Any] | None:
+    """The figures between two classic renders of one view with different seeds: no twin can be expected to beat them.
+
+    None when the dataset holds no second render.
+    """
+    second = dataset.noise_floor
+    if second is None:
+        return None
+    index, rgba = second
+    first = dataset.rgba(index)
+    shown = (display_image(image, dataset.background, dataset.view_transform) for image in (first, rgba))
+    result = image_metrics(*shown, classic_alpha=first[..., 3])
+    return {"index": index, **{name: getattr(result, name) for name in FIGURES}}
+
+
+def doubts(dataset: Dataset, twin: Twin) -> list[str]:
+    """Reasons why the figures may not mean what they seem to: the twin was trained from something else."""
+    scene, digest = (_training(twin, name, str) for name in ("scene_hash", "dataset_digest"))
+    if not scene and not digest:
+        return ["The twin does not say which dataset it was trained from."]
+    if scene and dataset.scene_hash and scene != dataset.scene_hash:
+        return ["The twin was trained from another scene, or this scene was changed before its dataset was rendered."]
+    if digest and digest != dataset_digest(dataset.path):
+        return ["The twin was trained from another dataset of this scene; it may have seen these test views."]
+    return []
+
+
+def _measure_view(dataset: Dataset, index: int, render: Render, images: Path) -> dict[str, Any]:
+    size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
+    began = time.perf_counter()
+    rgba = render(dataset.camera_to_world[index], dataset.intrinsics[index], size)
+    neural_seconds = time.perf_counter() - began
+    truth = dataset.rgba(index)
+    classic, neural = (display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba))
+    result = image_metrics(classic, neural, truth[..., 3])
+    names = {kind: f"{kind}_{index:03d}.png" for kind in ("classic", "neural", "flip")}
+    Image.fromarray(classic).save(images / names["classic"], optimize=True)
+    Image.fromarray(neural).save(images / names["neural"], optimize=True)
+    _flip_image(result.flip_map).save(images / names["flip"], optimize=True)
+    return {
+        "index": index,
+        "frame": int(dataset.frame[index]),
+        **{name: getattr(result, name) for name in FIGURES},
+        "foreground": result.foreground,
+        "size": list(size),
+        "classic_seconds": float(dataset.seconds[index]),
+        "classic_samples": int(dataset.samples[index]),
+        "neural_seconds": neural_seconds,
+        "images": {kind: f"{IMAGES}/{name}" for kind, name in names.items()},
+    }
+
+
+def _compile(render: Render, dataset: Dataset) -> None:
+    """Render a stamp of the first view: compiling kernels must not count as the time of a frame."""
+    index = int(dataset.splits["test"][0])
+    width, height = (int(n) for n in dataset.size[index])
+    size = (min(width, 8), min(height, 8))
+    render(dataset.camera_to_world[index], dataset.intrinsics[index] * (size[0] / width), size)
+
+
+def _flip_image(flip_map: NDArray[np.float32]) -> Image.Image:
+    image = Image.fromarray(flip_levels(flip_map), "P")
+    image.putpalette(magma().tobytes())
+    return image
+
+
+def _training(twin: Twin, name: str, *kinds: type) -> Any:
+    """What the twin says of its training, or None: it may come from anybody."""
+    training = twin.metadata.get("training")
+    value = training.get(name) if isinstance(training, dict) else None
+    return value if isinstance(value, kinds) else None

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report's folder, complete or as it was before; nothing in it that is not ours is ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import require_writable_folder
+
+FORMAT = "radiance-twin-metrics"
+VERSION = 1
+
+PAGE = "index.html"
+METRICS = "metrics.json"
+PICTURE = "classic_neural.png"
+IMAGES = "images"
+OURS = (PAGE, METRICS, PICTURE, IMAGES)
+
+
+@contextmanager
+def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on success it takes the place of `path`, on any failure it is removed.
+
+    Files that somebody else put into an earlier report are carried over.
+
+    Raises:
+        UserError: `path` is a file or a folder of other things, or cannot be written.
+    """
+    target = Path(path).resolve()
+    _require_free_or_a_report(target)
+    require_writable_folder(target.parent)
+    staging = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        staging.mkdir()
+        yield staging
+        _take_the_place(staging, target)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write {target}: {reason}; free some space or choose another place") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _require_free_or_a_report(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder for the report")
+    try:
+        if not any(target.iterdir()):
+            return
+        known = json.loads((target / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = None
+    if not isinstance(known, dict) or known.get("format") != FORMAT:
+        raise UserError(f"{target} holds other things than a report; name a new or empty folder")
+
+
+def _take_the_place(staging: Path, target: Path) -> None:
+    earlier = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if not target.exists():
+        staging.rename(target)
+        return
+    target.rename(earlier)
+    try:
+        staging.rename(target)
+    except OSError:
+        earlier.rename(target)
+        raise
+    for entry in earlier.iterdir():
+        if entry.name not in OURS:
+            entry.rename(target / entry.name)
+    shutil.rmtree(earlier)
