@@ -49,6 +49,19 @@ def require_writable_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
+def require_writable_file(file: str | os.PathLike[str]) -> Path:
+    """Make sure that `file` can be written before hours are spent on it; its folder is created when missing.
+
+    Raises:
+        UserError: the folder cannot be created or written, or `file` is a folder itself.
+    """
+    path = Path(file)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; choose another name")
+    require_writable_folder(path.parent)
+    return path
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file's bytes.
 
@@ -59,7 +72,7 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {_reason(error)}") from error
+        raise UserError(f"cannot read {path}: {_reason(error)}; check the path and its permissions") from error
 
 
 def _reason(error: OSError) -> str:

@@ -13,8 +13,8 @@ from . import rigs
 from .dataset import staging
 from .dataset.packing import pack
 from .dataset.staging import Plan
-from .errors import UsageError, UserError
-from .files import require_writable_folder
+from .errors import Cancelled, UsageError, UserError
+from .files import require_writable_file, require_writable_folder
 from .processes import blender_command, find_blender
 from .reporting import Reporter
 from .worker.child import Child, ChildCrashed
@@ -71,7 +71,7 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
     """Render the views of a scene and pack them into a dataset; whatever is rendered already is kept.
 
     Returns:
-        path, views, rendered, kept, seconds, seconds_per_view, device, bytes.
+        output, views, rendered, kept, seconds, seconds_per_view, device, bytes.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -81,7 +81,7 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
     check_settings(settings)
     scene, output = Path(settings.scene).absolute(), Path(settings.output).absolute()
     check_blend(scene)
-    require_writable_folder(output.parent)
+    require_writable_file(output)
     blender = find_blender(settings.blender)
     folder = require_writable_folder(staging.staging_folder(output))
     started = time.monotonic()
@@ -90,7 +90,7 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
     pack(folder, plan, output, reporter)
     staging.remove_staging(folder)
     return {
-        "path": str(output),
+        "output": str(output),
         "views": len(plan.views),
         "rendered": answer["rendered"],
         "kept": answer["kept"],
@@ -124,7 +124,7 @@ def check_settings(settings: RenderSettings) -> None:
     for name, choice, choices in (
         ("rig", settings.rig, rigs.RIGS),
         ("film", settings.film, FILMS),
-        ("cycles-device", settings.cycles_device, CYCLES_DEVICES),
+        ("cycles-device", settings.cycles_device.lower(), CYCLES_DEVICES),
     ):
         if choice not in choices:
             raise UsageError(f"--{name} {choice} is unknown; choose one of {', '.join(choices)}")
@@ -169,6 +169,10 @@ def _render_all(
         try:
             answer = child.run(reporter)
             break
+        except (UserError, Cancelled):
+            if {path.name for path in folder.iterdir()} <= {log.name}:
+                staging.remove_staging(folder)  # refused or stopped before anything was rendered
+            raise
         except ChildCrashed as crash:
             culprit = _crashed_at(folder, failed)
             crashes[culprit] = crashes.get(culprit, 0) + 1
@@ -206,4 +210,10 @@ def _none_done_since(folder: Path, failed: list[str]) -> bool:
 
 def _as_json(settings: RenderSettings) -> dict[str, Any]:
     data = asdict(settings)
-    return {**data, "scene": str(settings.scene), "output": str(settings.output), "resolution": list(settings.resolution)}
+    return {
+        **data,
+        "scene": str(settings.scene),
+        "output": str(settings.output),
+        "resolution": list(settings.resolution),
+        "cycles_device": settings.cycles_device.lower(),
+    }

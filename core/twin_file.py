@@ -88,7 +88,8 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot read {path}: {reason}; check the path and its permissions") from error
     missing = [one for one in wanted or () if not any(n == one or n.startswith(one + "/") for n in arrays)]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; train again")
@@ -106,7 +107,7 @@ def _read_metadata(file: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     try:
         entry = file.getinfo("twin.json")
     except KeyError as error:
-        raise UserError(f"{path} is not a .twin file (it has no twin.json)") from error
+        raise UserError(f"{path} is not a .twin file (it has no twin.json); check the path") from error
     if entry.file_size > LARGEST_METADATA_BYTES:
         raise UserError(f"{path} has an absurdly large header; it is not used")
     try:
@@ -114,7 +115,7 @@ def _read_metadata(file: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} has a damaged header; train again or fetch it again") from error
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise UserError(f"{path} is not a .twin file (its header names another format)")
+        raise UserError(f"{path} is not a .twin file (its header names another format); check the path")
     version = metadata.get("version")
     if not isinstance(version, int) or version < 1:
         raise UserError(f"{path} has no version; it is not used")
