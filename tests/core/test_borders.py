@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The borders of the house: who may import whom. Read from the sources, so that an import inside a function counts too."""
+"""The borders of the house: who may import whom. Read from the sources: an import inside a function counts too."""
 
 from __future__ import annotations
 

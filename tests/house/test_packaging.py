@@ -42,7 +42,12 @@ def tree(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, copy / name)
     # what lies about in a folder that is worked in must not be shipped
-    for litter in (".venv/bin/python", "core/__pycache__/files.cpython-311.pyc", "radiance_twin_demo/scene.h5", "old.zip"):
+    for litter in (
+        ".venv/bin/python",
+        "core/__pycache__/files.cpython-311.pyc",
+        "radiance_twin_demo/scene.h5",
+        "old.zip",
+    ):
         (copy / litter).parent.mkdir(parents=True, exist_ok=True)
         (copy / litter).write_bytes(b"litter")
     return copy
