@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Multi-resolution hash encoding, the plain PyTorch reference (Müller et al. 2022, "Instant Neural Graphics Primitives").
+"""Multi-resolution hash encoding, the plain PyTorch reference.
+
+Müller et al. 2022, "Instant Neural Graphics Primitives with a Multiresolution Hash Encoding".
 
 Every level is a lattice over [0, 1]³. Lattices that fit into the table are stored whole, finer ones share its entries
 by a spatial hash. A feature is the trilinear blend of the eight corners.

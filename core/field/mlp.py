@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 def initial_layers(widths: Sequence[int], generator: torch.Generator) -> list[Tensor]:
     """Matrices for layers of these `widths` (first the input's), uniform after He et al. 2015."""
     layers = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         bound = math.sqrt(6.0 / fan_in)
         layers.append((torch.rand(fan_in, fan_out, generator=generator) * 2.0 - 1.0) * bound)
     return layers

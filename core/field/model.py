@@ -113,7 +113,6 @@ class RadianceField(nn.Module):
         self.density = nn.ParameterList(
             initial_layers([encoded, config.hidden, config.geometry_features], generator)
         )
-        # the colour network starts at zero output: radiance 1 everywhere, whatever the seed
         widths = [config.geometry_features + DIRECTION_FEATURES] + [config.hidden] * config.colour_layers + [3]
         self.colour = nn.ParameterList(initial_layers(widths, generator))
         self.background_table: nn.Parameter | None = None

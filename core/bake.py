@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The field as two 128³ textures that the viewport draws without any network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .field.cpu import CpuField, Grid, Workspace
+from .field.cpu_kernels import compiled
+from .field.model import RadianceField
+from .field.occupancy import dilate
+from .field.render import TrainedField
+
+F4 = NDArray[np.float32]
+RESOLUTION = 128
+HALF_MAX = 65504.0
+SUBDIVISION = 4
+# a share of a pixel below which a sample does not count
+SHOWN = 1e-3
+
+
+def bake_field(field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor) -> dict[str, NDArray[Any]]:
+    """`bake/density` [n, n, n] f2 and `bake/colour` [n, n, n, 3] f2 (scene-linear, not premultiplied).
+
+    Args:
+        rays: blocks of origins and directions [R, 3] (field coordinates) of views that show the whole scene; a voxel's
+            colour is the mean of what those of them that see it see there.
+    """
+    model = field.model
+    if model.table.device.type != "cpu":
+        model = RadianceField(model.config)
+        model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
+    cpu_field = CpuField(model)
+    cells = _voxels_to_fill(field.occupied)
+    density = _bake_density(cpu_field, cells, pool)
+    colour = _bake_colour(cpu_field, field, rays, pool)
+    return {
+        "bake/density": np.clip(density, 0.0, HALF_MAX).astype(np.float16),
+        "bake/colour": np.clip(colour, 0.0, HALF_MAX).astype(np.float16),
+    }
+
+
+def _voxels_to_fill(occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    n = occupied.shape[0]
+    if n >= RESOLUTION:
+        k = n // RESOLUTION
+        return occupied.reshape(RESOLUTION, k, RESOLUTION, k, RESOLUTION, k).any(axis=(1, 3, 5))
+    k = RESOLUTION // n
+    return occupied.repeat(k, 0).repeat(k, 1).repeat(k, 2)
+
+
+def _bake_density(field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolExecutor) -> F4:
+    """The density whose voxel lets through, in the mean over its columns along the three axes, what the field's does.
+
+    A mean of the density itself would make every voxel that a surface merely touches opaque.
+    """
+    voxels = np.argwhere(filled)
+    s = SUBDIVISION
+    inside = np.stack(np.meshgrid(*[(np.arange(s) + 0.5) / s] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    size = 1.0 / RESOLUTION
+    values = np.zeros(len(voxels), np.float32)
+
+    def block(first: int) -> None:
+        part = voxels[first : first + 128]
+        positions = ((part[:, None] + inside[None]) * size).astype(np.float32).reshape(-1, 3)
+        sigma = field.density_at(positions).reshape(-1, s, s, s)
+        through = [np.exp(-sigma.sum(axis=axis) * (size / s)).mean(axis=(1, 2)) for axis in (1, 2, 3)]
+        mean = np.mean(through, axis=0)
+        values[first : first + 128] = -np.log(np.maximum(mean, 1e-6)) / size
+
+    list(pool.map(block, range(0, len(voxels), 128)))
+    density = np.zeros((RESOLUTION,) * 3, np.float32)
+    density[filled] = values
+    return density
+
+
+def _bake_colour(field: CpuField, trained: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor) -> F4:
+    grid = Grid.of(trained.occupied)
+    total = np.zeros((RESOLUTION, RESOLUTION, RESOLUTION, 4), np.float32)
+
+    def block(part: tuple[F4, F4]) -> Any:
+        origins, directions = part
+        last, middle = np.full(len(origins), 1e30, np.float32), np.full(len(origins), 0.5, np.float32)
+        seen = field.forward(origins, directions, last, middle, grid, trained.step, SHOWN, Workspace())
+        return seen.positions, seen.weights, seen.shaded, seen.colour_values[-1]
+
+    # blocks are added in order, so that the same field gives the same bake
+    for result in pool.map(block, rays):
+        _splat(*result, total)
+    weight = total[..., 3:]
+    known = weight[..., 0] > SHOWN
+    colour = np.where(known[..., None], total[..., :3] / np.maximum(weight, SHOWN), 0.0).astype(np.float32)
+    return _spread(colour, known)
+
+
+@compiled
+def _splat(positions: Any, weights: Any, shaded: Any, radiance: Any, total: Any) -> None:
+    n = total.shape[0]
+    for a in range(shaded.shape[0]):
+        i = shaded[a]
+        x = min(max(int(positions[i, 0] * np.float32(n)), 0), n - 1)
+        y = min(max(int(positions[i, 1] * np.float32(n)), 0), n - 1)
+        z = min(max(int(positions[i, 2] * np.float32(n)), 0), n - 1)
+        w = weights[i]
+        total[x, y, z, 0] += w * radiance[a, 0]
+        total[x, y, z, 1] += w * radiance[a, 1]
+        total[x, y, z, 2] += w * radiance[a, 2]
+        total[x, y, z, 3] += w
+
+
+def _spread(colour: F4, known: NDArray[np.bool_], passes: int = 3) -> F4:
+    """Give voxels around the known ones their neighbours' mean: textures are interpolated across the border."""
+    colour = colour.copy()
+    for _ in range(passes):
+        near = dilate(known) & ~known
+        where = np.argwhere(near)
+        total, count = np.zeros((len(where), 3), np.float32), np.zeros((len(where), 1), np.float32)
+        for step in np.ndindex(3, 3, 3):
+            other = np.clip(where + np.array(step) - 1, 0, RESOLUTION - 1)
+            index = tuple(other.T)
+            share = known[index].astype(np.float32)[:, None]
+            total += colour[index] * share
+            count += share
+        colour[near] = total / np.maximum(count, 1.0)
+        known = known | near
+    return colour

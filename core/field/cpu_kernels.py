@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loops of the fast CPU execution, compiled by numba. Each runs on one thread without Python's lock.
+
+They compute what `hash_grid.py`, `directions.py` and `march.py` define, in single precision. Parallelism is one level
+up (`cpu.py`): forward over blocks of rays, the table's gradient over levels, so that nothing is added atomically and
+the same input gives the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+
+def _cache_folder() -> str:
+    """Compiled code goes to the user's cache, never beside the sources (an extension's folder may be read-only)."""
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        root = str(Path.home() / "Library" / "Caches")
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(root) / "radiance_twin" / "numba")
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
+
+import numba  # noqa: E402  (the cache folder must be named before)
+
+numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+# the four features of a table row then move as one vector: encoding is 2.3 times as fast
+numba.config.SLP_VECTORIZE = 1
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """`numba.njit` with the settings of this file, typed as the function itself."""
+    decorate = numba.njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+    return cast(Function, decorate(function))
+
+
+PRIME_Y = np.uint32(2654435761)
+PRIME_Z = np.uint32(805459861)
+ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
+
+
+@compiled
+def gather_rays(
+    pixels: Any,
+    view_of_pixel: Any,
+    first_pixel: Any,
+    widths: Any,
+    rotations: Any,
+    centres: Any,
+    intrinsics: Any,
+    rgba: Any,
+    distances: Any,
+    shifts: Any,
+    origins: Any,
+    directions: Any,
+    targets: Any,
+    depths: Any,
+) -> None:
+    """Rays (field coordinates) and targets of `pixels` [R]; `shifts` [R, 2] moves them from the pixels' centres."""
+    for i in range(pixels.shape[0]):
+        pixel = pixels[i]
+        view = view_of_pixel[pixel]
+        inside = pixel - first_pixel[view]
+        row = inside // widths[view]
+        column = inside - row * widths[view]
+        x = (np.float32(column) + np.float32(0.5) + shifts[i, 0] - intrinsics[view, 2]) / intrinsics[view, 0]
+        y = -(np.float32(row) + np.float32(0.5) + shifts[i, 1] - intrinsics[view, 3]) / intrinsics[view, 1]
+        length = ONE / np.sqrt(x * x + y * y + ONE)
+        for k in range(3):
+            directions[i, k] = (rotations[view, k, 0] * x + rotations[view, k, 1] * y - rotations[view, k, 2]) * length
+            origins[i, k] = centres[view, k]
+        for k in range(4):
+            targets[i, k] = rgba[pixel, k]
+        depths[i] = distances[pixel]
+
+
+@compiled
+def march(
+    origins: Any,
+    directions: Any,
+    last: Any,
+    jitter: Any,
+    step: Any,
+    occupied: Any,
+    coarse: Any,
+    positions: Any,
+    times: Any,
+    offsets: Any,
+) -> int:
+    """Samples in occupied cells, as `march.march`; `coarse` has one cell for each 8³. Returns their number."""
+    n = occupied.shape[0]
+    count = 0
+    size = np.float32(n)
+    far = np.float32(1e30)
+    for r in range(origins.shape[0]):
+        offsets[r] = count
+        entry, leave = ZERO, last[r]
+        ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
+        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
+        ix = ONE / dx if abs(dx) > np.float32(1e-30) else far
+        iy = ONE / dy if abs(dy) > np.float32(1e-30) else far
+        iz = ONE / dz if abs(dz) > np.float32(1e-30) else far
+        a, b = -ox * ix, (ONE - ox) * ix
+        entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
+        a, b = -oy * iy, (ONE - oy) * iy
+        entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
+        a, b = -oz * iz, (ONE - oz) * iz
+        entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
+        k = 0
+        shift = jitter[r]
+        while True:
+            t = entry + (np.float32(k) + shift) * step
+            if t >= leave:
+                break
+            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+            cx = min(max(int(x * size), 0), n - 1)
+            cy = min(max(int(y * size), 0), n - 1)
+            cz = min(max(int(z * size), 0), n - 1)
+            if occupied[cx, cy, cz]:
+                positions[count, 0], positions[count, 1], positions[count, 2] = x, y, z
+                times[count] = t
+                count += 1
+                k += 1
+                continue
+            # skip the empty cell, or the whole empty block, but never past a sample that might be inside the next one
+            scale = size
+            if not coarse[cx >> 3, cy >> 3, cz >> 3]:
+                cx, cy, cz = cx >> 3, cy >> 3, cz >> 3
+                scale = size * np.float32(0.125)
+            edge = ONE / scale
+            tx = (np.float32(cx + (1 if dx > 0 else 0)) * edge - ox) * ix
+            ty = (np.float32(cy + (1 if dy > 0 else 0)) * edge - oy) * iy
+            tz = (np.float32(cz + (1 if dz > 0 else 0)) * edge - oz) * iz
+            beyond = min(tx, min(ty, tz)) - np.float32(1e-5)
+            skipped = int((beyond - entry) / step - shift)
+            k = max(k + 1, skipped)
+    offsets[origins.shape[0]] = count
+    return count
+
+
+@compiled
+def encode(positions: Any, table: Any, resolutions: Any, offsets: Any, dense: Any, table_size: int, out: Any) -> None:
+    """Hash encoding, as `hash_grid.encode`; four features per level."""
+    mask = np.uint32(table_size - 1)
+    for level in range(resolutions.shape[0]):
+        cells = np.uint32(resolutions[level])
+        resolution = np.float32(cells)
+        rows = table[offsets[level] : offsets[level + 1]]
+        whole = dense[level]
+        y_factor = cells + np.uint32(1) if whole else PRIME_Y
+        z_factor = (cells + np.uint32(1)) * (cells + np.uint32(1)) if whole else PRIME_Z
+        first = 4 * level
+        for i in range(positions.shape[0]):
+            fx = min(max(positions[i, 0], ZERO), ONE) * resolution
+            fy = min(max(positions[i, 1], ZERO), ONE) * resolution
+            fz = min(max(positions[i, 2], ZERO), ONE) * resolution
+            x = min(np.uint32(fx), cells - np.uint32(1))
+            y = min(np.uint32(fy), cells - np.uint32(1))
+            z = min(np.uint32(fz), cells - np.uint32(1))
+            fx -= np.float32(x)
+            fy -= np.float32(y)
+            fz -= np.float32(z)
+            y0 = y * y_factor
+            y1 = y0 + y_factor
+            z0 = z * z_factor
+            z1 = z0 + z_factor
+            a0, a1, a2, a3 = ZERO, ZERO, ZERO, ZERO
+            for corner in range(8):
+                cx = x + np.uint32(corner & 1)
+                cy = y1 if corner & 2 else y0
+                cz = z1 if corner & 4 else z0
+                row = cx + cy + cz if whole else (cx ^ cy ^ cz) & mask
+                w = (fx if corner & 1 else ONE - fx) * (fy if corner & 2 else ONE - fy)
+                w *= fz if corner & 4 else ONE - fz
+                a0 += w * rows[row, 0]
+                a1 += w * rows[row, 1]
+                a2 += w * rows[row, 2]
+                a3 += w * rows[row, 3]
+            out[i, first] = a0
+            out[i, first + 1] = a1
+            out[i, first + 2] = a2
+            out[i, first + 3] = a3
+
+
+@compiled
+def encode_backward(
+    positions: Any, upstream: Any, level: int, cells_: int, whole: bool, table_size: int, gradient: Any
+) -> None:
+    """Add the loss's gradient for the rows of one level to `gradient` [rows of the level, 4]."""
+    mask = np.uint32(table_size - 1)
+    cells = np.uint32(cells_)
+    resolution = np.float32(cells)
+    y_factor = cells + np.uint32(1) if whole else PRIME_Y
+    z_factor = (cells + np.uint32(1)) * (cells + np.uint32(1)) if whole else PRIME_Z
+    first = 4 * level
+    for i in range(positions.shape[0]):
+        u0, u1, u2, u3 = upstream[i, first], upstream[i, first + 1], upstream[i, first + 2], upstream[i, first + 3]
+        fx = min(max(positions[i, 0], ZERO), ONE) * resolution
+        fy = min(max(positions[i, 1], ZERO), ONE) * resolution
+        fz = min(max(positions[i, 2], ZERO), ONE) * resolution
+        x = min(np.uint32(fx), cells - np.uint32(1))
+        y = min(np.uint32(fy), cells - np.uint32(1))
+        z = min(np.uint32(fz), cells - np.uint32(1))
+        fx -= np.float32(x)
+        fy -= np.float32(y)
+        fz -= np.float32(z)
+        y0 = y * y_factor
+        y1 = y0 + y_factor
+        z0 = z * z_factor
+        z1 = z0 + z_factor
+        for corner in range(8):
+            cx = x + np.uint32(corner & 1)
+            cy = y1 if corner & 2 else y0
+            cz = z1 if corner & 4 else z0
+            row = cx + cy + cz if whole else (cx ^ cy ^ cz) & mask
+            w = (fx if corner & 1 else ONE - fx) * (fy if corner & 2 else ONE - fy)
+            w *= fz if corner & 4 else ONE - fz
+            gradient[row, 0] += w * u0
+            gradient[row, 1] += w * u1
+            gradient[row, 2] += w * u2
+            gradient[row, 3] += w * u3
+
+
+@compiled
+def spherical_harmonics(directions: Any, out: Any) -> None:
+    """As `directions.spherical_harmonics`: [R, 3] to [R, 16]."""
+    for i in range(directions.shape[0]):
+        x, y, z = directions[i, 0], directions[i, 1], directions[i, 2]
+        xx, yy, zz = x * x, y * y, z * z
+        out[i, 0] = np.float32(0.28209479177387814)
+        out[i, 1] = np.float32(-0.4886025119029199) * y
+        out[i, 2] = np.float32(0.4886025119029199) * z
+        out[i, 3] = np.float32(-0.4886025119029199) * x
+        out[i, 4] = np.float32(1.0925484305920792) * x * y
+        out[i, 5] = np.float32(-1.0925484305920792) * y * z
+        out[i, 6] = np.float32(0.31539156525252005) * (np.float32(3.0) * zz - ONE)
+        out[i, 7] = np.float32(-1.0925484305920792) * x * z
+        out[i, 8] = np.float32(0.5462742152960396) * (xx - yy)
+        out[i, 9] = np.float32(-0.5900435899266435) * y * (np.float32(3.0) * xx - yy)
+        out[i, 10] = np.float32(2.890611442640554) * x * y * z
+        out[i, 11] = np.float32(-0.4570457994644658) * y * (np.float32(5.0) * zz - ONE)
+        out[i, 12] = np.float32(0.3731763325901154) * z * (np.float32(5.0) * zz - np.float32(3.0))
+        out[i, 13] = np.float32(-0.4570457994644658) * x * (np.float32(5.0) * zz - ONE)
+        out[i, 14] = np.float32(1.445305721320277) * z * (xx - yy)
+        out[i, 15] = np.float32(-0.5900435899266435) * x * (xx - np.float32(3.0) * yy)
+
+
+@compiled
+def weigh(
+    geometry: Any,
+    offsets: Any,
+    harmonics: Any,
+    step: Any,
+    shift: Any,
+    bound: Any,
+    threshold: Any,
+    thickness: Any,
+    weights: Any,
+    shaded: Any,
+    shaded_offsets: Any,
+    colour_inputs: Any,
+) -> int:
+    """Each sample's optical thickness and share of its pixel; the inputs of the colour network for those above
+    `threshold` (`shaded` [A] are their indices, `shaded_offsets` [R + 1] each ray's first). Returns their number."""
+    count = 0
+    width = geometry.shape[1]
+    for r in range(offsets.shape[0] - 1):
+        shaded_offsets[r] = count
+        transmittance = ONE
+        for i in range(offsets[r], offsets[r + 1]):
+            tau = np.exp(min(geometry[i, 0] + shift, bound)) * step
+            after = transmittance * np.exp(-tau)
+            w = transmittance - after
+            thickness[i] = tau
+            weights[i] = w
+            if w > threshold:
+                shaded[count] = i
+                for k in range(width):
+                    colour_inputs[count, k] = geometry[i, k]
+                for k in range(harmonics.shape[1]):
+                    colour_inputs[count, width + k] = harmonics[r, k]
+                count += 1
+            transmittance = after
+    shaded_offsets[offsets.shape[0] - 1] = count
+    return count
+
+
+@compiled
+def composite(
+    raw: Any, bound: Any, weights: Any, times: Any, offsets: Any, shaded: Any, shaded_offsets: Any, out: Any
+) -> None:
+    """Premultiplied colour, alpha and expected distance times alpha: `out` [R, 5]. `raw` [A, ≥3] is turned into
+    radiance in place."""
+    for r in range(offsets.shape[0] - 1):
+        red, green, blue, alpha, distance = ZERO, ZERO, ZERO, ZERO, ZERO
+        for i in range(offsets[r], offsets[r + 1]):
+            alpha += weights[i]
+            distance += weights[i] * times[i]
+        for a in range(shaded_offsets[r], shaded_offsets[r + 1]):
+            w = weights[shaded[a]]
+            raw[a, 0] = np.exp(min(raw[a, 0], bound))
+            raw[a, 1] = np.exp(min(raw[a, 1], bound))
+            raw[a, 2] = np.exp(min(raw[a, 2], bound))
+            red += w * raw[a, 0]
+            green += w * raw[a, 1]
+            blue += w * raw[a, 2]
+        out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4] = red, green, blue, alpha, distance
+
+
+@compiled
+def composite_backward(
+    radiance: Any,
+    bound_radiance: Any,
+    weights: Any,
+    thickness: Any,
+    step: Any,
+    bound: Any,
+    offsets: Any,
+    shaded: Any,
+    shaded_offsets: Any,
+    upstream: Any,
+    behind: Any,
+    raw_gradient: Any,
+    density_gradient: Any,
+) -> None:
+    """From the gradient for colour and alpha (`upstream` [R, 4], colour with `behind` [R, 3] composited) to those for
+    the colour network's outputs (`raw_gradient` [A, ≥3]) and the logarithm of the density (`density_gradient` [S])."""
+    most = np.exp(bound_radiance) * np.float32(0.999)
+    thickest = np.exp(bound) * step * np.float32(0.999)
+    for r in range(offsets.shape[0] - 1):
+        gr, gg, gb, ga = upstream[r, 0], upstream[r, 1], upstream[r, 2], upstream[r, 3]
+        transmittance = ONE
+        for i in range(offsets[r], offsets[r + 1]):
+            transmittance -= weights[i]
+        transmittance = max(transmittance, ZERO)
+        # what the ray still gathers behind the sample, weighed by the upstream gradient; from back to front
+        rest = transmittance * (gr * behind[r, 0] + gg * behind[r, 1] + gb * behind[r, 2] - ga)
+        a = shaded_offsets[r + 1] - 1
+        first = shaded_offsets[r]
+        for i in range(offsets[r + 1] - 1, offsets[r] - 1, -1):
+            w = weights[i]
+            value = ZERO
+            if a >= first and shaded[a] == i:
+                cr, cg, cb = radiance[a, 0], radiance[a, 1], radiance[a, 2]
+                value = gr * cr + gg * cg + gb * cb
+                raw_gradient[a, 0] = w * gr * cr if cr < most else ZERO
+                raw_gradient[a, 1] = w * gg * cg if cg < most else ZERO
+                raw_gradient[a, 2] = w * gb * cb if cb < most else ZERO
+                a -= 1
+            # T after the sample: of everything up to here what it let through
+            tau = thickness[i]
+            gradient = transmittance * value - rest
+            density_gradient[i] = gradient * tau if tau < thickest else ZERO
+            rest += w * value
+            transmittance += w
+
+
+@compiled
+def relative_loss(
+    seen: Any, behind: Any, targets: Any, epsilon: Any, alpha_weight: Any, scale: Any, upstream: Any
+) -> Any:
+    """Relative L2 with a constant weight (see `training/losses.py`): fills `upstream` [R, 4], returns the loss."""
+    total = 0.0
+    third = np.float32(1.0 / 3.0)
+    for r in range(seen.shape[0]):
+        through = ONE - seen[r, 3]
+        for k in range(3):
+            predicted = seen[r, k] + through * behind[r, k]
+            inverse = ONE / (predicted + epsilon)
+            error = (predicted - targets[r, k]) * inverse
+            total += error * error * third
+            upstream[r, k] = np.float32(2.0) * third * scale * error * inverse
+        error = seen[r, 3] - targets[r, 3]
+        total += alpha_weight * error * error
+        upstream[r, 3] = np.float32(2.0) * alpha_weight * scale * error
+    return total * scale
+
+
+@compiled
+def merge_geometry_gradient(colour_gradient: Any, density_gradient: Any, shaded: Any, count: int, out: Any) -> None:
+    """Gradient for the density network's outputs [S, G] from what the colour network and the compositing sent back."""
+    a = 0
+    for i in range(out.shape[0]):
+        if a < count and shaded[a] == i:
+            for k in range(out.shape[1]):
+                out[i, k] = colour_gradient[a, k]
+            a += 1
+        else:
+            for k in range(out.shape[1]):
+                out[i, k] = ZERO
+        out[i, 0] += density_gradient[i]
+
+
+@compiled
+def relu_backward(hidden: Any, gradient: Any) -> None:
+    """Zero the gradient where the unit was silent."""
+    for i in range(hidden.shape[0]):
+        for k in range(hidden.shape[1]):
+            gradient[i, k] = gradient[i, k] if hidden[i, k] > ZERO else ZERO
+
+
+@compiled
+def adam(
+    parameters: Any,
+    gradients: Any,
+    first: Any,
+    second: Any,
+    rate: Any,
+    beta1: Any,
+    beta2: Any,
+    correction1: Any,
+    correction2: Any,
+    sparse: bool,
+) -> None:
+    """Adam (Kingma & Ba 2015) on flat arrays, gradients zeroed on the way.
+
+    With `sparse`, entries without a gradient keep their value and their moments (as tiny-cuda-nn does for tables).
+    """
+    epsilon = np.float32(1e-15)
+    for i in range(parameters.shape[0]):
+        g = gradients[i]
+        if sparse and g == ZERO:
+            continue
+        gradients[i] = ZERO
+        m = beta1 * first[i] + (ONE - beta1) * g
+        v = beta2 * second[i] + (ONE - beta2) * g * g
+        first[i] = m
+        second[i] = v
+        parameters[i] -= rate * (m * correction1) / (np.sqrt(v * correction2) + epsilon)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One picture from a trained field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ..cameras import pixel_grid, ray_directions
+from ..errors import Cancelled, UserError
+from ..twin_file import Twin
+from . import cpu
+from .device import choose_device
+from .march import composite, march
+from .model import RadianceField, field_from_arrays
+from .occupancy import occupied_from_bits
+
+RAYS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class TrainedField:
+    """A field with all that is needed to look at it.
+
+    Attributes:
+        model: the networks, on their device.
+        occupied: [n, n, n] bool numpy, cells that hold something.
+        world_from_field: [4, 4] uniform scale, rotation and translation.
+        step: distance between samples, field units.
+    """
+
+    model: RadianceField
+    occupied: NDArray[np.bool_]
+    world_from_field: NDArray[np.float64]
+    step: float
+
+
+def load_field(twin: Twin, device: str = "auto") -> TrainedField:
+    """The field of a twin, ready to render.
+
+    Args:
+        device: auto | cpu | cuda.
+
+    Raises:
+        UserError: the twin lacks a part, holds one that makes no sense, or the device is not there.
+    """
+    model = field_from_arrays(twin.metadata.get("model"), twin.arrays, choose_device(device))
+    march_settings = twin.metadata.get("march")
+    if not isinstance(march_settings, dict):
+        raise UserError("the twin does not say how its rays are marched; train again")
+    step, resolution = march_settings.get("step"), march_settings.get("occupancy_resolution")
+    if not isinstance(step, float) or not 1e-5 <= step <= 0.5:
+        raise UserError(f"the twin has a marching step of {step!r}, which makes no sense; train again")
+    return TrainedField(model, occupied_from_bits(twin.arrays, resolution), twin.world_from_field, step)
+
+
+def render_view(
+    field: TrainedField,
+    camera_to_world: ArrayLike,
+    intrinsics: ArrayLike,
+    size: Sequence[int],
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Picture [H, W, 4] (scene-linear, premultiplied) and planar depth [H, W] (scene units, 0 = nothing) of a camera.
+
+    Args:
+        camera_to_world: [4, 4], OpenGL axes.
+        intrinsics: fx fy cx cy in pixels.
+        size: width and height.
+        cancelled: asked between blocks of rays.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+    """
+    width, height = int(size[0]), int(size[1])
+    matrix = np.asarray(camera_to_world, np.float64)
+    world_directions = ray_directions(matrix, intrinsics, pixel_grid(width, height)).reshape(-1, 3)
+    field_from_world = np.linalg.inv(field.world_from_field)
+    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
+    origin = field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]
+    directions = (world_directions @ field_from_world[:3, :3].T / scale).astype(np.float32)
+    origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
+    render = _renderer(field)
+    colour = np.zeros((len(directions), 3), np.float32)
+    alpha, distance = np.zeros(len(directions), np.float32), np.zeros(len(directions), np.float32)
+    for first in range(0, len(directions), 8 * RAYS_AT_ONCE):
+        if cancelled():
+            raise Cancelled
+        block = slice(first, first + 8 * RAYS_AT_ONCE)
+        colour[block], alpha[block], distance[block] = render(origins[block], directions[block])
+    # expected distance along the ray, then the part of it along the viewing axis
+    forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    planar = distance / np.maximum(alpha, 1e-6) / scale * (world_directions @ forward)
+    depth = np.where(alpha > 0.5, planar, 0.0).astype(np.float32)
+    if field.model.config.background:
+        alpha = np.ones_like(alpha)
+    rgba = np.concatenate([colour, alpha[:, None]], axis=1)
+    return rgba.reshape(height, width, 4), depth.reshape(height, width)
+
+
+def _renderer(field: TrainedField) -> Callable[..., tuple[Any, Any, Any]]:
+    if field.model.table.device.type == "cpu":
+        return cpu.CpuRenderer(field.model, field.occupied, field.step).render
+    occupied = torch.from_numpy(field.occupied).to(field.model.table.device)
+
+    def render(origins: NDArray[np.float32], directions: NDArray[np.float32]) -> tuple[Any, Any, Any]:
+        parts = []
+        for first in range(0, len(directions), RAYS_AT_ONCE):
+            block = slice(first, first + RAYS_AT_ONCE)
+            rays = [torch.tensor(part[block], device=occupied.device) for part in (origins, directions)]
+            parts.append([part.cpu().numpy() for part in render_rays(field.model, occupied, field.step, *rays)])
+        colour, alpha, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return colour, alpha, distance
+
+    return render
+
+
+@torch.no_grad()
+def render_rays(
+    model: RadianceField, occupied: torch.Tensor, step: float, origins: torch.Tensor, directions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Reference: colour [R, 3] with what lies behind, alpha [R] and expected distance times alpha [R], field units."""
+    middle = torch.full(origins.shape[:1], 0.5, dtype=origins.dtype, device=origins.device)
+    samples = march(origins, directions, occupied, step, middle)
+    density, radiance = model(samples.positions, directions[samples.ray])
+    seen = composite(density, radiance, samples)
+    behind = (1.0 - seen.alpha)[:, None] * model.background_radiance(directions)
+    return seen.colour + behind, seen.alpha, seen.distance

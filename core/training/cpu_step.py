@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One step of training on the CPU: all blocks forward and backward, then every table level on its own thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..field import cpu_kernels as kernels
+from ..field.cpu import RAYS_PER_BLOCK, BlockGradient, CpuField, Grid, Workspace, flat
+from ..field.hash_grid import GridLayout
+from ..field.model import RadianceField
+from .recipe import Recipe
+from .sampler import F4, Rays
+
+
+class CpuStep:
+    """Trains a field in place. The result depends on the rays alone, not on the number of threads."""
+
+    def __init__(self, field: RadianceField, recipe: Recipe, pool: ThreadPoolExecutor) -> None:
+        self._field = CpuField(field)
+        self._recipe = recipe
+        self._pool = pool
+        self._spaces: list[Workspace] = []
+        self._steps = 0
+        tables = [(self._field.table, field.layout, "encoded")]
+        if self._field.background_table is not None:
+            tables.append((self._field.background_table, field.config.background_layout, "background_encoded"))
+        self._levels = [
+            _Level(table[layout.offsets[level] : layout.offsets[level + 1]], layout, level, kind)
+            for table, layout, kind in tables
+            for level in range(layout.levels)
+        ]
+        # the finest levels take longest: start with them
+        self._levels.sort(key=lambda level: -len(level.rows))
+        matrices = [*field.density, *field.colour, *field.background]
+        self._matrices = [_Moments(flat(matrix)) for matrix in matrices]
+
+    def __call__(self, rays: Rays, last: F4, jitter: F4, grid: Grid, rate: float) -> tuple[float, int]:
+        """One step of Adam. Returns the loss and the number of samples."""
+        count = len(rays.origins)
+        starts = list(range(0, count, RAYS_PER_BLOCK))
+        while len(self._spaces) < len(starts):
+            self._spaces.append(Workspace())
+        upstream = np.empty((count, 4), np.float32)
+
+        def block(number: int) -> tuple[BlockGradient, float]:
+            part = slice(starts[number], starts[number] + RAYS_PER_BLOCK)
+            space = self._spaces[number]
+            seen = self._field.forward(
+                rays.origins[part],
+                rays.directions[part],
+                last[part],
+                jitter[part],
+                grid,
+                self._recipe.step,
+                self._recipe.shade_above,
+                space,
+            )
+            loss = kernels.relative_loss(
+                seen.pixels,
+                seen.behind,
+                rays.targets[part],
+                np.float32(self._recipe.epsilon),
+                np.float32(self._recipe.alpha_weight),
+                np.float32(1.0 / count),
+                upstream[part],
+            )
+            return self._field.backward(seen, upstream[part], self._recipe.step, space), float(loss)
+
+        results = list(self._pool.map(block, range(len(starts))))
+        gradients = [gradient for gradient, _ in results]
+        self._steps += 1
+        corrections = [1.0 / (1.0 - beta**self._steps) for beta in self._recipe.betas]
+        settings = [np.float32(value) for value in (rate, *self._recipe.betas, *corrections)]
+
+        def level(which: _Level) -> None:
+            which.add(gradients)
+            which.moments.step(settings, True)
+
+        list(self._pool.map(level, self._levels))
+        for index, moments in enumerate(self._matrices):
+            for gradient in gradients:
+                moments.gradient += flat(gradient.matrices[index].contiguous())
+            moments.step(settings, False)
+        self._field.refresh()
+        return sum(loss for _, loss in results), sum(len(gradient.positions) for gradient in gradients)
+
+
+class _Moments:
+    """A flat parameter with its gradient and Adam's two running means."""
+
+    def __init__(self, parameter: F4) -> None:
+        self.parameter = parameter
+        self.gradient, self.first, self.second = (np.zeros_like(parameter) for _ in range(3))
+
+    def step(self, settings: list[np.float32], sparse: bool) -> None:
+        kernels.adam(self.parameter, self.gradient, self.first, self.second, *settings, sparse)
+
+
+class _Level:
+    """One level of a table."""
+
+    def __init__(self, rows: F4, layout: GridLayout, level: int, kind: str) -> None:
+        self.rows = rows
+        self.moments = _Moments(rows.reshape(-1))
+        self._layout, self._level, self._kind = layout, level, kind
+
+    def add(self, gradients: list[BlockGradient]) -> None:
+        into = self.moments.gradient.reshape(self.rows.shape)
+        for gradient in gradients:
+            if self._kind == "encoded":
+                positions, upstream = gradient.positions, gradient.encoded
+            else:
+                assert gradient.background_positions is not None
+                assert gradient.background_encoded is not None
+                positions, upstream = gradient.background_positions, gradient.background_encoded
+            kernels.encode_backward(
+                positions,
+                upstream,
+                self._level,
+                int(self._layout.resolutions[self._level]),
+                bool(self._layout.dense[self._level]),
+                self._layout.table_size,
+                into,
+            )

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of one training: the field, its pixels, its occupancy grid, and one step after another."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..colour import composite
+from ..dataset.store import Dataset
+from ..errors import UserError
+from ..field.cpu import RAYS_PER_BLOCK, CpuField, CpuRenderer, Grid
+from ..field.model import FieldConfig, RadianceField
+from ..field.render import TrainedField
+from .cpu_step import CpuStep
+from .recipe import Recipe
+from .sampler import F4, NOTHING, ViewPixels, load_pixels
+from .seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
+
+QUICK_PIXELS = 8192
+BAKE_RAYS = 200_000
+
+
+class Run:
+    """One training, advanced by `step`."""
+
+    def __init__(
+        self,
+        field: RadianceField,
+        pixels: ViewPixels,
+        candidates: NDArray[np.bool_],
+        chosen: NDArray[np.int64],
+        dataset: Dataset,
+        seed: int,
+        pool: ThreadPoolExecutor,
+        recipe: Recipe,
+    ) -> None:
+        self.pixels = pixels
+        self.steps = 0
+        self.seconds = 0.0
+        self.rays = 0
+        self.samples = 0
+        self._field = field
+        self._recipe = recipe
+        self._pool = pool
+        self._random = np.random.default_rng(seed)
+        self._chosen = chosen
+        self._candidates = candidates
+        self._world_from_field = dataset.world_from_field
+        self._grid = Grid.of(candidates)
+        self._take_step = CpuStep(field, recipe, pool)
+        self._validation = _quick_validation(dataset)
+        self._background = dataset.background
+        self._view_transform = dataset.view_transform
+        self._cells = np.flatnonzero(candidates.reshape(-1))
+        self._cell_density = np.zeros(len(self._cells), np.float32)
+
+    @property
+    def has_validation(self) -> bool:
+        return self._validation is not None
+
+    def describe(self) -> str:
+        """One line about what is going to be trained."""
+        return (
+            f"training on {len(self.pixels.widths)} views, {len(self._chosen):,} of {self.pixels.count:,} pixels, "
+            f"{int(self._candidates.sum()):,} cells; {self._field.table.numel():,} table entries"
+        )
+
+    def compile(self) -> None:
+        """Compile every kernel by a step on a copy, so that the clock does not count it."""
+        scratch = CpuStep(copy.deepcopy(self._field), self._recipe, self._pool)
+        few = self._chosen[:64]
+        scratch(
+            self.pixels.rays(few),
+            np.full(len(few), NOTHING, np.float32),
+            np.zeros(len(few), np.float32),
+            self._grid,
+            0.0,
+        )
+
+    def step(self, progress: float) -> None:
+        """One step; `progress` 0..1 sets the learning rate.
+
+        Raises:
+            UserError: the training diverged.
+        """
+        began = time.perf_counter()
+        recipe = self._recipe
+        count = recipe.rays
+        picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
+        rays = self.pixels.rays(picked)
+        jitter = self._random.random(count, dtype=np.float32)
+        last = np.full(count, NOTHING, np.float32)
+        rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warm_up)
+        rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        self.loss, samples = self._take_step(rays, last, jitter, self._grid, rate)
+        if not math.isfinite(self.loss):
+            raise UserError("the training diverged (its loss is not finite); try another --seed")
+        self.steps += 1
+        self.rays += count
+        self.samples += samples
+        if self.steps % recipe.occupancy_every == 0:
+            self._update_occupancy()
+        self.seconds += time.perf_counter() - began
+
+    def _update_occupancy(self) -> None:
+        density = self._density_of_cells(self._random.random((len(self._cells), 3), dtype=np.float32))
+        self._cell_density = np.maximum(self._cell_density * np.float32(0.8), density)
+        self._grid = Grid.of(self._occupied())
+
+    def _occupied(self) -> NDArray[np.bool_]:
+        occupied = np.zeros(self._candidates.size, np.bool_)
+        occupied[self._cells] = self._cell_density * self._recipe.step > 0.01
+        return occupied.reshape(self._candidates.shape)
+
+    def _density_of_cells(self, inside: NDArray[np.float32]) -> NDArray[np.float32]:
+        n = self._candidates.shape[0]
+        x, y, z = np.unravel_index(self._cells, self._candidates.shape)
+        positions = ((np.stack([x, y, z], axis=1) + inside) / n).astype(np.float32)
+        field = CpuField(self._field)
+
+        def block(first: int) -> NDArray[np.float32]:
+            return field.density_at(positions[first : first + 8192])
+
+        return np.concatenate(list(self._pool.map(block, range(0, len(positions), 8192))))
+
+    def trained_field(self) -> TrainedField:
+        """The field as it stands."""
+        for _ in range(4):
+            self._update_occupancy()
+        return TrainedField(self._field, self._occupied(), self._world_from_field, self._recipe.step)
+
+    def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
+        """Blocks of rays through pixels of the training views that show something, evenly chosen."""
+        visible = np.flatnonzero(self.pixels.rgba[:, 3] > 0.0)
+        visible = visible[:: max(1, len(visible) // BAKE_RAYS)]
+        for first in range(0, len(visible), RAYS_PER_BLOCK):
+            rays = self.pixels.rays(visible[first : first + RAYS_PER_BLOCK])
+            yield rays.origins, rays.directions
+
+    def quick_psnr(self) -> float:
+        """PSNR over a fixed choice of pixels of the val views, through the view transform."""
+        assert self._validation is not None
+        rays, truth = self._validation
+        renderer = CpuRenderer(self._field, self._grid.cells.view(np.bool_), self._recipe.step)
+        colour, alpha, _ = renderer.render(rays.origins, rays.directions)
+        if self._field.config.background:
+            alpha = np.ones_like(alpha)
+        seen = np.concatenate([colour, alpha[:, None]], axis=1)
+        shown = [self._view_transform.apply(composite(image, self._background)) for image in (seen, truth)]
+        return float(-10.0 * np.log10(np.mean((shown[0] - shown[1]) ** 2) + 1e-12))
+
+
+def _quick_validation(dataset: Dataset) -> Any:
+    views = dataset.splits["val"]
+    if not len(views):
+        return None
+    pixels = load_pixels(dataset, views)
+    chosen = np.linspace(0, pixels.count - 1, min(QUICK_PIXELS, pixels.count)).astype(np.int64)
+    return pixels.rays(chosen), pixels.rgba[chosen]
+
+
+def prepare(dataset: Dataset, device: torch.device, seed: int, pool: ThreadPoolExecutor, recipe: Recipe) -> Run:
+    """Load the training views and find out what is empty."""
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    resolution = 128
+    unseen = cells_not_seen_empty(pixels, resolution, dataset.film == "transparent", pool)
+    candidates = unseen
+    if pixels.has_depth:
+        candidates = cells_near_surfaces(pixels, resolution, recipe.margin)
+    if not candidates.any():
+        raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
+    chosen = pixels_worth_training(pixels, candidates, recipe.step, pool)
+    config = FieldConfig(background=dataset.film == "world")
+    return Run(RadianceField(config, seed), pixels, candidates, chosen, dataset, seed, pool, recipe)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training pixels in memory, and batches of rays through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dataset.store import Dataset
+from ..errors import UserError
+from ..field import cpu_kernels as kernels
+
+F4 = NDArray[np.float32]
+
+# distance of a pixel behind which nothing is known
+NOTHING = np.float32(1e30)
+
+
+@dataclass
+class Rays:
+    """A batch of rays in field coordinates.
+
+    Attributes:
+        origins, directions: [R, 3], unit directions.
+        targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have.
+        distances: [R] to the first hit along the ray, `NOTHING` where none is known.
+    """
+
+    origins: F4
+    directions: F4
+    targets: F4
+    distances: F4
+
+
+@dataclass
+class ViewPixels:
+    """All pixels of some views, one view after another, rows from the top.
+
+    Attributes:
+        rgba: [P, 4] targets (see `Rays`).
+        distances: [P] (see `Rays`).
+        view: [P] i4, each pixel's view (a position in the arrays below).
+        first_pixel: [V + 1] i8.
+        widths: [V] i4.
+        rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
+        has_depth: whether any pixel knows its distance.
+    """
+
+    rgba: F4
+    distances: F4
+    view: NDArray[np.int32]
+    first_pixel: NDArray[np.int64]
+    widths: NDArray[np.int32]
+    rotations: F4
+    centres: F4
+    intrinsics: F4
+    has_depth: bool
+    _space: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.rgba)
+
+    def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
+        """The rays through `pixels` [R]; `shifts` [R, 2] moves them from the centres, in pixels."""
+        count = len(pixels)
+        rays = Rays(*(np.empty(shape, np.float32) for shape in ((count, 3), (count, 3), (count, 4), (count,))))
+        kernels.gather_rays(
+            pixels,
+            self.view,
+            self.first_pixel,
+            self.widths,
+            self.rotations,
+            self.centres,
+            self.intrinsics,
+            self.rgba,
+            self.distances,
+            np.zeros((count, 2), np.float32) if shifts is None else shifts,
+            rays.origins,
+            rays.directions,
+            rays.targets,
+            rays.distances,
+        )
+        return rays
+
+
+def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
+    """Read `views` of a dataset into memory.
+
+    Raises:
+        UserError: there is no view, or a view holds nothing finite.
+    """
+    if not len(views):
+        raise UserError(f"{dataset.path} has no training views; render it with --views 1 or more")
+    field_from_world = np.linalg.inv(dataset.world_from_field)
+    scale = float(np.cbrt(abs(np.linalg.det(field_from_world[:3, :3]))))
+    turned = field_from_world[:3, :3] / scale
+    rgba, distances, view, rotations, centres = [], [], [], [], []
+    for position, index in enumerate(views):
+        pixels = dataset.rgba(int(index))
+        if not np.isfinite(pixels).all():
+            raise UserError(f"view {int(index)} of {dataset.path} holds values that are not finite; render it again")
+        depth = dataset.depth(int(index))
+        matrix = dataset.camera_to_world[index]
+        axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+        rgba.append(pixels.reshape(-1, 4))
+        distances.append(_along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1))
+        view.append(np.full(depth.size, position, np.int32))
+        rotations.append(turned @ axes)
+        centres.append(field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3])
+    first = np.concatenate([[0], np.cumsum([len(part) for part in rgba])]).astype(np.int64)
+    everything = np.concatenate(distances)
+    return ViewPixels(
+        np.concatenate(rgba).astype(np.float32),
+        everything,
+        np.concatenate(view),
+        first,
+        dataset.size[views, 0].astype(np.int32),
+        np.array(rotations, np.float32),
+        np.array(centres, np.float32),
+        dataset.intrinsics[views].astype(np.float32),
+        bool((everything < NOTHING).any()),
+    )
+
+
+def _along_the_ray(depth: F4, intrinsics: NDArray[np.float64], scale: float) -> F4:
+    """Planar depth [H, W] (world units) to distance along each pixel's ray (field units)."""
+    height, width = depth.shape
+    fx, fy, cx, cy = intrinsics
+    x = (np.arange(width) + 0.5 - cx) / fx
+    y = (np.arange(height) + 0.5 - cy) / fy
+    stretch = np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2)
+    known = np.isfinite(depth) & (depth > 0)
+    return np.where(known, np.where(known, depth, 0.0) * stretch * scale, NOTHING).astype(np.float32)

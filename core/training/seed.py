@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the renderer's depth and alpha tell before the first step: where surfaces are, where nothing is."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..field.cpu import Grid, Workspace
+from ..field.cpu_kernels import ONE, compiled, march
+from ..field.occupancy import dilate
+from .sampler import NOTHING, ViewPixels
+
+Bool = NDArray[np.bool_]
+
+
+def cells_near_surfaces(pixels: ViewPixels, resolution: int, margin: int = 1) -> Bool:
+    """[n, n, n]: cells that hold a first hit of any pixel, grown by `margin` cells."""
+    marked = np.zeros((resolution,) * 3, np.bool_)
+    for first in range(0, pixels.count, 1 << 20):
+        block = np.arange(first, min(first + (1 << 20), pixels.count))
+        rays = pixels.rays(block[pixels.distances[block] < NOTHING])
+        cells = ((rays.origins + rays.distances[:, None] * rays.directions) * resolution).astype(np.int64)
+        cells = cells[((cells >= 0) & (cells < resolution)).all(axis=1)]
+        marked[cells[:, 0], cells[:, 1], cells[:, 2]] = True
+    return dilate(marked, margin)
+
+
+def cells_not_seen_empty(pixels: ViewPixels, resolution: int, transparent: bool, pool: ThreadPoolExecutor) -> Bool:
+    """[n, n, n]: cells that no view proves empty.
+
+    A view proves a cell empty when all of its 3×3 pixels around the cell's centre see something farther away, or
+    (`transparent` film) nothing at all.
+    """
+    reach = _farthest_empty(pixels, transparent)
+    kept = np.ones((resolution,) * 3, np.bool_)
+
+    def slab(x: int) -> None:
+        _carve(
+            kept[x],
+            x,
+            pixels.first_pixel,
+            pixels.widths,
+            pixels.rotations,
+            pixels.centres,
+            pixels.intrinsics,
+            reach,
+            np.float32(1.8 / resolution),
+        )
+
+    list(pool.map(slab, range(resolution)))
+    return kept
+
+
+def _farthest_empty(pixels: ViewPixels, transparent: bool) -> NDArray[np.float32]:
+    """[P] up to which distance a pixel and its eight neighbours see nothing."""
+    reach = np.where(pixels.distances < NOTHING, pixels.distances, 0.0).astype(np.float32)
+    if transparent:
+        reach[(pixels.rgba[:, 3] <= 0.0) & (pixels.distances >= NOTHING)] = NOTHING
+    elif pixels.has_depth:
+        reach[pixels.distances >= NOTHING] = NOTHING
+    result = np.empty_like(reach)
+    for view, width in enumerate(pixels.widths):
+        part = slice(pixels.first_pixel[view], pixels.first_pixel[view + 1])
+        image = np.pad(reach[part].reshape(-1, width), 1, mode="edge")
+        rows = np.minimum(np.minimum(image[:-2], image[1:-1]), image[2:])
+        result[part] = np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).reshape(-1)
+    return result
+
+
+@compiled
+def _carve(
+    kept: Any,
+    x: int,
+    first_pixel: Any,
+    widths: Any,
+    rotations: Any,
+    centres: Any,
+    intrinsics: Any,
+    reach: Any,
+    margin: Any,
+) -> None:
+    n = kept.shape[0]
+    half = np.float32(0.5)
+    px = (np.float32(x) + half) / np.float32(n)
+    for y in range(n):
+        py = (np.float32(y) + half) / np.float32(n)
+        for z in range(n):
+            pz = (np.float32(z) + half) / np.float32(n)
+            for view in range(widths.shape[0]):
+                dx, dy, dz = px - centres[view, 0], py - centres[view, 1], pz - centres[view, 2]
+                rotation = rotations[view]
+                right = rotation[0, 0] * dx + rotation[1, 0] * dy + rotation[2, 0] * dz
+                up = rotation[0, 1] * dx + rotation[1, 1] * dy + rotation[2, 1] * dz
+                ahead = -(rotation[0, 2] * dx + rotation[1, 2] * dy + rotation[2, 2] * dz)
+                if ahead <= np.float32(1e-4):
+                    continue
+                u = intrinsics[view, 2] + intrinsics[view, 0] * right / ahead
+                v = intrinsics[view, 3] - intrinsics[view, 1] * up / ahead
+                width = widths[view]
+                height = (first_pixel[view + 1] - first_pixel[view]) // width
+                if u < ONE or v < ONE or u >= np.float32(width) - ONE or v >= np.float32(height) - ONE:
+                    continue
+                pixel = first_pixel[view] + int(v) * width + int(u)
+                if np.sqrt(dx * dx + dy * dy + dz * dz) + margin < reach[pixel]:
+                    kept[y, z] = False
+                    break
+
+
+def pixels_worth_training(
+    pixels: ViewPixels, occupied: Bool, step: float, pool: ThreadPoolExecutor
+) -> NDArray[np.int64]:
+    """Indices of the pixels that show something or whose rays cross an occupied cell; the others teach nothing."""
+    grid = Grid.of(occupied)
+    size = 1 << 14
+
+    def block(first: int) -> NDArray[np.int64]:
+        indices = np.arange(first, min(first + size, pixels.count))
+        visible = pixels.rgba[indices].max(axis=1) > 0.0
+        hidden = indices[~visible]
+        rays = pixels.rays(hidden)
+        space = Workspace()
+        most = len(hidden) * (int(np.ceil(np.sqrt(3.0) / step)) + 1)
+        offsets = np.empty(len(hidden) + 1, np.int64)
+        march(
+            rays.origins,
+            rays.directions,
+            np.full(len(hidden), NOTHING, np.float32),
+            np.full(len(hidden), 0.5, np.float32),
+            np.float32(step),
+            grid.cells,
+            grid.coarse,
+            space.array("positions", most, 3),
+            space.array("times", most),
+            offsets,
+        )
+        crossing = hidden[np.diff(offsets) > 0]
+        return np.sort(np.concatenate([indices[visible], crossing]))
+
+    return np.concatenate(list(pool.map(block, range(0, pixels.count, size))))
