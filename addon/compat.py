@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 OLDEST = (4, 5, 0)
@@ -15,6 +17,12 @@ def use_multilayer_exr(settings: bpy.types.ImageFormatSettings) -> None:
     settings.file_format = "OPEN_EXR_MULTILAYER"
     settings.color_depth = "32"
     settings.exr_codec = "ZIP"
+
+
+def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer) -> Any:
+    """Cycles' own settings of a scene or view layer. Cycles is an add-on: type stubs do not know it."""
+    settings: Any = owner
+    return settings.cycles
 
 
 def pass_names() -> dict[str, str]:

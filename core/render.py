@@ -81,6 +81,8 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
     check_settings(settings)
     scene, output = Path(settings.scene).absolute(), Path(settings.output).absolute()
     check_blend(scene)
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; name the .h5 file to write")
     require_writable_file(output)
     blender = find_blender(settings.blender)
     folder = require_writable_folder(staging.staging_folder(output))
@@ -148,7 +150,8 @@ def check_blend(path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path of the .blend") from None
     except OSError as error:
-        raise UserError(f"cannot read {path} ({(error.strerror or str(error)).lower()}); check its permissions") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot read {path} ({reason}); check its permissions") from error
     if not head:
         raise UserError(f"{path} is empty; save the scene again")
     if not head.startswith(BLEND_MAGICS):

@@ -88,12 +88,6 @@ def choose_frames(first: int, last: int, step: int, counts: dict[str, int]) -> d
     return {split: chosen[slots] for split, slots in interleave(counts).items()}
 
 
-def bounding_sphere(bounds: ArrayLike) -> tuple[Array, float]:
-    """Centre [3] and radius of the sphere around a box `bounds` [2, 3]."""
-    lower, upper = np.asarray(bounds, np.float64)
-    return 0.5 * (lower + upper), max(0.5 * float(np.linalg.norm(upper - lower)), 1e-6)
-
-
 def fitting_distance(radius: float, intrinsics: ArrayLike, width: int, height: int) -> float:
     """How far away a sphere fits into the picture, with 10 % margin, whatever the lens shift.
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A scene becomes posed views. Runs in a background Blender of its own; no interface, nothing of the user's is touched."""
+"""A scene becomes posed views, in a background Blender of its own; nothing of the user's is touched."""

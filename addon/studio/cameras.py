@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,16 +92,11 @@ def pose_of(camera: bpy.types.Object) -> Array:
     return pose
 
 
-def poses_along_frames(scene: bpy.types.Scene, frames: Iterable[int]) -> list[tuple[Array, Lens]]:
-    """Pose and lens of the scene's camera in each of `frames`; the scene is back at its own frame afterwards."""
-    current = scene.frame_current, scene.frame_subframe
-    found = []
-    for frame in frames:
-        scene.frame_set(frame)
-        camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
-        found.append((pose_of(camera), lens_of(camera)))
-    scene.frame_set(current[0], subframe=current[1])
-    return found
+def pose_and_lens_at(scene: bpy.types.Scene, frame: int) -> tuple[Array, Lens]:
+    """Pose and lens of the scene's camera in a frame; the scene stays there."""
+    scene.frame_set(frame)
+    camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return pose_of(camera), lens_of(camera)
 
 
 class StudioCamera:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
 from ...core.errors import UserError
+from .. import compat
 
 # best first; OptiX and CUDA are two ways to the same card
 GPU_KINDS = {"optix": "OptiX", "cuda": "CUDA", "hip": "HIP", "metal": "Metal", "oneapi": "oneAPI"}
@@ -28,7 +30,7 @@ def use_device(scene: bpy.types.Scene, wanted: str) -> Device:
     Raises:
         UserError: Cycles has no such device here.
     """
-    preferences = bpy.context.preferences.addons["cycles"].preferences
+    preferences: Any = bpy.context.preferences.addons["cycles"].preferences
     kinds = [] if wanted == "cpu" else list(GPU_KINDS) if wanted == "auto" else [wanted]
     offered = {identifier for identifier, *_ in preferences.get_device_types(bpy.context)}
     for kind in kinds:
@@ -40,12 +42,12 @@ def use_device(scene: bpy.types.Scene, wanted: str) -> Device:
         preferences.compute_device_type = kind.upper()
         for device in preferences.devices:
             device.use = device.type == kind.upper()
-        scene.cycles.device = "GPU"
+        compat.cycles_of(scene).device = "GPU"
         return Device(kind, f"{GPU_KINDS[kind]}: {', '.join(device.name for device in devices)}")
     if wanted not in ("auto", "cpu"):
         raise UserError(
             f"Cycles has no {GPU_KINDS[wanted]} device here; use --cycles-device auto or cpu, or check the driver"
         )
-    scene.cycles.device = "CPU"
+    compat.cycles_of(scene).device = "CPU"
     threads = scene.render.threads if scene.render.threads_mode == "FIXED" else os.cpu_count() or 1
     return Device("cpu", f"CPU ({threads} threads)")

@@ -17,7 +17,7 @@ def prepare_passes(scene: bpy.types.Scene) -> None:
     layer.use_pass_combined = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
     layer.samples = 0  # a layer's own number of samples would win over ours
     compat.use_multilayer_exr(scene.render.image_settings)
-    cycles = scene.cycles
+    cycles = compat.cycles_of(scene)
     # exactly the samples that were asked for, from the seed that was asked for
     cycles.use_adaptive_sampling = cycles.use_animated_seed = cycles.use_sample_subset = False
     cycles.sample_offset, cycles.time_limit = 0, 0.0
@@ -25,19 +25,19 @@ def prepare_passes(scene: bpy.types.Scene) -> None:
 
 def set_for_light(scene: bpy.types.Scene, samples: int, seed: int, denoise: bool) -> None:
     """Sample the light, and denoise it with Open Image Denoise guided by albedo and normal."""
-    cycles = scene.cycles
+    cycles = compat.cycles_of(scene)
     cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
     if denoise:
         cycles.denoiser = "OPENIMAGEDENOISE"
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter = "ACCURATE"
         cycles.denoising_quality = "HIGH"
-        bpy.context.view_layer.cycles.use_denoising = True
+        compat.cycles_of(bpy.context.view_layer).use_denoising = True
 
 
 def set_for_truth(scene: bpy.types.Scene) -> None:
     """One sample, which Cycles takes at the pixel's centre: nothing is averaged over an edge."""
-    cycles = scene.cycles
+    cycles = compat.cycles_of(scene)
     cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
 
 

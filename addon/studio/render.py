@@ -18,21 +18,13 @@ from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled, UserError
 from ...core.files import sha256_of_file
 from ...core.reporting import Reporter
-from ...core.rigs import PLACED_RIGS, SPLITS, bounding_sphere, choose_frames, fitting_distance, place_cameras
+from ...core.rigs import PLACED_RIGS, SPLITS, choose_frames, fitting_distance, place_cameras
 from .. import compat
 from ..view_transform import bake_view_transform
-from .cameras import Lens, StudioCamera, intrinsics_of, lens_of, poses_along_frames
+from .cameras import Lens, StudioCamera, intrinsics_of, lens_of, pose_and_lens_at
 from .devices import Device, use_device
 from .passes import prepare_passes, render_to, set_for_light, set_for_truth
-from .scene import (
-    bounds_of,
-    external_files,
-    give_pass_indices,
-    open_scene,
-    prepare_scene,
-    rendered_objects,
-    target_objects,
-)
+from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
 
 SECONDS_BETWEEN_HEARTBEATS = 1.0
 PLACED_CLIP = (0.001, 10.0)
@@ -64,9 +56,7 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
     return {"rendered": len(missing), "kept": kept, "seconds": seconds, "device": plan.device}
 
 
-def plan_views(
-    path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter
-) -> tuple[Plan, StudioCamera]:
+def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, StudioCamera]:
     """Open the scene, decide every view of it, and write the plan into `folder`.
 
     Raises:
@@ -75,8 +65,9 @@ def plan_views(
     scene = open_scene(str(path), settings["allow_newer"])
     if bpy.app.autoexec_fail:
         reporter.log(f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
-    if scene.render.engine != "CYCLES":
-        reporter.log(f"The scene is set up for {scene.render.engine}; it is rendered by Cycles")
+    engine = str(scene.render.engine)
+    if engine != "CYCLES":
+        reporter.log(f"The scene is set up for {engine}; it is rendered by Cycles")
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
     film = settings["film"]
     if film == "auto":
@@ -89,9 +80,7 @@ def plan_views(
         denoise = False
         reporter.log("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
 
-    objects = rendered_objects(scene)
-    bounds = bounds_of(objects)
-    target = bounds if settings["target"] is None else bounds_of(target_objects(objects, settings["target"]))
+    measured = measure(scene, settings["target"])
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
@@ -103,9 +92,9 @@ def plan_views(
     }
     views: list[PlannedView] = []
     splits: dict[str, list[int]] = {}
-    for split, cameras in _cameras_of_rig(scene, settings, resolution, target, bounds, camera, reporter).items():
+    for split, cameras in _cameras_of_rig(scene, settings, resolution, measured, reporter).items():
         splits[split] = list(range(len(views), len(views) + len(cameras)))
-        for index, (frame, pose, lens) in zip(splits[split], cameras):
+        for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
             camera.put(pose, lens)
             view = PlannedView(
                 name=f"view_{index:06d}",
@@ -127,8 +116,8 @@ def plan_views(
         noise_floor_of=again,
         resolution=resolution,
         film=film,
-        bounds=bounds.tolist(),
-        objects=give_pass_indices(objects),
+        bounds=measured.bounds.tolist(),
+        objects=give_pass_indices(measured.objects),
         passes=compat.pass_names(),
         scene_name=path.stem,
         scene_hash=common["scene"],
@@ -189,9 +178,7 @@ def _cameras_of_rig(
     scene: bpy.types.Scene,
     settings: dict[str, Any],
     resolution: tuple[int, int],
-    target: np.ndarray[Any, Any],
-    bounds: np.ndarray[Any, Any],
-    camera: StudioCamera,
+    measured: Measured,
     reporter: Reporter,
 ) -> dict[str, list[tuple[int, np.ndarray[Any, Any], Lens]]]:
     """Frame, pose and lens of every view, by split.
@@ -205,11 +192,12 @@ def _cameras_of_rig(
     if settings["rig"] == "animated":
         if not perspective:
             raise UserError("the rig animated needs a perspective camera in the scene; add one or choose another rig")
+        current, subframe = scene.frame_current, scene.frame_subframe
         frames = choose_frames(scene.frame_start, scene.frame_end, scene.frame_step, counts)
         found = {
-            split: [(int(frame), *view) for frame, view in zip(frames[split], poses_along_frames(scene, frames[split]))]
-            for split in SPLITS
+            split: [(int(frame), *pose_and_lens_at(scene, int(frame))) for frame in frames[split]] for split in SPLITS
         }
+        scene.frame_set(current, subframe=subframe)
         poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
         if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
             raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
@@ -217,19 +205,20 @@ def _cameras_of_rig(
     if own is not None and not perspective:
         reporter.log("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
     lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if perspective else Lens()
-    centre, radius = bounding_sphere(target)
-    distance = fitting_distance(radius, intrinsics_of(lens, scene, resolution), *resolution)
+    distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
     # everything that renders lies within this of every camera
-    furthest = distance + float(np.linalg.norm(np.abs(bounds - centre).max(axis=0)))
-    placed = Lens(**{
-        **lens.as_dict(),
-        "use_dof": False,
-        "clip_start": PLACED_CLIP[0] * distance,
-        "clip_end": PLACED_CLIP[1] * furthest,
-    })
+    furthest = distance + float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
+    placed = Lens(
+        **{
+            **lens.as_dict(),
+            "use_dof": False,
+            "clip_start": PLACED_CLIP[0] * distance,
+            "clip_end": PLACED_CLIP[1] * furthest,
+        }
+    )
     return {
         split: [(scene.frame_current, pose, placed) for pose in poses]
-        for split, poses in place_cameras(settings["rig"], counts, centre, distance).items()
+        for split, poses in place_cameras(settings["rig"], counts, measured.centre, distance).items()
     }
 
 
@@ -239,7 +228,7 @@ def _same_view_other_seed(view: PlannedView, seed: int, common: dict[str, Any]) 
 
 
 def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:
-    """The settings as the dataset records them: as they came out, and nothing that differs between machines' folders."""
+    """The settings as the dataset records them: as they came out, without paths."""
     paths = ("scene", "output", "blender", "allow_newer")
     kept = {name: value for name, value in settings.items() if name not in paths}
     return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,26 @@ LAYER = "view"
 
 @dataclass(frozen=True)
 class RenderedObject:
-    """One object that renders.
-
-    Attributes:
-        bounds: [2, 3] of all its instances, world units.
-        collections: names of the collections it is in, at any depth.
-    """
+    """One object that renders, and the box [2, 3] around all its instances in world units."""
 
     original: bpy.types.Object
     bounds: Bounds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What Cycles would render.
+
+    Attributes:
+        objects: ordered by name.
+        bounds: [2, 3] of all of them.
+        centre, radius: of the sphere around the target.
+    """
+
+    objects: list[RenderedObject]
+    bounds: Bounds
+    centre: NDArray[np.float64]
+    radius: float
 
 
 def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
@@ -46,11 +58,13 @@ def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
     except RuntimeError as error:
         reason = str(error).removeprefix("Error: ").strip().splitlines()[0]
         raise UserError(f"{name} cannot be opened ({reason}); is it complete, and a .blend?") from error
-    saved_by, ours = tuple(bpy.data.version), tuple(bpy.app.version_file)
+    saved_by: tuple[int, ...] = tuple(bpy.data.version)  # type: ignore[arg-type]
+    ours = bpy.app.version_file
     if saved_by > ours and not allow_newer:
         raise UserError(
             f"{name} was saved by Blender {_version(saved_by)}, newer than the {_version(ours)} that would render it, "
-            "which would lose what it does not know; name a newer one with --blender, or accept the loss with --allow-newer"
+            "which would lose what it does not know; name a newer one with --blender, "
+            "or accept the loss with --allow-newer"
         )
     return bpy.context.scene
 
@@ -60,7 +74,7 @@ def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transpare
     for layer in scene.view_layers:
         layer.use = layer == bpy.context.view_layer
     bpy.context.view_layer.name = LAYER
-    render = scene.render
+    render: Any = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = *resolution, 100
     render.use_border = render.use_crop_to_border = False
@@ -72,75 +86,42 @@ def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transpare
         marker.camera = None  # a marker would put its own camera in the place of ours
 
 
-def rendered_objects(scene: bpy.types.Scene) -> list[RenderedObject]:
-    """What Cycles would render, with modifiers, instances and visibility as in a render, ordered by name.
+def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
+    """Measure what Cycles would render, with modifiers, instances and visibility as in a render.
 
     Only a render engine is ever given the depsgraph of a render (the one of the viewport has other modifiers and
-    hides other things), so a probe takes Cycles' place for one render of a single pixel.
+    hides other things), so a probe takes Cycles' place for one render of a few pixels.
+
+    Args:
+        target: name of the object (with its children) or collection to stand around; everything when None.
+
+    Raises:
+        UserError: nothing renders, or nothing of the target does.
     """
-    boxes: dict[str, tuple[bpy.types.Object, Bounds]] = {}
+    results: list[Measured | Exception] = []
 
     class Probe(bpy.types.RenderEngine):
         bl_idname = "RADIANCE_TWIN_PROBE"
         bl_label = "Radiance Twin probe"
 
         def render(self, depsgraph: bpy.types.Depsgraph) -> None:
-            for instance in depsgraph.object_instances:
-                box = _bounds_of_instance(instance)
-                if box is None:
-                    continue
-                original = instance.object.original
-                key = original.name_full
-                before = boxes[key][1] if key in boxes else box
-                boxes[key] = (original, np.stack([np.minimum(before[0], box[0]), np.maximum(before[1], box[1])]))
+            try:
+                results.append(_measure(depsgraph, target))
+            except Exception as error:  # Blender would only print it
+                results.append(error)
 
-    render = scene.render
-    engine, size = render.engine, (render.resolution_x, render.resolution_y, render.resolution_percentage)
+    render: Any = scene.render
+    before = render.engine, render.resolution_x, render.resolution_y
     bpy.utils.register_class(Probe)
     try:
-        render.engine = Probe.bl_idname
-        render.resolution_x = render.resolution_y = 4
-        render.resolution_percentage = 100
+        render.engine, render.resolution_x, render.resolution_y = Probe.bl_idname, 4, 4
         bpy.ops.render.render(scene=scene.name)
     finally:
-        render.engine = engine
-        render.resolution_x, render.resolution_y, render.resolution_percentage = size
+        render.engine, render.resolution_x, render.resolution_y = before
         bpy.utils.unregister_class(Probe)
-    return [RenderedObject(*boxes[key]) for key in sorted(boxes)]
-
-
-def bounds_of(objects: list[RenderedObject]) -> Bounds:
-    """The box [2, 3] around all of them.
-
-    Raises:
-        UserError: there are none.
-    """
-    if not objects:
-        raise UserError(
-            "nothing in the scene renders; add an object, or enable the camera symbol of one or of its collection"
-        )
-    return np.stack([np.min([o.bounds[0] for o in objects], axis=0), np.max([o.bounds[1] for o in objects], axis=0)])
-
-
-def target_objects(objects: list[RenderedObject], target: str) -> list[RenderedObject]:
-    """Those that are the object named `target`, its children, or in the collection of that name.
-
-    Raises:
-        UserError: no such object or collection, or nothing of it renders.
-    """
-    collection = bpy.data.collections.get(target)
-    wanted = bpy.data.objects.get(target)
-    if collection is None and wanted is None:
-        names = ", ".join(o.original.name for o in objects[:8])
-        raise UserError(f"there is no object or collection named {target}; there are for example: {names}")
-    if wanted is not None:
-        members = {wanted.name_full, *(child.name_full for child in wanted.children_recursive)}
-    else:
-        members = {member.name_full for member in collection.all_objects}
-    found = [o for o in objects if o.original.name_full in members]
-    if not found:
-        raise UserError(f"nothing of the target {target} renders; enable it for renders or name another target")
-    return found
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
 def give_pass_indices(objects: list[RenderedObject]) -> list[dict[str, Any]]:
@@ -150,9 +131,7 @@ def give_pass_indices(objects: list[RenderedObject]) -> list[dict[str, Any]]:
     for rendered in objects:
         if rendered.original.pass_index == 0:
             rendered.original.pass_index = next(free, 0)
-    return [
-        {"index": o.original.pass_index, "name": o.original.name, "bounds": o.bounds.tolist()} for o in objects
-    ]
+    return [{"index": o.original.pass_index, "name": o.original.name, "bounds": o.bounds.tolist()} for o in objects]
 
 
 def external_files() -> list[str]:
@@ -160,23 +139,63 @@ def external_files() -> list[str]:
     return sorted({bpy.path.abspath(path) for path in bpy.utils.blend_paths(absolute=True, packed=False, local=False)})
 
 
-def _bounds_of_instance(instance: bpy.types.DepsgraphObjectInstance) -> Bounds | None:
-    item = instance.object
-    if not instance.show_self or not item.visible_camera:
-        return None
-    corners: NDArray[np.float64] | None = None
-    if item.type in SURFACES:
-        corners = _corners_of_surface(item, every_vertex=not instance.is_instance)
-    elif item.type in OTHER_GEOMETRY:
-        corners = np.array(item.bound_box)
-    if corners is None:
-        return None
-    matrix = np.array(instance.matrix_world)
-    world = corners @ matrix[:3, :3].T + matrix[:3, 3]
-    return np.stack([world.min(axis=0), world.max(axis=0)])
+def _measure(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
+    boxes: dict[str, Bounds] = {}
+    originals: dict[str, bpy.types.Object] = {}
+    for original, points in _visible_points(depsgraph):
+        box = np.stack([points.min(axis=0), points.max(axis=0)])
+        key = original.name_full
+        boxes[key] = _union([boxes.get(key, box), box])
+        originals[key] = original
+    if not boxes:
+        raise UserError(
+            "nothing in the scene renders; add an object, or enable the camera symbol of one or of its collection"
+        )
+    chosen = set(boxes) if target is None else _members_of_target(target, set(boxes))
+    centre = _union([boxes[key] for key in chosen]).mean(axis=0)
+    distances = [
+        float(np.linalg.norm(points - centre, axis=1).max())
+        for original, points in _visible_points(depsgraph)
+        if original.name_full in chosen
+    ]
+    objects = [RenderedObject(originals[key], boxes[key]) for key in sorted(boxes)]
+    return Measured(objects, _union(list(boxes.values())), centre, max(distances))
 
 
-def _corners_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np.float64] | None:
+def _members_of_target(target: str, rendered: set[str]) -> set[str]:
+    item: bpy.types.Object | None = bpy.data.objects.get(target)
+    collection: bpy.types.Collection | None = bpy.data.collections.get(target)
+    if item is not None:
+        members = {item, *item.children_recursive}
+    elif collection is not None:
+        members = set(collection.all_objects)
+    else:
+        some = ", ".join(sorted(rendered)[:8])
+        raise UserError(f"there is no object or collection named {target}; what renders is for example: {some}")
+    chosen = {member.name_full for member in members} & rendered
+    if not chosen:
+        raise UserError(f"nothing of the target {target} renders; enable it for renders or name another target")
+    return chosen
+
+
+def _visible_points(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64]]]:
+    """The original and points [n, 3] in world space of everything that a camera can see: the vertices of a surface,
+    the corners of the box around whatever else there is."""
+    for instance in depsgraph.object_instances:
+        item = instance.object
+        if not instance.show_self or not item.visible_camera:
+            continue
+        points: NDArray[np.float64] | None = None
+        if item.type in SURFACES:
+            points = _points_of_surface(item, every_vertex=not instance.is_instance)
+        elif item.type in OTHER_GEOMETRY:
+            points = np.array(item.bound_box)
+        if points is not None:
+            matrix = np.array(instance.matrix_world)
+            yield item.original, points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np.float64] | None:
     """Points around a surface in its own space; None when it has no faces (a path, a skeleton of edges)."""
     mesh = item.data if item.type == "MESH" else item.to_mesh()
     if mesh is None or len(mesh.polygons) == 0:
@@ -188,6 +207,11 @@ def _corners_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[n
     if item.type != "MESH":
         item.to_mesh_clear()
     return points.reshape(-1, 3).astype(np.float64)
+
+
+def _union(boxes: list[Bounds]) -> Bounds:
+    stacked = np.array(boxes)
+    return np.stack([stacked[:, 0].min(axis=0), stacked[:, 1].max(axis=0)])
 
 
 def _version(version: tuple[int, ...]) -> str:

@@ -120,6 +120,6 @@ def _read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
     try:
         pixels = view_pixels(beauty, truth, plan.passes)
     except KeyError as error:
-        raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder and render again") from error
+        raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder, render again") from error
     recorded: dict[str, Any] = {"seconds": float(record["seconds"]), "samples": view.samples}
     return ViewPixels(**{**pixels.__dict__, **recorded})
