@@ -21,7 +21,7 @@ from ..files import sha256_of_file
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
 from .machine import describe_machine
-from .metrics import display_image, flip_levels, image_metrics, magma, mean_of
+from .metrics import SSIM_WINDOW, display_image, flip_levels, image_metrics, magma, mean_of
 from .report import write_report
 from .report_folder import FORMAT, IMAGES, PAGE, VERSION, report_folder
 
@@ -52,15 +52,14 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
     """Render the test views from the field, measure them and write the report's folder.
 
     Returns:
-        metrics.json, and `report`: the path of the page.
+        metrics.json, and `report`: the page's path.
 
     Raises:
         UserError: a file is missing, damaged or foreign; there is no test view; the report cannot be written.
         Cancelled: an earlier report is as it was, and nothing new was written.
     """
     with open_dataset(settings.dataset) as dataset:
-        if not len(dataset.splits["test"]):
-            raise UserError(f"{settings.dataset} has no test views; render it with --test-views 1 or more")
+        _require_judges(dataset)
         twin = read_twin(settings.twin)
         with report_folder(settings.output) as folder:
             field = load_field(twin, settings.device)
@@ -144,8 +143,8 @@ def noise_floor(dataset: Dataset) -> dict[str, Any] | None:
         return None
     index, rgba = second
     first = dataset.rgba(index)
-    shown = (display_image(image, dataset.background, dataset.view_transform) for image in (first, rgba))
-    result = image_metrics(*shown, classic_alpha=first[..., 3])
+    one, other = (display_image(image, dataset.background, dataset.view_transform) for image in (first, rgba))
+    result = image_metrics(one, other, first[..., 3])
     return {"index": index, **{name: getattr(result, name) for name in FIGURES}}
 
 
@@ -184,6 +183,17 @@ def _measure_view(dataset: Dataset, index: int, render: Render, images: Path) ->
         "neural_seconds": neural_seconds,
         "images": {kind: f"{IMAGES}/{name}" for kind, name in names.items()},
     }
+
+
+def _require_judges(dataset: Dataset) -> None:
+    test = dataset.splits["test"]
+    if not len(test):
+        raise UserError(f"{dataset.path} has no test views; render it with --test-views 1 or more")
+    if dataset.size[test].min() < SSIM_WINDOW:
+        raise UserError(
+            f"{dataset.path} has test views below {SSIM_WINDOW} x {SSIM_WINDOW} pixels, too small to compare; "
+            "render with a larger --resolution"
+        )
 
 
 def _compile(render: Render, dataset: Dataset) -> None:

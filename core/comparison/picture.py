@@ -6,50 +6,80 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .words import classic_name
 
-PAPER, INK, QUIET = "#17181a", "#f2f2f0", "#9a9da3"
-SIDE = 560
+PAPER, INK, QUIET = "#17181a", "#f2f2f0", "#a2a5ab"
+SIDE = 480
+MOST_ZOOM = 3
 MARGIN = 28
 GAP = 4
-CAPTION = 74
+HEADING, LINE = 22, 15
+
+Box = tuple[int, int, int, int]
 
 
 def write_picture(path: Path, folder: Path, metrics: dict[str, Any]) -> None:
     """Write `path` (PNG): classic | neural of the median view, whose images lie in the report's `folder`.
 
-    Pixels are enlarged by a whole number and stay as they are: the picture shows what was measured, not a blur of it.
+    Both are cropped alike to what is not background. Pixels are enlarged by a whole number and stay as they are: the
+    picture shows what was measured, not a blur of it.
     """
     view = median_view(metrics["views"])
     pair = [Image.open(folder / view["images"][kind]).convert("RGB") for kind in ("classic", "neural")]
-    zoom = max(1, SIDE // max(pair[0].size))
+    box = subject_box(pair[0])
+    pair = [image.crop(box) for image in pair]
+    zoom = min(MOST_ZOOM, max(1, SIDE // max(pair[0].size)))
     width, height = (side * zoom for side in pair[0].size)
-    sheet = Image.new("RGB", (2 * width + GAP + 2 * MARGIN, height + MARGIN + CAPTION), PAPER)
+    captions = _captions(view, metrics)
+    column = max(width, *(round(_font(LINE).getlength(line)) + MARGIN for caption in captions for line in caption[1:]))
+    size = (2 * MARGIN + 2 * column + GAP, 2 * MARGIN + height + 12 + HEADING + 3 * (LINE + 7))
+    sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    columns = (MARGIN, MARGIN + width + GAP)
-    for x, image, caption in zip(columns, pair, _captions(view, metrics), strict=True):
+    for x, image, lines in zip((MARGIN, MARGIN + column + GAP), pair, captions, strict=True):
         sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), (x, MARGIN))
-        draw.text((x, MARGIN + height + 14), caption[0], font=_font(22), fill=INK)
-        draw.text((x, MARGIN + height + 44), caption[1], font=_font(15), fill=QUIET)
+        y = MARGIN + height + 12
+        draw.text((x, y), lines[0], font=_font(HEADING), fill=INK)
+        for number, line in enumerate(lines[1:]):
+            draw.text((x, y + HEADING + 9 + number * (LINE + 6)), line, font=_font(LINE), fill=QUIET)
     sheet.save(path, optimize=True)
 
 
 def median_view(views: list[dict[str, Any]]) -> dict[str, Any]:
-    """The view in the middle by PSNR: neither the best to show off, nor the worst."""
-    ranked = sorted(views, key=lambda view: (view["psnr"] is None, view["psnr"] or 0.0))
-    return ranked[len(ranked) // 2]
+    """The view in the middle by FLIP: neither the best to show off, nor the worst."""
+    return sorted(views, key=lambda view: view["flip"])[len(views) // 2]
 
 
-def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[tuple[str, str], tuple[str, str]]:
-    cost = [f"{view['classic_samples']} samples"] if view["classic_samples"] else []
-    cost += [f"{view['classic_seconds']:.2g} s"] if view["classic_seconds"] > 0 else []
-    likeness = ["identical"] if view["psnr"] is None else [f"PSNR {view['psnr']:.1f} dB"]
-    likeness += [] if view["ssim"] is None else [f"SSIM {view['ssim']:.3f}"]
-    likeness += [f"FLIP {view['flip']:.3f}", f"{view['neural_seconds']:.2g} s"]
-    return (classic_name(metrics), " · ".join(cost)), ("Radiance Twin", " · ".join(likeness))
+def subject_box(image: Image.Image) -> Box:
+    """(left, top, right, bottom) of what differs from the image's corner, with a margin; all of it when all differs."""
+    pixels = np.asarray(image, np.int16)
+    rows, columns = np.nonzero(np.abs(pixels - pixels[0, 0]).max(axis=-1) > 2)
+    if not len(rows):
+        return (0, 0, *image.size)
+    margin = max(2, max(image.size) // 20)
+    left, top = max(0, columns.min() - margin), max(0, rows.min() - margin)
+    right, bottom = columns.max() + 1 + margin, rows.max() + 1 + margin
+    return int(left), int(top), int(min(image.width, right)), int(min(image.height, bottom))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[list[str], list[str]]:
+    cost = [f"{view['classic_samples']} samples per pixel"] if view["classic_samples"] else []
+    cost += [f"{_seconds(view['classic_seconds'])} a frame"] if view["classic_seconds"] > 0 else []
+    likeness = "identical" if view["psnr"] is None else f"PSNR {view['psnr']:.1f} dB"
+    if view["psnr_foreground"] is not None and view["foreground"] < 1.0:
+        likeness += f", foreground {view['psnr_foreground']:.1f} dB"
+    twin = ["Radiance Twin", f"{_seconds(view['neural_seconds'])} a frame", likeness]
+    return [classic_name(metrics), " · ".join(cost)], [*twin, f"SSIM {view['ssim']:.3f} · FLIP {view['flip']:.3f}"]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1000.0:.2g} ms"
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    # Pillow's own scalable font; the bitmap one of a Pillow without FreeType has no sizes
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font

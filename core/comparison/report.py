@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,8 @@ def image_sources(folder: Path, metrics: dict[str, Any]) -> dict[int, dict[str, 
 
 
 def worst_first(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Views by rising PSNR; an identical one (None) is the best there is."""
-    return sorted(views, key=lambda view: math.inf if view["psnr"] is None else view["psnr"])
+    """Views by falling FLIP: first the one whose difference is seen most."""
+    return sorted(views, key=lambda view: -view["flip"])
 
 
 def _data_uri(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     _require_free_or_a_report(target)
     require_writable_folder(target.parent)
-    staging = target.with_name(f".{target.name}.{os.getpid()}.part")
+    staging = _sibling(target, "part")
     try:
         staging.mkdir()
         yield staging
@@ -45,6 +46,11 @@ def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"cannot write {target}: {reason}; free some space or choose another place") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sibling(target: Path, ending: str) -> Path:
+    # on the same disk, so that taking the place is one rename
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{ending}")
 
 
 def _require_free_or_a_report(target: Path) -> None:
@@ -63,7 +69,7 @@ def _require_free_or_a_report(target: Path) -> None:
 
 
 def _take_the_place(staging: Path, target: Path) -> None:
-    earlier = target.with_name(f".{target.name}.{os.getpid()}.old")
+    earlier = _sibling(target, "old")
     if not target.exists():
         staging.rename(target)
         return
