@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans all views of a scene, then renders those that are missing, one by one."""
+"""Renders the views of a scene that are missing, one by one."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
 
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled, UserError
-from ...core.files import sha256_of_file
 from ...core.reporting import Reporter
-from ...core.rigs import PLACED_RIGS, SPLITS, choose_frames, fitting_distance, place_cameras
 from .. import compat
-from ..view_transform import bake_view_transform
-from .cameras import Lens, StudioCamera, intrinsics_of, lens_of, pose_and_lens_at
-from .devices import Device, use_device
-from .passes import prepare_passes, render_to, set_for_light, set_for_truth
-from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
+from .cameras import Lens, StudioCamera
+from .passes import render_to, set_for_light, set_for_truth
+from .plan import plan_views
 
 SECONDS_BETWEEN_HEARTBEATS = 1.0
-PLACED_CLIP = (0.001, 10.0)
 
 
 def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -54,83 +48,6 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
         reporter.log(f"{kept} of {len(plan.work)} views are rendered already")
     seconds = render_missing(plan, missing, camera, folder, reporter)
     return {"rendered": len(missing), "kept": kept, "seconds": seconds, "device": plan.device}
-
-
-def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, StudioCamera]:
-    """Open the scene, decide every view of it, and write the plan into `folder`.
-
-    Raises:
-        UserError: the scene cannot be opened, has nothing to render, or does not suit the rig.
-    """
-    scene = open_scene(str(path), settings["allow_newer"])
-    if bpy.app.autoexec_fail:
-        reporter.log(f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
-    engine = str(scene.render.engine)
-    if engine != "CYCLES":
-        reporter.log(f"The scene is set up for {engine}; it is rendered by Cycles")
-    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
-    film = settings["film"]
-    if film == "auto":
-        film = "transparent" if settings["rig"] in PLACED_RIGS else "world"
-    prepare_scene(scene, resolution, film == "transparent")
-    prepare_passes(scene)
-    device = use_device(scene, settings["cycles_device"])
-    denoise = bool(settings["denoise"])
-    if denoise and not compat.has_open_image_denoise():
-        denoise = False
-        reporter.log("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
-
-    measured = measure(scene, settings["target"])
-    camera = StudioCamera(scene)
-    common = {
-        "scene": sha256_of_file(path),
-        "files": {Path(name).name: _hash_if_there(name) for name in external_files()},
-        "resolution": resolution,
-        "film": film,
-        "blender": [bpy.app.version_string, bpy.app.build_hash.decode()],
-        "device": device.kind,
-    }
-    views: list[PlannedView] = []
-    splits: dict[str, list[int]] = {}
-    for split, cameras in _cameras_of_rig(scene, settings, resolution, measured, reporter).items():
-        splits[split] = list(range(len(views), len(views) + len(cameras)))
-        for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
-            camera.put(pose, lens)
-            view = PlannedView(
-                name=f"view_{index:06d}",
-                frame=frame,
-                camera_to_world=camera.stands_at().tolist(),
-                intrinsics=intrinsics_of(lens, scene, resolution).tolist(),
-                lens=lens.as_dict(),
-                samples=settings["samples"] if split == "train" else settings["reference_samples"],
-                denoise=denoise,
-                seed=staging.view_seed(settings["seed"], index),
-            )
-            views.append(staging.with_key(view, common))
-    again = splits["test"][0] if splits["test"] else None
-    transform = bake_view_transform(scene)
-    plan = Plan(
-        views=views,
-        splits=splits,
-        noise_floor=None if again is None else _same_view_other_seed(views[again], settings["seed"], common),
-        noise_floor_of=again,
-        resolution=resolution,
-        film=film,
-        bounds=measured.bounds.tolist(),
-        objects=give_pass_indices(measured.objects),
-        passes=compat.pass_names(),
-        scene_name=path.stem,
-        scene_hash=common["scene"],
-        scene_bytes=path.stat().st_size,
-        blender_version=bpy.app.version_string,
-        unit_scale=scene.unit_settings.scale_length,
-        device=device.text,
-        view_transform=transform.to_metadata(),
-        configuration=_configuration(settings, film, denoise, device),
-    )
-    staging.write_plan(folder, plan, transform.lut)
-    _announce(plan, settings, denoise, reporter)
-    return plan, camera
 
 
 def render_missing(
@@ -172,86 +89,6 @@ def render_missing(
             text=f"{now - before:.2f} s a view",
         )
     return time.monotonic() - started
-
-
-def _cameras_of_rig(
-    scene: bpy.types.Scene,
-    settings: dict[str, Any],
-    resolution: tuple[int, int],
-    measured: Measured,
-    reporter: Reporter,
-) -> dict[str, list[tuple[int, np.ndarray[Any, Any], Lens]]]:
-    """Frame, pose and lens of every view, by split.
-
-    Raises:
-        UserError: the rig needs what the scene does not have.
-    """
-    counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
-    own = scene.camera
-    perspective = own is not None and own.type == "CAMERA" and own.data.type == "PERSP"
-    if settings["rig"] == "animated":
-        if not perspective:
-            raise UserError("the rig animated needs a perspective camera in the scene; add one or choose another rig")
-        current, subframe = scene.frame_current, scene.frame_subframe
-        frames = choose_frames(scene.frame_start, scene.frame_end, scene.frame_step, counts)
-        found = {
-            split: [(int(frame), *pose_and_lens_at(scene, int(frame))) for frame in frames[split]] for split in SPLITS
-        }
-        scene.frame_set(current, subframe=subframe)
-        poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
-        if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
-            raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
-        return found
-    if own is not None and not perspective:
-        reporter.log("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
-    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if perspective else Lens()
-    distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
-    # everything that renders lies within this of every camera
-    furthest = distance + float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
-    placed = Lens(
-        **{
-            **lens.as_dict(),
-            "use_dof": False,
-            "clip_start": PLACED_CLIP[0] * distance,
-            "clip_end": PLACED_CLIP[1] * furthest,
-        }
-    )
-    return {
-        split: [(scene.frame_current, pose, placed) for pose in poses]
-        for split, poses in place_cameras(settings["rig"], counts, measured.centre, distance).items()
-    }
-
-
-def _same_view_other_seed(view: PlannedView, seed: int, common: dict[str, Any]) -> PlannedView:
-    changes = {"name": staging.NOISE_FLOOR, "seed": staging.view_seed(seed, f"{view.name} again"), "truth": False}
-    return staging.with_key(PlannedView(**{**view.__dict__, **changes}), common)
-
-
-def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:
-    """The settings as the dataset records them: as they came out, without paths."""
-    paths = ("scene", "output", "blender", "allow_newer")
-    kept = {name: value for name, value in settings.items() if name not in paths}
-    return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}
-
-
-def _announce(plan: Plan, settings: dict[str, Any], denoise: bool, reporter: Reporter) -> None:
-    width, height = plan.resolution
-    counts = {split: len(indices) for split, indices in plan.splits.items()}
-    reporter.log(
-        f"Rendering {len(plan.views)} views on {plan.device}: {settings['rig']}, {width}x{height}, "
-        f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
-        f"at {settings['reference_samples']}, {'Open Image Denoise' if denoise else 'not denoised'}, film {plan.film}"
-    )
-    if settings["rig"] == "animated":
-        frame = bpy.context.scene.frame_current
-        reporter.log(f"The camera moves along its frames; everything else stays as it is in frame {frame}")
-
-
-def _hash_if_there(path: str) -> str:
-    try:
-        return sha256_of_file(path)
-    except UserError:
-        return "missing"
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
         reason = str(error).removeprefix("Error: ").strip().splitlines()[0]
         raise UserError(f"{name} cannot be opened ({reason}); is it complete, and a .blend?") from error
     saved_by: tuple[int, ...] = tuple(bpy.data.version)  # type: ignore[arg-type]
-    ours = bpy.app.version_file
+    ours = file_version_of_blender()
     if saved_by > ours and not allow_newer:
         raise UserError(
             f"{name} was saved by Blender {_version(saved_by)}, newer than the {_version(ours)} that would render it, "
@@ -67,6 +67,11 @@ def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
             "or accept the loss with --allow-newer"
         )
     return bpy.context.scene
+
+
+def file_version_of_blender() -> tuple[int, ...]:
+    """The version of the files that this Blender writes."""
+    return bpy.app.version_file
 
 
 def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transparent: bool) -> None:
@@ -111,13 +116,16 @@ def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
                 results.append(error)
 
     render: Any = scene.render
-    before = render.engine, render.resolution_x, render.resolution_y
+    before = render.engine, render.resolution_x, render.resolution_y, scene.camera
+    # Blender renders nothing at all without a camera
+    stand_in = bpy.data.objects.new("Radiance Twin probe", bpy.data.cameras.new("Radiance Twin probe"))
     bpy.utils.register_class(Probe)
     try:
-        render.engine, render.resolution_x, render.resolution_y = Probe.bl_idname, 4, 4
+        render.engine, render.resolution_x, render.resolution_y, scene.camera = Probe.bl_idname, 4, 4, stand_in
         bpy.ops.render.render(scene=scene.name)
     finally:
-        render.engine, render.resolution_x, render.resolution_y = before
+        render.engine, render.resolution_x, render.resolution_y, scene.camera = before
+        bpy.data.cameras.remove(stand_in.data)
         bpy.utils.unregister_class(Probe)
     if isinstance(results[0], Exception):
         raise results[0]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small scenes whose pictures can be computed by hand, and a reader of EXRs that is not ours."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+SETTINGS: dict[str, Any] = {
+    "rig": "hemisphere",
+    "views": 2,
+    "val_views": 0,
+    "test_views": 0,
+    "resolution": [24, 18],
+    "samples": 1,
+    "reference_samples": 2,
+    "denoise": False,
+    "film": "auto",
+    "target": None,
+    "seed": 0,
+    "cycles_device": "cpu",
+    "allow_newer": False,
+}
+
+
+def new_scene() -> bpy.types.Scene:
+    """An empty scene in frames 1 to 10, set up for Cycles, lit by a grey world."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.preferences.filepaths.use_file_compression = False
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.frame_start, scene.frame_end = 1, 10
+    scene.world = bpy.data.worlds.new("Grey")
+    scene.world.color = (0.5, 0.5, 0.5)
+    return scene
+
+
+def add_object(name: str, vertices: Any, faces: Any, location: Any = (0.0, 0.0, 0.0)) -> bpy.types.Object:
+    """A mesh in the scene."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata([tuple(map(float, v)) for v in vertices], [], faces)
+    item = bpy.data.objects.new(name, mesh)
+    item.location = location
+    bpy.context.scene.collection.objects.link(item)
+    return item
+
+
+def add_box(name: str, size: Any = (2.0, 2.0, 2.0), location: Any = (0.0, 0.0, 0.0)) -> bpy.types.Object:
+    """An axis-aligned box around `location`."""
+    corners = [(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    return add_object(name, np.array(corners) * size, faces, location)
+
+
+def add_ball(name: str, radius: float, location: Any, segments: int = 64) -> bpy.types.Object:
+    """A smooth sphere, the finer the more segments."""
+    bpy.ops.mesh.primitive_uv_sphere_add(segments=segments, ring_count=segments // 2, radius=radius, location=location)
+    bpy.ops.object.shade_smooth()
+    bpy.context.object.name = name
+    return bpy.context.object
+
+
+def add_camera(location: Any, rotation: Any, **data: Any) -> bpy.types.Object:
+    """The scene's camera; `data` are its lens, shift_x ..."""
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.location, camera.rotation_euler = location, rotation
+    for name, value in data.items():
+        setattr(camera.data, name, value)
+    bpy.context.scene.collection.objects.link(camera)
+    bpy.context.scene.camera = camera
+    return camera
+
+
+def animate(owner: Any, path: str, first: Any, last: Any) -> None:
+    """Let a property run from `first` in frame 1 to `last` in frame 10."""
+    for frame, value in ((1, first), (10, last)):
+        setattr(owner, path, value)
+        owner.keyframe_insert(path, frame=frame)
+    bpy.context.scene.frame_set(1)
+
+
+def make_emitter(item: bpy.types.Object, strength: float) -> None:
+    """Let it glow and reflect nothing."""
+    material = bpy.data.materials.new("Glow")
+    material.use_nodes = True
+    nodes = material.node_tree.nodes
+    nodes.clear()
+    glow, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
+    glow.inputs["Strength"].default_value = strength
+    material.node_tree.links.new(glow.outputs[0], output.inputs["Surface"])
+    item.data.materials.append(material)
+
+
+def save(path: Path) -> Path:
+    """Save the scene as it is."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+def request(scene: Path, staging: Path, **settings: Any) -> dict[str, Any]:
+    """What Blender's part is asked for; the folder is made."""
+    staging.mkdir(exist_ok=True)
+    return {"scene": str(scene), "staging": str(staging), "settings": {**SETTINGS, **settings}, "skip": []}
+
+
+def read_exr(path: Path) -> dict[str, np.ndarray]:
+    """Passes [H, W, channels] of a multilayer EXR by OpenImageIO, which Blender bundles."""
+    bpy.utils.expose_bundled_modules()
+    import OpenImageIO
+
+    source = OpenImageIO.ImageInput.open(str(path))
+    channels: dict[str, dict[str, np.ndarray]] = {}
+    part = 0
+    while source.seek_subimage(part, 0):
+        pixels = source.read_image(part, 0, 0, source.spec().nchannels, OpenImageIO.FLOAT)
+        for index, name in enumerate(source.spec().channelnames):
+            _, pass_name, letter = name.rsplit(".", 2)
+            channels.setdefault(pass_name, {})[letter] = pixels[..., index]
+        part += 1
+    source.close()
+    order = "RGBAXYZ"
+    return {name: np.stack([c[k] for k in sorted(c, key=order.find)], axis=-1) for name, c in channels.items()}

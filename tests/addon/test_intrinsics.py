@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our intrinsics are those of Blender itself, for every sensor fit, shift, pixel aspect and orientation."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from radiance_twin.addon.studio.cameras import Lens, StudioCamera, intrinsics_of
+from radiance_twin.core import cameras
+
+from .scenes import new_scene
+
+SHAPES = [(800, 600), (600, 800), (500, 500)]
+FITS = ["AUTO", "HORIZONTAL", "VERTICAL"]
+SHIFTS = [(0.0, 0.0), (0.13, -0.07)]
+ASPECTS = [(1.0, 1.0), (2.0, 1.0), (1.0, 1.5)]
+
+
+@pytest.mark.parametrize(("shape", "fit", "shift", "aspect"), list(product(SHAPES, FITS, SHIFTS, ASPECTS)))
+def test_intrinsics_are_those_of_calc_matrix_camera(
+    shape: tuple[int, int], fit: str, shift: tuple[float, float], aspect: tuple[float, float]
+) -> None:
+    scene = new_scene()
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = aspect
+    lens = Lens(lens=45.0, sensor_width=36.0, sensor_height=20.0, sensor_fit=fit, shift_x=shift[0], shift_y=shift[1])
+    camera = StudioCamera(scene)
+    camera.put(np.eye(4), lens)
+    projection = camera.projection(shape)
+
+    # points in front of the camera, through Blender's matrix to pixels with v down
+    points = np.array([[0.0, 0.0, -1.0], [0.3, 0.0, -1.0], [0.0, 0.3, -1.0], [-0.2, 0.1, -3.0]])
+    clip = np.concatenate([points, np.ones((4, 1))], axis=1) @ projection.T
+    ndc = clip[:, :2] / clip[:, 3:]
+    blender = np.stack([(ndc[:, 0] + 1) * shape[0] / 2, (1 - ndc[:, 1]) * shape[1] / 2], axis=1)
+
+    pixels, _ = cameras.project(points, np.eye(4), intrinsics_of(lens, scene, shape))
+    assert np.abs(pixels - blender).max() / max(shape) < 1e-6

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is found out about a scene before it is rendered."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+from radiance_twin.addon.studio import scene as studio_scene
+from radiance_twin.addon.studio.scene import give_pass_indices, measure, open_scene, prepare_scene
+from radiance_twin.core.errors import UserError
+
+from .scenes import add_ball, add_box, new_scene, save
+
+
+def test_bounds_are_those_of_what_renders() -> None:
+    scene = new_scene()
+    add_box("Seen", (2, 4, 6), (1, 0, 0))
+    add_box("Hidden in the viewport only", (1, 1, 1), (10, 0, 0)).hide_viewport = True
+    add_box("Hidden in renders", (1, 1, 1), (0, 50, 0)).hide_render = True
+    add_box("Behind the camera's back", (1, 1, 1), (0, 60, 0)).visible_camera = False
+    off = bpy.data.collections.new("Off")
+    scene.collection.children.link(off)
+    box = add_box("In a collection that is off", (1, 1, 1), (0, 70, 0))
+    scene.collection.objects.unlink(box)
+    off.objects.link(box)
+    off.hide_render = True
+    bpy.ops.curve.primitive_bezier_curve_add(location=(0, 80, 0))  # a path: it has no surface
+    bpy.ops.object.light_add(type="AREA", location=(0, 90, 0))
+    measured = measure(scene, None)
+    assert [item.original.name for item in measured.objects] == ["Hidden in the viewport only", "Seen"]
+    assert measured.bounds == pytest.approx(np.array([[0, -2, -3], [10.5, 2, 3]]))
+
+
+def test_bounds_follow_modifiers_as_they_render() -> None:
+    scene = new_scene()
+    box = add_box("Row", (2, 2, 2))
+    array = box.modifiers.new("Array", "ARRAY")
+    array.count, array.show_viewport, array.show_render = 3, False, True
+    array.use_relative_offset, array.use_constant_offset = False, True
+    array.constant_offset_displace = (5, 0, 0)
+    assert measure(scene, None).bounds == pytest.approx(np.array([[-1, -1, -1], [11, 1, 1]]))
+
+
+def test_bounds_hold_every_instance_of_a_collection() -> None:
+    scene = new_scene()
+    flock = bpy.data.collections.new("Flock")
+    box = add_box("Bird", (2, 2, 2))
+    scene.collection.objects.unlink(box)
+    flock.objects.link(box)
+    for x in (-10, 10):
+        empty = bpy.data.objects.new("Flock", None)
+        empty.instance_type, empty.instance_collection, empty.location = "COLLECTION", flock, (x, 0, 0)
+        scene.collection.objects.link(empty)
+    measured = measure(scene, None)
+    assert measured.bounds == pytest.approx(np.array([[-11, -1, -1], [11, 1, 1]]))
+    assert [item.original.name for item in measured.objects] == ["Bird"]
+
+
+def test_the_sphere_around_a_turned_ball_is_the_ball() -> None:
+    scene = new_scene()
+    ball = add_ball("Ball", 1.5, (3, 2, 1))
+    ball.rotation_euler = (0.5, 0.7, 0.3)
+    measured = measure(scene, None)
+    assert measured.centre == pytest.approx(np.array([3, 2, 1]), abs=0.01)
+    assert measured.radius == pytest.approx(1.5, abs=0.01)
+
+
+@pytest.mark.parametrize("target", ["Parent", "Group"])
+def test_a_target_is_an_object_with_its_children_or_a_collection(target: str) -> None:
+    scene = new_scene()
+    add_box("Floor", (100, 100, 1), (0, 0, -5))
+    group = bpy.data.collections.new("Group")
+    scene.collection.children.link(group)
+    parent, child = add_box("Parent", (2, 2, 2)), add_box("Child", (2, 2, 2), (4, 0, 0))
+    child.parent = parent
+    for item in (parent, child):
+        group.objects.link(item)
+    measured = measure(scene, target)
+    assert measured.centre == pytest.approx(np.array([2, 0, 0]))
+    assert measured.radius == pytest.approx(np.sqrt(9 + 1 + 1))
+    assert measured.bounds[1] == pytest.approx([50, 50, 1])  # the field's bounds stay those of everything
+
+
+def test_a_target_that_is_missing_or_hidden_says_so() -> None:
+    scene = new_scene()
+    add_box("Box")
+    add_box("Ghost").hide_render = True
+    with pytest.raises(UserError, match="no object or collection named Teapot.*Box"):
+        measure(scene, "Teapot")
+    with pytest.raises(UserError, match="nothing of the target Ghost renders"):
+        measure(scene, "Ghost")
+
+
+def test_a_scene_without_anything_to_render_says_so() -> None:
+    scene = new_scene()
+    bpy.ops.object.light_add(type="POINT")
+    with pytest.raises(UserError, match="nothing in the scene renders"):
+        measure(scene, None)
+
+
+def test_measuring_leaves_the_render_settings_alone() -> None:
+    scene = new_scene()
+    add_box("Box")
+    scene.render.resolution_x, scene.render.resolution_y = 123, 77
+    measure(scene, None)
+    assert (scene.render.engine, scene.render.resolution_x, scene.render.resolution_y) == ("CYCLES", 123, 77)
+
+
+def test_pass_indices_are_given_where_there_are_none_and_kept_where_there_are() -> None:
+    scene = new_scene()
+    for name, index in (("Apple", 0), ("Bowl", 2), ("Cup", 0), ("Dish", 2)):
+        add_box(name).pass_index = index
+    table = give_pass_indices(measure(scene, None).objects)
+    assert [(entry["name"], entry["index"]) for entry in table] == [("Apple", 1), ("Bowl", 2), ("Cup", 3), ("Dish", 2)]
+    assert table[0]["bounds"] == [[-1, -1, -1], [1, 1, 1]]
+
+
+def test_what_would_change_from_view_to_view_is_switched_off() -> None:
+    scene = new_scene()
+    render = scene.render
+    render.engine = "BLENDER_WORKBENCH"
+    render.resolution_percentage, render.use_border, render.use_motion_blur = 50, True, True
+    marker = scene.timeline_markers.new("Cut", frame=1)
+    marker.camera = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    prepare_scene(scene, (40, 30), transparent=True)
+    assert (render.engine, render.resolution_percentage, render.film_transparent) == ("CYCLES", 100, True)
+    assert not (render.use_border or render.use_motion_blur or render.use_compositing or render.use_sequencer)
+    assert marker.camera is None
+
+
+def test_a_newer_file_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_scene()
+    path = save(tmp_path / "new.blend")
+    monkeypatch.setattr(studio_scene, "file_version_of_blender", lambda: (4, 2, 0))
+    with pytest.raises(UserError, match=r"newer than the 4\.2.*--blender.*--allow-newer"):
+        open_scene(str(path), allow_newer=False)
+    assert open_scene(str(path), allow_newer=True).name == "Scene"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_truncated_file_is_refused(tmp_path: Path, compressed: bool, share: float) -> None:
+    new_scene()
+    add_box("Box")
+    bpy.context.preferences.filepaths.use_file_compression = compressed
+    path = save(tmp_path / "cut.blend")
+    with open(path, "r+b") as file:
+        file.truncate(int(path.stat().st_size * share))
+    with pytest.raises(UserError, match=r"cut\.blend cannot be opened"):
+        open_scene(str(path), allow_newer=False)
+
+
+def test_python_inside_a_file_is_not_run(tmp_path: Path) -> None:
+    new_scene()
+    text = bpy.data.texts.new("evil.py")
+    text.from_string(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    text.use_module = True
+    path = save(tmp_path / "evil.blend")
+    open_scene(str(path), allow_newer=False)
+    assert not (tmp_path / "ran").exists()
