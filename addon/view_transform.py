@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scene's own view transform (display, view, look, exposure, gamma, curves) as a table that numpy and GLSL can apply.
+"""The scene's own view transform (display, view, look, exposure, gamma, curves) as a table for numpy and GLSL.
 
 Blender itself does the conversion: a picture of the table's nodes is saved the way that a render is saved, so that
 whatever the scene asks for is in the table. (PyOpenColorIO would do as well, but its import can hang Blender at exit.)
@@ -31,7 +31,12 @@ def view_transform_key(scene: bpy.types.Scene) -> tuple[Hashable, ...]:
     key = [*_simple_values(scene.display_settings), *_simple_values(view)]
     mapping = view.curve_mapping if view.use_curve_mapping else None
     if mapping is not None:
-        key += [("black", tuple(mapping.black_level)), ("white", tuple(mapping.white_level)), mapping.extend, mapping.tone]
+        key += [
+            ("black", tuple(mapping.black_level)),
+            ("white", tuple(mapping.white_level)),
+            mapping.extend,
+            mapping.tone,
+        ]
         for curve in mapping.curves:
             key.append(tuple((*point.location, point.handle_type) for point in curve.points))
     return tuple(key)
@@ -73,7 +78,9 @@ def displayed(scene: bpy.types.Scene, linear: NDArray[np.float32]) -> NDArray[np
         path = Path(folder) / "nodes.png"
         source = bpy.data.images.new("Radiance Twin view transform", width, height, float_buffer=True, alpha=False)
         try:
-            source.pixels.foreach_set(np.dstack([linear, np.ones((height, width), np.float32)]).astype(np.float32).ravel())
+            source.pixels.foreach_set(
+                np.dstack([linear, np.ones((height, width), np.float32)]).astype(np.float32).ravel()
+            )
             with _png_settings(scene):
                 try:
                     source.save_render(str(path), scene=scene)
@@ -102,10 +109,16 @@ def _png_settings(scene: bpy.types.Scene) -> Iterator[None]:
     """The scene's output settings are 16-bit PNG inside, and what they were before outside."""
     settings = scene.render.image_settings
     # media_type (since 5.0) and file_format decide which of the others exist: they go first, in this order
-    names = [name for name in ("media_type", "file_format") if hasattr(settings, name)]
-    names += ["color_mode", "color_depth", "compression", "color_management"]
-    before = {name: getattr(settings, name) for name in names}
-    wanted = dict(zip(names[-6:], ("IMAGE", "PNG", "RGB", "16", 0, "FOLLOW_SCENE")[-len(names):]))
+    wanted = {
+        "media_type": "IMAGE",
+        "file_format": "PNG",
+        "color_mode": "RGB",
+        "color_depth": "16",
+        "compression": 0,
+        "color_management": "FOLLOW_SCENE",
+    }
+    wanted = {name: value for name, value in wanted.items() if hasattr(settings, name)}
+    before = {name: getattr(settings, name) for name in wanted}
     try:
         for name, value in wanted.items():
             setattr(settings, name, value)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loading a twin into the scene, and bringing it home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy_extras.io_utils import ImportHelper
+from mathutils import Matrix, Vector
+from numpy.typing import NDArray
+
+from ...core.errors import UserError
+from ..viewport.draw import prepare_view_transform
+from ..viewport.twin import Bake, home_of, is_twin, read_bake, relative_path, remember
+
+# distance between the original's middle and the twin's, in widths of the twin
+BESIDE = 1.2
+# types of objects that a twin may have been made of
+RENDERED_TYPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME"}
+
+
+class LoadTwin(bpy.types.Operator, ImportHelper):  # type: ignore[type-arg]
+    """Stand a trained twin in the scene"""
+
+    bl_idname = "radiance_twin.load_twin"
+    bl_label = "Load Twin"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filename_ext = ".twin"
+    # not the path of the last time: a path means that a file was dropped
+    filepath: bpy.props.StringProperty(name="File Path", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: bpy.props.StringProperty(default="*.twin", options={"HIDDEN"})
+    placement: bpy.props.EnumProperty(
+        name="Placement",
+        description="Where the twin stands",
+        items=(
+            ("BESIDE", "Beside", "Next to the original, to the right as seen in the 3D view"),
+            ("IN_PLACE", "In Place", "Where the original is"),
+        ),
+    )
+    hide_original: bpy.props.BoolProperty(
+        name="Hide Original",
+        description="Hide in the viewport what stands inside the twin, which would hide the twin. Alt H shows it again",
+        default=True,
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.filepath:
+            # dropped into the window, or called with a path
+            return self.execute(context)
+        return ImportHelper.invoke(self, context, event)  # type: ignore[no-any-return]
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(self, "placement")
+        row = layout.row()
+        row.enabled = self.placement == "IN_PLACE"
+        row.prop(self, "hide_original")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        path = bpy.path.abspath(self.filepath)
+        try:
+            bake = read_bake(path)
+            prepare_view_transform(context.scene)
+        except UserError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        remember(path, bake)
+        thing = new_twin(context, path, bake)
+        if self.placement == "BESIDE":
+            thing.location = beside(bake, view_right(context))
+        hidden = hide_originals(context, bake) if self.placement == "IN_PLACE" and self.hide_original else 0
+        note = f", and {hidden} objects that it copies are hidden (Alt H shows them again)" if hidden else ""
+        self.report({"INFO"}, f"Loaded {thing.name}{note}")
+        return {"FINISHED"}
+
+
+class TwinHome(bpy.types.Operator):
+    """Put the twin back to where its original was when it was rendered: location, rotation and scale"""
+
+    bl_idname = "radiance_twin.twin_home"
+    bl_label = "Bring Twin Home"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not is_twin(context.object):
+            cls.poll_message_set("Select a twin first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        things = {context.object, *(thing for thing in context.selected_objects if is_twin(thing))}
+        for thing in things:
+            thing.matrix_world = Matrix.Identity(4)
+        return {"FINISHED"}
+
+
+class TwinFileHandler(bpy.types.FileHandler):
+    """A .twin that is dropped into the window is loaded"""
+
+    bl_idname = "RADIANCE_TWIN_FH_twin"
+    bl_label = "Radiance Twin"
+    bl_import_operator = LoadTwin.bl_idname
+    bl_file_extensions = ".twin"
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return context.area is not None and context.area.type in {"VIEW_3D", "OUTLINER"}
+
+
+def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Object:
+    """A selected, active Empty that shows the twin at `path`, at home."""
+    thing = bpy.data.objects.new(Path(path).stem, None)
+    use_relative = context.preferences.filepaths.use_relative_paths
+    thing.radiance_twin.filepath = relative_path(path, bpy.data.filepath if use_relative else "")  # type: ignore[attr-defined]
+    corners = home_of(bake)
+    thing.empty_display_type = "PLAIN_AXES"
+    thing.empty_display_size = 0.25 * float(np.ptp(corners, axis=0).max())
+    active = context.view_layer.active_layer_collection
+    visible = active.is_visible and not active.collection.library
+    (active.collection if visible else context.scene.collection).objects.link(thing)
+    for other in context.selected_objects:
+        other.select_set(False)
+    thing.select_set(True)
+    context.view_layer.objects.active = thing
+    return thing
+
+
+def beside(bake: Bake, right: Vector) -> Vector:
+    """Where the object goes so that the twin stands BESIDE widths to the `right` (unit, world) of its home."""
+    along = home_of(bake) @ np.array(right)
+    return right * (BESIDE * float(np.ptp(along)))
+
+
+def view_right(context: bpy.types.Context) -> Vector:
+    """The horizontal direction, unit, that points right in the 3D view; world x where there is none."""
+    windows = [context.window] if context.window else list(context.window_manager.windows)
+    spaces = [area.spaces.active for window in windows for area in window.screen.areas if area.type == "VIEW_3D"]
+    here = [context.space_data] if isinstance(context.space_data, bpy.types.SpaceView3D) else []
+    for space in here + spaces:
+        if space.region_3d is None:
+            continue
+        right = space.region_3d.view_rotation @ Vector((1.0, 0.0, 0.0))
+        right.z = 0.0
+        if right.length > 1e-3:
+            return right.normalized()
+    return Vector((1.0, 0.0, 0.0))
+
+
+def hide_originals(context: bpy.types.Context, bake: Bake) -> int:
+    """Hide in the viewport all that stands inside the field's cube; gives how many objects that were."""
+    hidden = 0
+    for thing in originals(context, bake.world_from_field):
+        thing.hide_set(True)
+        hidden += 1
+    return hidden
+
+
+def originals(context: bpy.types.Context, world_from_field: NDArray[np.float64]) -> Iterator[bpy.types.Object]:
+    """The visible objects that stand inside the field's cube as a whole: those that the twin was made of."""
+    field_from_world = np.linalg.inv(world_from_field)
+    for thing in list(context.view_layer.objects):
+        if thing.type not in RENDERED_TYPES or not thing.visible_get():
+            continue
+        corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
+        inside = corners @ field_from_world[:3, :3].T + field_from_world[:3, 3]
+        if (inside > -1e-3).all() and (inside < 1.0 + 1e-3).all():
+            yield thing
+
+
+def _file_import_entry(self: Any, _context: bpy.types.Context) -> None:
+    self.layout.operator(LoadTwin.bl_idname, text="Radiance Twin (.twin)")
+
+
+_CLASSES = (LoadTwin, TwinHome, TwinFileHandler)
+_keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
+
+
+def register() -> None:
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(_file_import_entry)
+    # there is no key configuration in the background
+    configuration = bpy.context.window_manager.keyconfigs.addon
+    if configuration is not None:
+        keys = configuration.keymaps.new(name="Object Mode", space_type="EMPTY")
+        _keys.append((keys, keys.keymap_items.new(TwinHome.bl_idname, "HOME", "PRESS", alt=True)))
+
+
+def unregister() -> None:
+    for keys, item in _keys:
+        keys.keymap_items.remove(item)
+    _keys.clear()
+    bpy.types.TOPBAR_MT_file_import.remove(_file_import_entry)
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)

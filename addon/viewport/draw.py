@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Draws the twins into the 3D views, over whatever Blender shows there: Solid, EEVEE or a live Cycles.
+
+While the view moves a picture of fewer pixels is marched, as many as the GPU manages in a moment. When it rests the
+full picture follows, a band of rows with each redraw, so that the interface answers even where the GPU is a processor.
+A picture that is complete is kept until something changes.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import gpu
+import numpy as np
+from gpu_extras.batch import batch_for_shader
+from numpy.typing import ArrayLike, NDArray
+
+from ...core.colour import ViewTransform, standard_view_transform
+from ...core.errors import UserError
+from ..view_transform import bake_view_transform, view_transform_key
+from .depth import depth_texture, read_depth, without_grid
+from .march import PlacedTwin, Picture, Rectangle, march, new_picture, screen_rectangle, show
+from .march import free as free_shaders
+from .textures import view_transform_texture
+from .twin import bake_of, home_of, textures_of, twins_of
+
+# what a picture may cost while the view moves, and one band when it rests, seconds
+MOMENT = 0.06
+# the view rests when it has not moved for this long, seconds
+REST = 0.15
+COARSEST = 8
+MOST_REGIONS = 8
+MOST_TABLES = 4
+
+
+@dataclass
+class Pictures:
+    """What one 3D view has marched.
+
+    Attributes:
+        subject: all that the pictures depend on but the depth buffer.
+        depth: the depth buffer they were marched with.
+        coarse: complete, of fewer pixels.
+        fine: all pixels, complete from the bottom up to the fraction `done`.
+        moved: when the subject changed last, seconds.
+        seconds_per_pixel: measured.
+    """
+
+    subject: Hashable = None
+    depth: NDArray[np.float32] | None = None
+    coarse: Picture | None = None
+    fine: Picture | None = None
+    done: float = 0.0
+    moved: float = 0.0
+    seconds_per_pixel: float = 1e-6
+
+
+@dataclass
+class _Table:
+    view_transform: ViewTransform
+    texture: Any = None
+
+
+@dataclass
+class _State:
+    """Of the running Blender; nothing of it is saved."""
+
+    handle: Any = None
+    pictures: dict[int, Pictures] = field(default_factory=dict)
+    tables: dict[Hashable, _Table] = field(default_factory=dict)
+    unbaked: str = ""
+    failure: str = ""
+
+
+_state = _State()
+
+
+def draw(
+    view_matrix: ArrayLike,
+    projection_matrix: ArrayLike,
+    size: tuple[int, int],
+    placed: Sequence[PlacedTwin],
+    view_transform: ViewTransform,
+    *,
+    scene_depth: NDArray[np.float32] | None = None,
+    srgb: bool = False,
+) -> None:
+    """Draw twins into the bound framebuffer of `size`, at full resolution and at once.
+
+    Args:
+        view_matrix, projection_matrix: [4, 4] each, as OpenGL has them.
+        size: width and height of the framebuffer in pixels.
+        placed: the twins.
+        view_transform: what turns their scene-linear light into what is shown.
+        scene_depth: [height, width] depth-buffer values, row 0 at the bottom, at which rays end.
+        srgb: whether the framebuffer encodes what is written (the viewport's does).
+    """
+    rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size)
+    if rectangle is None:
+        return
+    left, bottom, width, height = rectangle
+    picture = new_picture((width, height))
+    depth = None
+    if scene_depth is not None:
+        depth = depth_texture(scene_depth[bottom : bottom + height, left : left + width])
+    march(placed, view_matrix, projection_matrix, size, rectangle, picture, depth)
+    shaper = view_transform.shaper_min, view_transform.shaper_max
+    show(picture, rectangle, size, view_transform_texture(view_transform), shaper, srgb)
+
+
+def failure() -> str:
+    """Why nothing is drawn in any viewport any more; empty when all is well."""
+    return _state.failure
+
+
+def prepare_view_transform(scene: bpy.types.Scene) -> None:
+    """Bake the scene's view transform now, so that the very first redraw shows the right colours."""
+    key = view_transform_key(scene)
+    if key not in _state.tables:
+        _keep_table(key, bake_view_transform(scene))
+
+
+def place(thing: bpy.types.Object) -> PlacedTwin | None:
+    """A twin where its object stands; None when there is nothing to draw. Needs a GPU context."""
+    bake = bake_of(thing)
+    if bake is None:
+        return None
+    matrix = np.array(thing.matrix_world, np.float64) @ bake.world_from_field
+    # scaled to nothing along an axis: flat things have no inside to march through
+    if abs(np.linalg.det(matrix[:3, :3])) < 1e-18:
+        return None
+    textures = textures_of(bake)
+    return None if textures is None else PlacedTwin(textures, matrix)
+
+
+def _draw_region() -> None:
+    """Blender's draw handler."""
+    if _state.failure:
+        return
+    try:
+        _draw_context(bpy.context)
+    except Exception as error:
+        # raised again with each redraw it would fill the console and help nobody
+        _state.failure = f"The viewport stopped showing twins: {error}"
+        traceback.print_exc()
+
+
+def _draw_context(context: bpy.types.Context) -> None:
+    space, region, view = context.space_data, context.region, context.region_data
+    if not isinstance(space, bpy.types.SpaceView3D) or region is None or view is None:
+        return
+    things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
+    if not things:
+        return
+    placed = [twin for twin in map(place, things) if twin is not None]
+    size = (region.width, region.height)
+    view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
+    rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
+    if rectangle is not None:
+        table = _table_of(context.scene)
+        pictures = _pictures_of(region)
+        depth = read_depth(rectangle)
+        overlay = space.overlay
+        if overlay.show_overlays and (overlay.show_floor or overlay.show_axis_x or overlay.show_axis_y):
+            line_width = int(np.ceil(context.preferences.system.pixel_size)) + 1
+            depth = without_grid(depth, rectangle, size, view_matrix, projection_matrix, line_width)
+        wait = _march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth)
+        if wait is not None:
+            _redraw_after(wait)
+        complete = pictures.fine is not None and pictures.done >= 1.0
+        picture = pictures.fine if complete else pictures.coarse
+        shaper = table.view_transform.shaper_min, table.view_transform.shaper_max
+        show(picture, rectangle, size, table.texture, shaper, srgb=True)
+    if space.overlay.show_overlays:
+        _draw_boxes(things, context)
+
+
+def _march_what_is_due(
+    pictures: Pictures,
+    placed: Sequence[PlacedTwin],
+    view_matrix: NDArray[np.float64],
+    projection_matrix: NDArray[np.float64],
+    size: tuple[int, int],
+    rectangle: Rectangle,
+    depth: NDArray[np.float32],
+) -> float | None:
+    """Bring the pictures of a 3D view one step on; seconds until the next step, None when they are complete."""
+    subject = (
+        view_matrix.tobytes(),
+        projection_matrix.tobytes(),
+        size,
+        tuple((id(one.textures), one.world_from_field.tobytes()) for one in placed),
+    )
+    now = time.monotonic()
+    changed = subject != pictures.subject or pictures.depth is None or not np.array_equal(depth, pictures.depth)
+    if not changed and pictures.done >= 1.0:
+        return None
+    rest = REST - (now - pictures.moved)
+    if not changed and rest > 0.0:
+        return rest
+    pixels = rectangle.width * rectangle.height
+    cost = pixels * pictures.seconds_per_pixel
+    texture = depth_texture(depth)
+    if changed:
+        pictures.subject, pictures.depth, pictures.moved, pictures.done = subject, depth, now, 0.0
+        reduction = min(max(int(np.ceil(np.sqrt(cost / MOMENT))), 1), COARSEST)
+        wanted = max(rectangle.width // reduction, 1), max(rectangle.height // reduction, 1)
+        if reduction == 1:
+            pictures.fine = target = _picture(pictures.fine, wanted)
+        else:
+            pictures.coarse = target = _picture(pictures.coarse, wanted)
+        rows = (0.0, 1.0)
+    else:
+        pictures.fine = target = _picture(pictures.fine, (rectangle.width, rectangle.height))
+        band = max(MOMENT / max(cost, 1e-9), 1.0 / rectangle.height)
+        rows = (pictures.done, min(pictures.done + band, 1.0))
+        reduction = 1
+    start = time.perf_counter()
+    march(placed, view_matrix, projection_matrix, size, rectangle, target, texture, rows)
+    _wait_for(target)
+    elapsed = time.perf_counter() - start
+    marched = target.size[0] * target.size[1] * (rows[1] - rows[0])
+    # a few pixels say little: their time is mostly that of the call
+    if marched > 1000:
+        pictures.seconds_per_pixel = 0.5 * pictures.seconds_per_pixel + 0.5 * elapsed / marched
+    if reduction == 1:
+        pictures.done = rows[1]
+    if pictures.done >= 1.0:
+        return None
+    return REST if changed else 0.0
+
+
+def _pictures_of(region: bpy.types.Region) -> Pictures:
+    key = region.as_pointer()
+    pictures = _state.pictures.pop(key, None) or Pictures()
+    # most recently drawn last: the views of closed windows are the first to be forgotten
+    _state.pictures[key] = pictures
+    while len(_state.pictures) > MOST_REGIONS:
+        del _state.pictures[next(iter(_state.pictures))]
+    return pictures
+
+
+def _picture(existing: Picture | None, size: tuple[int, int]) -> Picture:
+    return existing if existing is not None and existing.size == size else new_picture(size)
+
+
+def _wait_for(target: Picture) -> None:
+    """Until the GPU has finished, so that what it was asked for can be timed."""
+    with target.framebuffer.bind():
+        target.framebuffer.read_color(0, 0, 1, 1, 4, 0, "FLOAT")
+
+
+def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) -> None:
+    """A thin box around each selected twin: the Empty itself stands where the scene's origin is."""
+    theme = context.preferences.themes[0].view_3d
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    edges = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
+    gpu.state.depth_test_set("LESS_EQUAL")
+    for thing in things:
+        bake = bake_of(thing)
+        if bake is None or not thing.select_get():
+            continue
+        matrix = np.array(thing.matrix_world, np.float64)
+        corners = home_of(bake) @ matrix[:3, :3].T + matrix[:3, 3]
+        batch = batch_for_shader(shader, "LINES", {"pos": corners.astype(np.float32).tolist()}, indices=edges)
+        colour = theme.object_active if thing == context.view_layer.objects.active else theme.object_selected
+        shader.bind()
+        shader.uniform_float("color", (*colour[:3], 1.0))
+        batch.draw(shader)
+    gpu.state.depth_test_set("NONE")
+
+
+def _table_of(scene: bpy.types.Scene) -> _Table:
+    """The table of a scene's view transform; until it is baked the one used last."""
+    key = view_transform_key(scene)
+    if key not in _state.tables:
+        # baking makes pictures, and nothing can be made while drawing
+        _state.unbaked = scene.name
+        if not bpy.app.timers.is_registered(_bake_unbaked):
+            bpy.app.timers.register(_bake_unbaked, first_interval=0.0)
+        key = next(reversed(_state.tables), None)
+    table = _state.tables.get(key) or _keep_table(None, standard_view_transform())
+    if table.texture is None:
+        table.texture = view_transform_texture(table.view_transform)
+    return table
+
+
+def _bake_unbaked() -> None:
+    scene = bpy.data.scenes.get(_state.unbaked)
+    if scene is not None:
+        try:
+            prepare_view_transform(scene)
+        except UserError as error:
+            # not tried again until the settings change
+            _keep_table(view_transform_key(scene), standard_view_transform())
+            print(f"Radiance Twin: {error}")
+        _tag_redraw()
+
+
+def _keep_table(key: Hashable, view_transform: ViewTransform) -> _Table:
+    _state.tables[key] = table = _Table(view_transform)
+    while len(_state.tables) > MOST_TABLES:
+        del _state.tables[next(iter(_state.tables))]
+    return table
+
+
+def _redraw_after(seconds: float) -> None:
+    if not bpy.app.timers.is_registered(_tag_redraw):
+        bpy.app.timers.register(_tag_redraw, first_interval=seconds)
+
+
+def _tag_redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+def register() -> None:
+    _state.handle = bpy.types.SpaceView3D.draw_handler_add(_draw_region, (), "WINDOW", "POST_VIEW")
+
+
+def unregister() -> None:
+    bpy.types.SpaceView3D.draw_handler_remove(_state.handle, "WINDOW")
+    for function in (_bake_unbaked, _tag_redraw):
+        if bpy.app.timers.is_registered(function):
+            bpy.app.timers.unregister(function)
+    _state.handle, _state.failure = None, ""
+    _state.pictures.clear()
+    _state.tables.clear()
+    free_shaders()

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two passes on the GPU: march the fields into a picture, show the picture through the view transform.
+
+Nothing here knows of regions, scenes or `bpy.context`: viewport, tests and whatever comes later hand in matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gpu
+import numpy as np
+from gpu_extras.batch import batch_for_shader
+from numpy.typing import ArrayLike, NDArray
+
+from .textures import CELL, TwinTextures
+
+# samples per voxel; the numpy reference uses the same
+SAMPLES_PER_VOXEL = 2.0
+
+
+class Rectangle(NamedTuple):
+    """Part of a viewport in pixels, from its lower left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels on the GPU that light is marched into: scene-linear, premultiplied, half precision."""
+
+    texture: Any
+    framebuffer: Any
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlacedTwin:
+    """A twin and where it stands.
+
+    Attributes:
+        textures: on the GPU.
+        world_from_field: [4, 4], the object's matrix times the field's own; any affine matrix that can be inverted.
+    """
+
+    textures: TwinTextures
+    world_from_field: NDArray[np.float64]
+
+
+def screen_rectangle(
+    placed: Sequence[PlacedTwin], view_matrix: ArrayLike, projection_matrix: ArrayLike, size: tuple[int, int]
+) -> Rectangle | None:
+    """The smallest rectangle of a viewport of `size` in which the twins can be seen; None when that is nowhere."""
+    width, height = size
+    clip_from_world = np.asarray(projection_matrix, np.float64) @ np.asarray(view_matrix, np.float64)
+    corners = np.array([(x, y, z, 1.0) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+    lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
+    for one in placed:
+        clip = corners @ (clip_from_world @ one.world_from_field).T
+        behind = clip[:, 3] <= 1e-6
+        if behind.all():
+            continue
+        # a corner behind the eye projects to anywhere: take all there is
+        ndc = np.array([(-1.0, -1.0), (1.0, 1.0)]) if behind.any() else clip[:, :2] / clip[:, 3:]
+        lower, upper = np.minimum(lower, ndc.min(axis=0)), np.maximum(upper, ndc.max(axis=0))
+    if not (lower < upper).all():
+        return None
+    pixels = np.clip((np.stack([lower, upper]) * 0.5 + 0.5), 0.0, 1.0) * (width, height)
+    left, bottom = (int(v) for v in np.floor(pixels[0]))
+    right, top = (int(v) for v in np.ceil(pixels[1]))
+    if right <= left or top <= bottom:
+        return None
+    return Rectangle(left, bottom, right - left, top - bottom)
+
+
+def new_picture(size: tuple[int, int]) -> Picture:
+    """An empty picture."""
+    # not a GPUOffScreen: making one takes the bound framebuffer away from whoever is drawing
+    texture = gpu.types.GPUTexture(size, format="RGBA16F")
+    return Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), size)
+
+
+def march(
+    placed: Sequence[PlacedTwin],
+    view_matrix: ArrayLike,
+    projection_matrix: ArrayLike,
+    size: tuple[int, int],
+    rectangle: Rectangle,
+    target: Picture,
+    scene_depth: Any = None,
+    rows: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """March the twins into `target`, scene-linear and premultiplied.
+
+    Args:
+        placed: what to draw; the farthest is drawn first.
+        view_matrix: [4, 4] view from world.
+        projection_matrix: [4, 4] clip from view, perspective or orthographic, OpenGL's depth −1 … 1.
+        size: width and height of the viewport in pixels.
+        rectangle: the part of the viewport that `target` holds, whatever number of pixels `target` has.
+        target: where to.
+        scene_depth: a texture of `rectangle` with depth-buffer values 0 … 1 (1 = nothing there), at which rays end.
+        rows: the part of `target` to draw, as fractions of its height from the bottom; the rest keeps what it had.
+    """
+    view, projection = np.asarray(view_matrix, np.float64), np.asarray(projection_matrix, np.float64)
+    orthographic = abs(projection[3, 3]) > 0.5
+    left, bottom, width, height = rectangle
+    ndc = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
+    offset = (-projection[0, 3], -projection[1, 3]) if orthographic else (projection[0, 2], projection[1, 2])
+    shader = _march_shader()
+    with target.framebuffer.bind():
+        gpu.state.depth_test_set("NONE")
+        gpu.state.depth_mask_set(False)
+        gpu.state.blend_set("NONE")
+        if rows[0] == 0.0:
+            target.framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0))
+        # light that is already there shines through what is drawn in front of it
+        gpu.state.blend_set("ALPHA_PREMULT")
+        shader.bind()
+        for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
+            resolution = np.array(one.textures.resolution, np.float64)
+            uniforms = np.zeros(36, np.float32)
+            field_from_view = np.linalg.inv(view @ one.world_from_field)
+            uniforms[:16] = field_from_view.T.ravel()
+            uniforms[16:20] = projection[0, 0], projection[1, 1], *offset
+            uniforms[20:24] = projection[2, 2], projection[2, 3], orthographic, scene_depth is not None
+            uniforms[24:28] = ndc
+            uniforms[28:32] = *(resolution / CELL), 1.0 / (resolution.max() * SAMPLES_PER_VOXEL)
+            uniforms[32:34] = rows
+            buffer = _uniform_buffer(uniforms)
+            shader.uniform_block("uniforms", buffer)
+            shader.uniform_sampler("volume", one.textures.volume)
+            shader.uniform_sampler("empty_cells", one.textures.empty_cells)
+            shader.uniform_sampler("scene_depth", _no_depth() if scene_depth is None else scene_depth)
+            _square(shader).draw(shader)
+        gpu.state.blend_set("NONE")
+
+
+def show(
+    picture: Picture, rectangle: Rectangle, size: tuple[int, int], table: Any, shaper: tuple[float, float], srgb: bool
+) -> None:
+    """Draw a marched picture into the bound framebuffer.
+
+    Args:
+        picture: what was marched, stretched over `rectangle`.
+        rectangle: where it belongs in the framebuffer of `size`.
+        table: the view transform's texture.
+        shaper: its minimum and maximum in stops.
+        srgb: whether the framebuffer encodes what is written (the viewport's does).
+    """
+    left, bottom, width, height = rectangle
+    uniforms = np.zeros(8, np.float32)
+    uniforms[:4] = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
+    low, high = shaper
+    uniforms[4:7] = 2.0**-low, 1.0 / np.log2(2.0 ** (high - low) + 1.0), srgb
+    shader = _show_shader()
+    gpu.state.depth_test_set("NONE")
+    gpu.state.depth_mask_set(False)
+    gpu.state.blend_set("ALPHA_PREMULT")
+    shader.bind()
+    buffer = _uniform_buffer(uniforms)
+    shader.uniform_block("uniforms", buffer)
+    shader.uniform_sampler("picture", picture.texture)
+    shader.uniform_sampler("table", table)
+    _square(shader).draw(shader)
+    gpu.state.blend_set("NONE")
+
+
+def free() -> None:
+    """Give back the shaders; they are made anew when something is drawn."""
+    for made in (_march_shader, _show_shader, _no_depth, _square):
+        made.cache_clear()
+
+
+def _distance(twin: PlacedTwin, view: NDArray[np.float64]) -> float:
+    centre = view @ twin.world_from_field @ (0.5, 0.5, 0.5, 1.0)
+    return float(np.linalg.norm(centre[:3]))
+
+
+def _uniform_buffer(values: NDArray[np.float32]) -> Any:
+    return gpu.types.GPUUniformBuf(gpu.types.Buffer("FLOAT", values.size, values))
+
+
+@cache
+def _square(shader: Any) -> Any:
+    corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
+    return batch_for_shader(shader, "TRIS", {"corner": corners})
+
+
+@cache
+def _no_depth() -> Any:
+    return gpu.types.GPUTexture((1, 1), format="R32F", data=gpu.types.Buffer("FLOAT", 1, [1.0]))
+
+
+@cache
+def _march_shader() -> Any:
+    members = "mat4 field_from_view; vec4 lens; vec4 range; vec4 rectangle; vec4 grid; vec4 rows;"
+    return _shader(
+        "march",
+        members,
+        {"volume": "FLOAT_3D", "empty_cells": "FLOAT_3D", "scene_depth": "FLOAT_2D"},
+        "uv = vec2(corner.x, mix(uniforms.rows.x, uniforms.rows.y, corner.y));"
+        "gl_Position = vec4(uv * 2.0 - 1.0, 0.0, 1.0);",
+    )
+
+
+@cache
+def _show_shader() -> Any:
+    return _shader(
+        "show",
+        "vec4 rectangle; vec4 shaper;",
+        {"picture": "FLOAT_2D", "table": "FLOAT_3D"},
+        "uv = corner; gl_Position = vec4(mix(uniforms.rectangle.xy, uniforms.rectangle.zw, corner), 0.0, 1.0);",
+    )
+
+
+def _shader(name: str, members: str, samplers: dict[str, str], vertex: str) -> Any:
+    # one uniform buffer: push constants are guaranteed for 128 bytes only
+    info = gpu.types.GPUShaderCreateInfo()
+    struct = f"RadianceTwin{name.capitalize()}"
+    info.typedef_source(f"struct {struct} {{ {members} }};\n")
+    info.uniform_buf(0, struct, "uniforms")
+    for slot, (sampler, kind) in enumerate(samplers.items()):
+        info.sampler(slot, kind, sampler)
+    between = gpu.types.GPUStageInterfaceInfo(f"radiance_twin_{name}")
+    between.smooth("VEC2", "uv")
+    info.vertex_in(0, "VEC2", "corner")
+    info.vertex_out(between)
+    info.fragment_out(0, "VEC4", "result")
+    info.vertex_source(f"void main() {{ {vertex} }}")
+    info.fragment_source(Path(__file__).with_name(f"{name}.glsl").read_text(encoding="utf-8"))
+    return gpu.shader.create_from_info(info)
