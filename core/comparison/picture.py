@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .words import classic_name
 
 PAPER, INK, QUIET = "#17181a", "#f2f2f0", "#a2a5ab"
-SIDE = 480
-MOST_ZOOM = 3
+SIDE = 400
 MARGIN = 28
 GAP = 4
 HEADING, LINE = 22, 15
@@ -31,7 +30,7 @@ def write_picture(path: Path, folder: Path, metrics: dict[str, Any]) -> None:
     pair = [Image.open(folder / view["images"][kind]).convert("RGB") for kind in ("classic", "neural")]
     box = subject_box(pair[0])
     pair = [image.crop(box) for image in pair]
-    zoom = min(MOST_ZOOM, max(1, SIDE // max(pair[0].size)))
+    zoom = max(1, SIDE // max(pair[0].size))
     width, height = (side * zoom for side in pair[0].size)
     captions = _captions(view, metrics)
     column = max(width, *(round(_font(LINE).getlength(line)) + MARGIN for caption in captions for line in caption[1:]))
@@ -75,7 +74,7 @@ def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[list[str],
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1000.0:.2g} ms"
+    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1000.0:.0f} ms"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

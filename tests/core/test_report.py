@@ -229,7 +229,8 @@ def test_the_picture_shows_both_sides_unfiltered(tmp_path: Path) -> None:
         original = Image.open(tmp_path / result["views"][0]["images"][kind])
         left, top, right, bottom = picture.subject_box(original)
         pixels = np.asarray(original)[top:bottom, left:right]
-        enlarged = pixels.repeat(picture.MOST_ZOOM, 0).repeat(picture.MOST_ZOOM, 1)
+        zoom = picture.SIDE // max(pixels.shape)
+        enlarged = pixels.repeat(zoom, 0).repeat(zoom, 1)
         assert holds(sheet, enlarged), kind
 
 
