@@ -47,7 +47,9 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
     subprocess.run([sys.executable, "-c", MAKE_SCENES, folder], check=True, capture_output=True, timeout=60)
     write_tiny_dataset(folder / "scene.h5")
-    assert cli.main(["train", str(folder / "scene.h5"), "-o", str(folder / "scene.twin"), "--steps", "2"]) == 0
+    assert (
+        cli.main(["train", str(folder / "scene.h5"), "-o", str(folder / "scene.twin"), "--steps", "2", "--json"]) == 0
+    )
     return folder
 
 
@@ -283,7 +285,7 @@ def test_settings_of_render(words: list[str], good: Path, tmp_path: Path, refuse
     ids=" ".join,
 )
 def test_settings_of_train(words: list[str], good: Path, tmp_path: Path, refused: Refused) -> None:
-    refused("train", good / "scene.h5", "-o", tmp_path / "new.twin", *words, code=2, naming=words[0])
+    refused("train", good / "scene.h5", "-o", tmp_path / "new.twin", *words, code=2, naming=words[0].strip("-"))
 
 
 @pytest.mark.parametrize(
