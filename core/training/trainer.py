@@ -24,7 +24,7 @@ from ..field.device import choose_device
 from ..field.model import config_metadata, field_arrays
 from ..field.occupancy import occupancy_bits
 from ..field.render import TrainedField, render_view
-from ..files import require_writable_folder
+from ..files import require_writable_file
 from ..reporting import Reporter
 from ..twin_file import write_twin
 from .recipe import Recipe
@@ -64,7 +64,7 @@ def train(settings: TrainSettings, reporter: Reporter) -> dict[str, Any]:
     """
     _check(settings)
     output = Path(settings.output)
-    require_writable_folder(output.parent)
+    require_writable_file(output)
     device = choose_device(settings.device)
     clock = Clock()
     with open_dataset(settings.dataset) as dataset, thread_pool() as pool:
@@ -93,7 +93,7 @@ def train(settings: TrainSettings, reporter: Reporter) -> dict[str, Any]:
     mean = {name: _mean([view[name] for view in views]) for name in ("psnr", "psnr_foreground")}
     reporter.log("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
     return {
-        "twin": str(output),
+        "output": str(output),
         "steps": run.steps,
         "seconds": round(run.seconds, 3),
         "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
