@@ -9,6 +9,7 @@ tests/gui    a real Blender, named by the environment variable BLENDER
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import runpy
 from pathlib import Path
@@ -37,6 +38,8 @@ def folders_left_out() -> dict[str, str]:
     reasons = {}
     if version is None:
         reasons["addon"] = reasons["house"] = f"needs bpy ({found})"
+    if importlib.util.find_spec("torch") is None:
+        reasons["house"] = "needs all that pip install -e . brings (this Python has no torch)"
     if version is None or version < (5, 2):
         reasons["gpu"] = f"needs bpy 5.2 or newer ({found})"
     if not os.environ.get("BLENDER"):
