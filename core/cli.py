@@ -105,7 +105,7 @@ def _stop_on_interrupt(reporter: TerminalReporter) -> None:
         if reporter.cancelled():
             raise KeyboardInterrupt
         reporter.request_cancel()
-        reporter.log("Stopping; what is done is kept. Press Ctrl-C again to stop at once.")
+        reporter.log("Stopping at the next good point; press Ctrl-C again to stop at once.")
 
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)
