@@ -18,7 +18,7 @@ from ..core.cli import in_words
 from ..core.errors import UsageError, UserError
 from .jobs import pump, worker
 from .operators.compare import start_compare
-from .operators.render import start_render
+from .operators.render import rendered, start_render, this_blender
 from .operators.train import start_train
 from .paths import paths_of_open_file
 
@@ -59,12 +59,21 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
     if output is not None:
         output = Path(bpy.path.abspath(output)).absolute()
     match command:
+        case "render" if not scripts_ran():
+            # the file itself, not a copy: a killed render then goes on where it was
+            asked = {**settings, "scene": bpy.data.filepath, "output": str(output or paths.dataset)}
+            return worker.start("render", {**asked, "blender": this_blender()}, rendered)
         case "render":
             return start_render(settings, output or paths.dataset)
         case "train":
             return start_train(settings, paths.dataset, output or paths.twin, load_after=False)
         case _:
             return start_compare(settings, paths.dataset, paths.twin, output or paths.report)
+
+
+def scripts_ran() -> bool:
+    """Whether Blender's command line names scripts, which may have changed the scene since it was read."""
+    return any(word in ("-P", "--python", "--python-expr", "--python-text") for word in sys.argv)
 
 
 class Interrupt:

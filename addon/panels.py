@@ -13,6 +13,7 @@ from ..core.errors import Cancelled
 from ..core.reporting import format_seconds
 from .jobs import worker
 from .operators.compare import SIDES, read_metrics, worst_image
+from .operators.train import is_loaded
 from .paths import Paths, paths_of_open_file
 from .preferences import ROOT, find_worker_python, preferences
 from .properties import settings_of
@@ -45,13 +46,13 @@ class VIEW3D_PT_radiance_twin(bpy.types.Panel):
     bl_label = "Radiance Twin"
 
     def draw(self, context: bpy.types.Context) -> None:
-        if bpy.data.filepath:
-            return
         column = self.layout.column()
-        write(column, context, "Four steps turn this scene into its neural twin. Save it to begin, or try the sample.")
-        row = column.row(align=True)
-        row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
-        row.operator("radiance_twin.open_sample", icon="FILE_BLEND")
+        if not bpy.data.filepath:
+            write(column, context, "Four steps from a scene to its neural twin. New here?")
+            column.operator("radiance_twin.open_sample", icon="FILE_BLEND")
+        reason = find_worker_python()[1]
+        if reason:
+            write(column.box(), context, reason, icon="ERROR")
 
 
 class VIEW3D_PT_radiance_twin_cameras(_Step, bpy.types.Panel):
@@ -69,16 +70,16 @@ class VIEW3D_PT_radiance_twin_cameras(_Step, bpy.types.Panel):
                 layout.prop(settings, "target_object", text=" ")
             elif settings.target == "COLLECTION":
                 layout.prop(settings, "target_collection", text=" ")
-        layout.separator()
-        column = layout.column(align=True)
-        column.prop(settings, "views")
-        column.prop(settings, "val_views")
-        column.prop(settings, "test_views")
-        layout.separator()
+        layout.prop(settings, "views")
         column = layout.column(align=True)
         column.prop(settings, "width")
         column.prop(settings, "height")
-        layout.prop(settings, "film")
+        advanced = advanced_panel(layout, "radiance_twin_cameras")
+        if advanced is not None:
+            column = advanced.column(align=True)
+            column.prop(settings, "test_views")
+            column.prop(settings, "val_views")
+            advanced.prop(settings, "film")
 
 
 class VIEW3D_PT_radiance_twin_render(_Step, bpy.types.Panel):
@@ -87,15 +88,18 @@ class VIEW3D_PT_radiance_twin_render(_Step, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_of(context.scene)
         layout = self.settings_column()
-        column = layout.column(align=True)
-        column.prop(settings, "samples")
-        column.prop(settings, "reference_samples")
+        layout.prop(settings, "samples")
         layout.prop(settings, "denoise")
-        layout.prop(settings, "cycles_device")
-        layout.prop(settings, "seed")
+        advanced = advanced_panel(layout, "radiance_twin_render")
+        if advanced is not None:
+            advanced.prop(settings, "reference_samples")
+            advanced.prop(settings, "cycles_device")
+            advanced.prop(settings, "seed")
         layout.separator()
         views = settings.views + settings.val_views + settings.test_views
-        start_or_progress(layout, "render", "radiance_twin.render_views", f"Render {views} Views", "RENDER_STILL")
+        row = start_or_progress(layout, "render", "radiance_twin.render_views", f"Render {views} Views", "RENDER_STILL")
+        if worker.interrupted("render") is not None and worker.running() is None:
+            row.operator("radiance_twin.render_views", text="Continue").resume = True
         outcome(layout, context, "render", lambda paths: paths.dataset)
 
 
@@ -112,7 +116,7 @@ class VIEW3D_PT_radiance_twin_train(_Step, bpy.types.Panel):
         start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
         outcome(layout, context, "train", lambda paths: paths.twin)
         paths = paths_of_open_file()
-        if paths is not None and paths.twin.is_file():
+        if paths is not None and paths.twin.is_file() and not is_loaded(paths.twin):
             layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
 
 
@@ -122,7 +126,9 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.settings_column()
         start_or_progress(layout, "compare", "radiance_twin.compare", "Compare", "ARROW_LEFTRIGHT")
-        outcome(layout, context, "compare", lambda paths: None)
+        job = worker.last("compare")
+        if job is not None and job.error is not None:
+            outcome(layout, context, "compare", lambda paths: paths.report)
         paths = paths_of_open_file()
         metrics = None if paths is None else figures_of(paths)
         if metrics is not None:
@@ -131,32 +137,42 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
             layout.operator("radiance_twin.open_report", icon="URL")
 
 
-def start_or_progress(layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: str) -> None:
+def advanced_panel(layout: bpy.types.UILayout, identifier: str) -> bpy.types.UILayout | None:
+    """Settings that are seldom changed, folded away at first; None while they are."""
+    header, body = layout.panel(identifier, default_closed=True)
+    header.label(text="Advanced")
+    return body
+
+
+def start_or_progress(
+    layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: str
+) -> bpy.types.UILayout:
     """The button that starts a step, with what it lacks beside it; while the step runs, its progress and Cancel."""
     job = worker.running()
     row = layout.row(align=True)
     row.scale_y = 1.3
     if job is not None and job.request == request:
-        progress(row, job)
+        left = "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
+        progress(row, job, left)
         if job.note:
             layout.label(text=job.note)
-        return
+        return row
     row.operator(operator, text=text, icon=icon)
     if not bpy.data.filepath:
         row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
     elif find_worker_python()[1] and preferences() is not None:
         row.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ROOT
+    return row
 
 
-def progress(row: bpy.types.UILayout, job: worker.Job) -> None:
-    """A bar with the time that is left, and Cancel."""
-    left = "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
+def progress(row: bpy.types.UILayout, job: worker.Job, left: str = "") -> None:
+    """A bar, and Cancel."""
     row.progress(factor=job.fraction, type="BAR", text=f"{job.title} {job.fraction:.0%}{left}")
     row.operator("radiance_twin.cancel", text="", icon="X")
 
 
 def outcome(
-    layout: bpy.types.UILayout, context: bpy.types.Context, request: str, file_of: Callable[[Paths], Path | None]
+    layout: bpy.types.UILayout, context: bpy.types.Context, request: str, file_of: Callable[[Paths], Path]
 ) -> None:
     """How the step ended last, or else the file that an earlier session left."""
     job = worker.last(request)

@@ -29,7 +29,8 @@ class Job:
     Args:
         request: "render", "train" or "compare".
         arguments: the stage's settings as JSON can carry them.
-        session: a folder for this job alone, removed when it has ended.
+        session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
+            an interrupted one can go on where it was.
         finish: called on the main thread with the result; what it returns is shown as the outcome.
     """
 
@@ -37,7 +38,7 @@ class Job:
         self,
         request: str,
         arguments: dict[str, Any],
-        session: Path,
+        session: Path | None,
         finish: Callable[["Job", dict[str, Any]], str],
     ) -> None:
         python, reason = find_worker_python()
@@ -45,6 +46,7 @@ class Job:
             raise UserError(reason)
         self.request = request
         self.arguments = arguments
+        self.session = session
         self.blend = bpy.data.filepath
         self.stage = ""
         self.fraction = 0.0
@@ -61,7 +63,6 @@ class Job:
         self._answer: dict[str, Any] | Exception | None = None
         self._answered_at: float | None = None
         self._finish = finish
-        self._session = session
         self._child = Child(worker_command(python), request, arguments)
 
     @property
@@ -91,7 +92,7 @@ class Job:
         self.stage = stage
         self.fraction = min(1.0, max(0.0, done / total)) if total else 0.0
         notes = [text] if text else []
-        notes += [f"{name} {value:.4g}" for name, value in figures.items()]
+        notes += [f"{value:.1f} dB" if name == "psnr" else f"{name} {value:.4g}" for name, value in figures.items()]
         self.seconds_left = seconds_left
         self.note = " · ".join(notes)
         self.news += 1
@@ -136,18 +137,24 @@ class Job:
         self.ended = True
         self.news += 1
         self._child.close()
-        shutil.rmtree(self._session, ignore_errors=True)
         try:
             if isinstance(answer, Exception):
                 raise answer
+            self.clear()
             self.result = answer
             self.outcome = self._finish(self, answer)
         except ChildCrashed as crash:
             self.error = crash
-            self.outcome = f"{crash}. Its last words: {crash.log}" if crash.log else str(crash)
+            self.outcome = sentence(f"{crash}; its last words: {crash.log}" if crash.log else str(crash))
         except (UserError, Cancelled, OSError, RuntimeError) as failure:
             self.error = failure
-            self.outcome = str(failure)
+            self.outcome = sentence(str(failure))
+
+    def clear(self) -> None:
+        """Remove the session's folder: this job is not needed any more."""
+        if self.session is not None:
+            shutil.rmtree(self.session, ignore_errors=True)
+            self.session = None
 
 
 _current: Job | None = None
@@ -165,16 +172,22 @@ def last(request: str) -> Job | None:
     return job if job is not None and job.ended and job.blend == bpy.data.filepath else None
 
 
+def interrupted(request: str) -> Job | None:
+    """The last `request` for the open file when it did not succeed and could go on where it was."""
+    job = last(request)
+    return job if job is not None and job.error is not None and job.session is not None else None
+
+
 def session_folder() -> Path:
-    """A new folder for one job. It is removed with the job, or with Blender's own temporary folder."""
+    """A new folder for one job. It is removed with the job, or at the latest with Blender's own temporary folder."""
     return Path(tempfile.mkdtemp(prefix="radiance_twin_", dir=bpy.app.tempdir))
 
 
 def start(
     request: str,
     arguments: dict[str, Any],
-    session: Path,
     finish: Callable[[Job, dict[str, Any]], str],
+    session: Path | None = None,
 ) -> Job:
     """Start a job.
 
@@ -185,7 +198,9 @@ def start(
     if running() is not None:
         raise UserError("a job is running already; wait for it or cancel it")
     _current = Job(request, arguments, session, finish)
-    _last[request] = _current
+    earlier, _last[request] = _last.get(request), _current
+    if earlier is not None and earlier.session != session:
+        earlier.clear()
     return _current
 
 
@@ -194,5 +209,13 @@ def stop() -> None:
     global _current
     if _current is not None:
         _current.stop()
+    for job in _last.values():
+        job.clear()
     _current = None
     _last.clear()
+
+
+def sentence(text: str) -> str:
+    """A message as the interface shows it."""
+    text = text.removeprefix("Error: ").strip()
+    return text[:1].upper() + text[1:]

@@ -29,7 +29,7 @@ def run(operator: bpy.types.Operator, start: Callable[[], worker.Job]) -> set[st
     try:
         job = start()
     except (UserError, OSError, RuntimeError) as error:
-        operator.report({"ERROR"}, str(error))
+        operator.report({"ERROR"}, worker.sentence(str(error)))
         return {"CANCELLED"}
     pump.follow(job)
     if job.error is not None:

@@ -79,7 +79,7 @@ def start_compare(arguments: dict[str, Any], dataset: Path, twin: Path, output: 
         return metrics_in_words(result)
 
     asked = {**arguments, "dataset": str(dataset), "twin": str(twin), "output": str(output)}
-    return worker.start("compare", asked, worker.session_folder(), compared)
+    return worker.start("compare", asked, compared)
 
 
 def open_in_browser(report: Path) -> None:

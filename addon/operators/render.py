@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from ...core.errors import UserError
 from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
@@ -24,6 +25,16 @@ so that you can work on; what is finished is kept when you cancel"""
     bl_idname = "radiance_twin.render_views"
     bl_label = "Render Views"
 
+    resume: bpy.props.BoolProperty(
+        name="Continue",
+        description="Go on with the render that was interrupted: only what is missing, of the scene as it was then",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return cls.bl_rna.properties["resume"].description if properties.resume else ""
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return can_run(cls, why_not_render(context))
@@ -31,6 +42,8 @@ so that you can work on; what is finished is kept when you cancel"""
     def execute(self, context: bpy.types.Context) -> set[str]:
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
+        if self.resume:
+            return run(self, continue_render)
         return run(self, lambda: start_render(render_arguments(settings_of(context.scene)), paths.dataset))
 
 
@@ -64,12 +77,28 @@ def start_render(arguments: dict[str, Any], output: Path) -> worker.Job:
     session = worker.session_folder()
     try:
         copy = save_copy(session)
-        blender = bpy.app.binary_path or sys.executable  # the pip package bpy has a Python instead of a binary
-        asked = {**arguments, "scene": str(copy), "output": str(output), "blender": blender}
-        return worker.start("render", asked, session, _rendered)
+        asked = {**arguments, "scene": str(copy), "output": str(output), "blender": this_blender()}
+        return worker.start("render", asked, rendered, session)
     except BaseException:
         shutil.rmtree(session, ignore_errors=True)
         raise
+
+
+def continue_render() -> worker.Job:
+    """Go on with the interrupted render of the open file.
+
+    Raises:
+        UserError: there is none, a job is running, or there is no worker.
+    """
+    job = worker.interrupted("render")
+    if job is None:
+        raise UserError("no render was interrupted; start a new one")
+    return worker.start("render", job.arguments, rendered, job.session)
+
+
+def this_blender() -> str:
+    """The program that can open what this one saves: the Blender itself, or the Python of the pip package bpy."""
+    return bpy.app.binary_path or sys.executable
 
 
 def save_copy(folder: Path) -> Path:
@@ -79,8 +108,10 @@ def save_copy(folder: Path) -> Path:
     return path
 
 
-def _rendered(job: worker.Job, result: dict[str, Any]) -> str:
-    return f"{result['views']} views in {format_seconds(result['seconds'])}"
+def rendered(job: worker.Job, result: dict[str, Any]) -> str:
+    """The outcome in words."""
+    kept = f", {result['kept']} of them from before" if result["kept"] else ""
+    return f"{result['views']} views in {format_seconds(result['seconds'])}{kept}"
 
 
 def register() -> None:

@@ -4,10 +4,14 @@
 from pathlib import Path
 
 import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+from mathutils import Vector
 
 from . import can_run
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "sample_scenes" / "still_life.blend"
+VIEW_DISTANCE = 3.5  # in sizes of the sample
 
 
 class RADIANCE_TWIN_OT_open_sample(bpy.types.Operator):
@@ -21,6 +25,8 @@ class RADIANCE_TWIN_OT_open_sample(bpy.types.Operator):
         return can_run(cls, "" if SAMPLE.is_file() else "The sample is not part of this installation")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if face_scene not in bpy.app.handlers.load_post:
+            bpy.app.handlers.load_post.append(face_scene)
         # Blender's own dialogue asks about unsaved changes
         bpy.ops.wm.read_homefile("INVOKE_DEFAULT", filepath=str(SAMPLE), load_ui=False)
         return {"FINISHED"}
@@ -31,9 +37,31 @@ class RADIANCE_TWIN_OT_open_sample(bpy.types.Operator):
         return {"FINISHED"}
 
 
+@persistent
+def face_scene(*_: object) -> None:
+    """Once, after the sample was opened: turn the viewports to it, as its camera sees it, with room for the twin."""
+    bpy.app.handlers.load_post.remove(face_scene)
+    camera = bpy.context.scene.camera
+    if bpy.data.filepath or camera is None:
+        return  # the user chose otherwise in the dialogue, and has opened another file since
+    bpy.context.view_layer.update()  # a file that was just read has no matrices yet
+    meshes = [thing for thing in bpy.context.scene.objects if thing.type == "MESH"]
+    corners = np.array([thing.matrix_world @ Vector(corner) for thing in meshes for corner in thing.bound_box])
+    for screen in bpy.data.screens:
+        for area in screen.areas:
+            if area.type == "VIEW_3D":
+                view = area.spaces.active.region_3d
+                view.view_perspective = "PERSP"
+                view.view_rotation = camera.matrix_world.to_quaternion()
+                view.view_location = (corners.min(axis=0) + corners.max(axis=0)) / 2
+                view.view_distance = VIEW_DISTANCE * float(np.ptp(corners, axis=0).max())
+
+
 def register() -> None:
     bpy.utils.register_class(RADIANCE_TWIN_OT_open_sample)
 
 
 def unregister() -> None:
     bpy.utils.unregister_class(RADIANCE_TWIN_OT_open_sample)
+    if face_scene in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(face_scene)

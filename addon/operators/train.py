@@ -11,6 +11,7 @@ from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import settings_of
+from ..viewport.twin import path_of, twins_of
 from . import can_run, run, why_no_job
 
 
@@ -51,20 +52,33 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
 
     def trained(job: worker.Job, result: dict[str, Any]) -> str:
         # another file may have been opened meanwhile: nothing of ours goes into that one
-        if load_after and bpy.data.filepath == job.blend:
-            load_twin(output)
-        return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}"
+        note = load_twin(output) if load_after and bpy.data.filepath == job.blend else ""
+        return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
 
     asked = {**arguments, "dataset": str(dataset), "output": str(output)}
-    return worker.start("train", asked, worker.session_folder(), trained)
+    return worker.start("train", asked, trained)
 
 
-def load_twin(path: Path) -> None:
-    """Stand the twin beside the original, as seen from the first 3D viewport."""
+def load_twin(path: Path) -> str:
+    """Stand the twin beside the original, as seen in the first 3D viewport, unless it stands in the scene already.
+
+    Returns why it could not be loaded, to be added to a message; empty when all is well.
+    """
+    if is_loaded(path):
+        return ""  # it shows the new file by itself
     with bpy.context.temp_override(**_viewport()):
-        bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")
+        try:
+            bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")
+        except RuntimeError as error:
+            return f". It is not loaded: {worker.sentence(str(error))}"
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Load Twin")
+    return ""
+
+
+def is_loaded(path: Path) -> bool:
+    """Whether the twin at `path` stands in the scene already."""
+    return any(Path(path_of(twin)) == path for twin in twins_of(bpy.context.scene.objects))
 
 
 def _viewport() -> dict[str, Any]:

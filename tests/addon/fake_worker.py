@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stands in for the worker where the interface alone is tested: it speaks the protocol and makes small files at once.
+
+The seed says how it behaves: 1 waits to be cancelled, 2 dies without an answer, 3 refuses; anything else succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import struct
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WAITS, DIES, REFUSES = 1, 2, 3
+
+
+def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    from radiance_twin.core.errors import Cancelled, UserError
+
+    seed = arguments.get("seed", 0)
+    reporter.log(f"fake worker, seed {seed}")
+    reporter.progress("work", 1, 4, seconds_left=3.0, text="view 1 of 4", psnr=20.0)
+    if seed == DIES:
+        print("the last words", file=sys.stderr, flush=True)
+        os._exit(7)
+    if seed == REFUSES:
+        raise UserError("the scene is not to my liking; choose another")
+    while seed == WAITS:
+        if reporter.cancelled():
+            raise Cancelled("stopped; what was done is kept")
+        time.sleep(0.02)
+    return {}
+
+
+def render(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    copy = Path(arguments["scene"])
+    found = {"scene_bytes": copy.stat().st_size, "scene_name": copy.name}
+    answer(arguments, reporter)
+    _write(arguments["output"], "dataset")
+    views = arguments["views"] + arguments["val_views"] + arguments["test_views"]
+    return {"output": arguments["output"], "views": views, "kept": 0, "seconds": 1.5, "arguments": arguments, **found}
+
+
+def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    answer(arguments, reporter)
+    _write_twin(arguments["output"])
+    return {
+        "output": arguments["output"],
+        "steps": 10,
+        "seconds": arguments.get("seconds", 1.0),
+        "psnr": 31.25,
+        "psnr_foreground": 28.5,
+    }
+
+
+def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    answer(arguments, reporter)
+    report = Path(arguments["output"])
+    (report / "images").mkdir(parents=True, exist_ok=True)
+    views = []
+    for index, flip in ((64, 0.1), (67, 0.4), (70, 0.2)):
+        images = {}
+        for side, grey in (("classic", 64), ("neural", 192)):
+            images[side] = f"images/{side}_{index:03d}.png"
+            (report / images[side]).write_bytes(grey_png(grey))
+        figures = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": flip}
+        views.append({"index": index, "images": images, "classic_seconds": 2.0, "neural_seconds": 0.5, **figures})
+    mean = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": 0.2333}
+    metrics = {"format": "radiance-twin-metrics", "version": 1, "mean": mean, "views": views}
+    _write(str(report / "metrics.json"), json.dumps(metrics))
+    _write(str(report / "index.html"), "<title>report</title>")
+    return {**metrics, "report": str(report / "index.html")}
+
+
+def _write_twin(path: str) -> None:
+    """A ball of half the cube's width."""
+    import numpy as np
+
+    from radiance_twin.core.twin_file import write_twin
+
+    centres = (np.arange(16) + 0.5) / 16 - 0.5
+    x, y, z = np.meshgrid(centres, centres, centres, indexing="ij")
+    density = np.where(x**2 + y**2 + z**2 < 0.25**2, 50.0, 0.0).astype(np.float16)
+    colour = np.full((16, 16, 16, 3), 0.5, np.float16)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"world_from_field": np.diag([2.0, 2.0, 2.0, 1.0]).tolist()}
+    write_twin(path, metadata, {"bake/density": density, "bake/colour": colour})
+
+
+def grey_png(level: int, side: int = 8) -> bytes:
+    """A picture of one grey, in the standard library alone."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    rows = (b"\0" + bytes([level]) * side) * side
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
+    from radiance_twin.core.worker.protocol import serve
+
+    serve({"render": render, "train": train, "compare": compare}, "fake")

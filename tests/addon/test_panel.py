@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panel shows in each state. Without a window nothing is drawn, so the layout is one that takes notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import pytest
+
+from radiance_twin.addon import panels
+from radiance_twin.addon.jobs import worker
+from radiance_twin.addon.operators import render
+from radiance_twin.addon.properties import render_arguments, settings_of
+
+from .fake_worker import REFUSES, WAITS
+
+ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
+
+
+class Notes:
+    """A layout that writes down what it is asked to show, and refuses what Blender would refuse."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.properties: list[str] = []
+        self.operators: list[tuple[str, str, SimpleNamespace]] = []
+        self.bars: list[str] = []
+
+    def column(self, **_: Any) -> Notes:
+        return self
+
+    row = box = split = column
+
+    def separator(self) -> None:
+        pass
+
+    def panel(self, identifier: str, default_closed: bool) -> tuple[Notes, Notes]:
+        return self, self
+
+    def label(self, text: str, icon: str = "NONE") -> None:
+        assert icon in ICONS
+        self.labels.append(text)
+
+    def prop(self, data: Any, name: str, text: str | None = None) -> None:
+        assert name in data.bl_rna.properties
+        self.properties.append(name)
+
+    def operator(self, name: str, text: str | None = None, icon: str = "NONE") -> SimpleNamespace:
+        assert icon in ICONS
+        module, _, function = name.partition(".")
+        label = getattr(getattr(bpy.ops, module), function).get_rna_type().name
+        properties = SimpleNamespace()
+        self.operators.append((name, label if text is None else text, properties))
+        return properties
+
+    def progress(self, factor: float, type: str, text: str) -> None:
+        assert 0.0 <= factor <= 1.0 and type == "BAR"
+        self.bars.append(text)
+
+    def template_icon(self, icon_value: int, scale: float) -> None:
+        assert icon_value > 0
+        self.labels.append("picture")
+
+    def icon(self, image: bpy.types.Image) -> int:
+        assert isinstance(image, bpy.types.Image)
+        return 1
+
+    @property
+    def buttons(self) -> list[str]:
+        """What stands on the buttons."""
+        return [text for _, text, _ in self.operators]
+
+
+def draw(step: str) -> Notes:
+    """Draw one panel: "", "cameras", "render", "train" or "compare"."""
+    kind = getattr(panels, "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else ""))
+    notes = Notes()
+    panel = SimpleNamespace(layout=notes, settings_column=lambda: notes)
+    kind.draw(panel, bpy.context)
+    return notes
+
+
+@pytest.fixture
+def saved(extension: None, fake_worker: None, tmp_path: Path) -> Path:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "table.blend"))
+    return tmp_path
+
+
+def test_empty_state_offers_the_sample_and_each_step_offers_to_save(extension: None, fake_worker: None) -> None:
+    assert draw("").buttons == ["Open the Sample"]
+    for step, button in (("render", "Render 76 Views"), ("train", "Train"), ("compare", "Compare")):
+        assert draw(step).buttons == [button, "Save"]
+
+
+def test_saved_file_needs_no_introduction(saved: Path) -> None:
+    notes = draw("")
+    assert notes.buttons == [] and notes.labels == []
+    assert draw("render").buttons == ["Render 76 Views"]
+
+
+def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RADIANCE_TWIN_PYTHON")
+    assert " ".join(draw("").labels).startswith("Training needs a Python with PyTorch")
+
+
+@pytest.mark.parametrize(
+    ("rig", "target", "shown"),
+    [
+        ("hemisphere", "SCENE", ["rig", "target"]),
+        ("orbit", "OBJECT", ["rig", "target", "target_object"]),
+        ("sphere", "COLLECTION", ["rig", "target", "target_collection"]),
+        ("animated", "OBJECT", ["rig", "camera"]),
+    ],
+)
+def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str, shown: list[str]) -> None:
+    settings = settings_of(bpy.context.scene)
+    settings.rig, settings.target = rig, target
+    rest = ["views", "width", "height", "test_views", "val_views", "film"]
+    assert draw("cameras").properties == [*shown, *rest]
+
+
+def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
+    settings_of(bpy.context.scene).seed = WAITS
+    job = render.start_render(render_arguments(settings_of(bpy.context.scene)), saved / "table.h5")
+    while job.stage != "work":
+        job.hear(0.01)
+    notes = draw("render")
+    assert notes.bars == ["Work 25% · 3 s left"]
+    assert [name for name, _, _ in notes.operators] == ["radiance_twin.cancel"]
+    assert "view 1 of 4 · 20.0 dB" in notes.labels
+    assert draw("train").bars == []
+    header = Notes()
+    panels.draw_in_header(SimpleNamespace(layout=header), bpy.context)
+    assert header.bars == ["Work 25%"]
+    worker.stop()
+    assert draw("render").bars == []
+
+
+def test_interrupted_render_offers_to_continue(saved: Path) -> None:
+    settings_of(bpy.context.scene).seed = REFUSES
+    with pytest.raises(RuntimeError):
+        bpy.ops.radiance_twin.render_views()
+    notes = draw("render")
+    assert notes.buttons == ["Render 76 Views", "Continue"]
+    assert notes.operators[1][2].resume is True
+    assert " ".join(notes.labels).endswith("The scene is not to my liking; choose another")
+
+
+def test_finished_steps_show_what_came_out(saved: Path) -> None:
+    bpy.ops.radiance_twin.render_views()
+    assert "76 views in 2 s" in draw("render").labels
+    settings_of(bpy.context.scene).load_after = False
+    bpy.ops.radiance_twin.train()
+    notes = draw("train")
+    assert "31.25 dB after 2:00" in notes.labels
+    assert notes.buttons == ["Train", "Load Twin"]
+    bpy.ops.radiance_twin.load_twin(filepath=notes.operators[1][2].filepath)
+    assert draw("train").buttons == ["Train"]
+    bpy.ops.radiance_twin.compare()
+    notes = draw("compare")
+    assert notes.buttons == ["Compare", "Open Report"]
+    shown = [*("30.00 dB", "27.00 dB", "0.900", "0.233"), *("2.00 s a view", "0.50 s a view")]
+    assert [label for label in notes.labels if label in shown] == shown
+    assert notes.labels.count("picture") == 2
+
+
+def test_files_of_an_earlier_session_are_in_sight(saved: Path) -> None:
+    (saved / "radiance_twin").mkdir()
+    (saved / "radiance_twin" / "table.h5").write_bytes(bytes(2_500_000))
+    assert "table.h5, 2.5 MB" in draw("render").labels
+    assert draw("train").labels == []
