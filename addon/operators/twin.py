@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import UserError
 from ..viewport.draw import prepare_view_transform
-from ..viewport.twin import Bake, home_of, is_twin, read_bake, relative_path, remember
+from ..viewport.twin import Bake, is_twin, read_bake, relative_path, remember, settings_of
 
 # distance between the original's middle and the twin's, in widths of the twin
 BESIDE = 1.2
@@ -23,7 +23,7 @@ BESIDE = 1.2
 RENDERED_TYPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME"}
 
 
-class LoadTwin(bpy.types.Operator, ImportHelper):  # type: ignore[type-arg]
+class LoadTwin(bpy.types.Operator, ImportHelper):
     """Stand a trained twin in the scene"""
 
     bl_idname = "radiance_twin.load_twin"
@@ -59,7 +59,7 @@ class LoadTwin(bpy.types.Operator, ImportHelper):  # type: ignore[type-arg]
         if self.filepath:
             # dropped into the window, or called with a path
             return self.execute(context)
-        return ImportHelper.invoke(self, context, event)  # type: ignore[no-any-return]
+        return ImportHelper.invoke(self, context, event)
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
@@ -126,10 +126,9 @@ def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Obj
     """A selected, active Empty that shows the twin at `path`, at home."""
     thing = bpy.data.objects.new(Path(path).stem, None)
     use_relative = context.preferences.filepaths.use_relative_paths
-    thing.radiance_twin.filepath = relative_path(path, bpy.data.filepath if use_relative else "")  # type: ignore[attr-defined]
-    corners = home_of(bake)
+    settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
     thing.empty_display_type = "PLAIN_AXES"
-    thing.empty_display_size = 0.25 * float(np.ptp(corners, axis=0).max())
+    thing.empty_display_size = 0.25 * float(np.ptp(bake.box, axis=0).max())
     active = context.view_layer.active_layer_collection
     visible = active.is_visible and not active.collection.library
     (active.collection if visible else context.scene.collection).objects.link(thing)
@@ -142,8 +141,7 @@ def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Obj
 
 def beside(bake: Bake, right: Vector) -> Vector:
     """Where the object goes so that the twin stands BESIDE widths to the `right` (unit, world) of its home."""
-    along = home_of(bake) @ np.array(right)
-    return right * (BESIDE * float(np.ptp(along)))
+    return right * (BESIDE * float(np.ptp(bake.box @ np.array(right))))
 
 
 def view_right(context: bpy.types.Context) -> Vector:
@@ -182,7 +180,7 @@ def originals(context: bpy.types.Context, world_from_field: NDArray[np.float64])
             yield thing
 
 
-def _file_import_entry(self: Any, _context: bpy.types.Context) -> None:
+def _file_import_entry(self: Any, _context: Any) -> None:
     self.layout.operator(LoadTwin.bl_idname, text="Radiance Twin (.twin)")
 
 
@@ -193,7 +191,7 @@ _keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
-    bpy.types.TOPBAR_MT_file_import.append(_file_import_entry)
+    bpy.types.TOPBAR_MT_file_import.append(_file_import_entry)  # type: ignore[arg-type]
     # there is no key configuration in the background
     configuration = bpy.context.window_manager.keyconfigs.addon
     if configuration is not None:
@@ -205,6 +203,6 @@ def unregister() -> None:
     for keys, item in _keys:
         keys.keymap_items.remove(item)
     _keys.clear()
-    bpy.types.TOPBAR_MT_file_import.remove(_file_import_entry)
+    bpy.types.TOPBAR_MT_file_import.remove(_file_import_entry)  # type: ignore[arg-type]
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .march import Rectangle
+from .textures import float_buffer
 
 Depth = NDArray[np.float32]
 
@@ -19,17 +20,15 @@ GRID_BIAS = 0.03
 def read_depth(rectangle: Rectangle) -> Depth:
     """[height, width] values 0 … 1 (1 = nothing there) of the bound framebuffer, row 0 at the bottom."""
     left, bottom, width, height = rectangle
-    buffer = gpu.state.active_framebuffer_get().read_depth(left, bottom, width, height)
+    buffer: Any = gpu.state.active_framebuffer_get().read_depth(left, bottom, width, height)
     # before 5.2 numpy gets wrong strides from a buffer of more than one dimension
     buffer.dimensions = width * height
     return np.frombuffer(buffer, np.float32).reshape(height, width).copy()
 
 
-def depth_texture(depth: Depth) -> Any:
+def depth_texture(depth: Depth) -> gpu.types.GPUTexture:
     """The texture that `march` reads them from."""
-    height, width = depth.shape
-    data = np.ascontiguousarray(depth, np.float32).ravel()
-    return gpu.types.GPUTexture((width, height), format="R32F", data=gpu.types.Buffer("FLOAT", data.size, data))
+    return gpu.types.GPUTexture(depth.shape[::-1], format="R32F", data=float_buffer(depth))
 
 
 def without_grid(

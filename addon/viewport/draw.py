@@ -24,10 +24,10 @@ from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .depth import depth_texture, read_depth, without_grid
-from .march import PlacedTwin, Picture, Rectangle, march, new_picture, screen_rectangle, show
+from .march import Picture, PlacedTwin, Rectangle, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .textures import view_transform_texture
-from .twin import bake_of, home_of, textures_of, twins_of
+from .twin import bake_of, textures_of, twins_of
 
 # what a picture may cost while the view moves, and one band when it rests, seconds
 MOMENT = 0.06
@@ -63,7 +63,7 @@ class Pictures:
 @dataclass
 class _Table:
     view_transform: ViewTransform
-    texture: Any = None
+    texture: gpu.types.GPUTexture | None = None
 
 
 @dataclass
@@ -266,7 +266,7 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
         if bake is None or not thing.select_get():
             continue
         matrix = np.array(thing.matrix_world, np.float64)
-        corners = home_of(bake) @ matrix[:3, :3].T + matrix[:3, 3]
+        corners = bake.box @ matrix[:3, :3].T + matrix[:3, 3]
         batch = batch_for_shader(shader, "LINES", {"pos": corners.astype(np.float32).tolist()}, indices=edges)
         colour = theme.object_active if thing == context.view_layer.objects.active else theme.object_selected
         shader.bind()
@@ -277,13 +277,13 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
 
 def _table_of(scene: bpy.types.Scene) -> _Table:
     """The table of a scene's view transform; until it is baked the one used last."""
-    key = view_transform_key(scene)
+    key: Hashable = view_transform_key(scene)
     if key not in _state.tables:
         # baking makes pictures, and nothing can be made while drawing
         _state.unbaked = scene.name
         if not bpy.app.timers.is_registered(_bake_unbaked):
             bpy.app.timers.register(_bake_unbaked, first_interval=0.0)
-        key = next(reversed(_state.tables), None)
+        key = next(reversed(list(_state.tables)), None)
     table = _state.tables.get(key) or _keep_table(None, standard_view_transform())
     if table.texture is None:
         table.texture = view_transform_texture(table.view_transform)

@@ -3,6 +3,7 @@
  *
  * Lengths along the ray are in field units; `along_axis` turns them into view-space depth and back. Samples lie in the
  * middle of steps that are counted from where the ray enters, so that skipping empty space does not move any sample.
+ * core/bake_march.py does the same with numpy.
  */
 
 /* view-space depth (positive ahead) of a depth-buffer value in normalised device coordinates */
@@ -52,7 +53,8 @@ void main()
   int i = 0;
   while (i < steps && transmittance > 1e-3) {
     float start = first + float(i) * spacing;
-    vec3 position = origin + direction * (start + 0.5 * spacing);
+    float interval = min(spacing, last - start); /* the last one ends where the ray does */
+    vec3 position = origin + direction * (start + 0.5 * interval);
     vec3 cell = clamp(floor(position * cells_per_unit), vec3(0.0), cells - 1.0);
     /* how many cells away, in the maximum norm, the nearest one is that holds something */
     float free_cells = texelFetch(empty_cells, ivec3(cell), 0).r;
@@ -63,7 +65,7 @@ void main()
       continue;
     }
     vec4 voxel = textureLod(volume, position, 0.0); /* colour, density */
-    float opacity = 1.0 - exp(-voxel.a * min(spacing, last - start));
+    float opacity = 1.0 - exp(-voxel.a * interval);
     light += transmittance * opacity * voxel.rgb;
     transmittance *= 1.0 - opacity;
     i += 1;

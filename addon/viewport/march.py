@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import ArrayLike, NDArray
 
-from .textures import CELL, TwinTextures
+from .textures import CELL, TwinTextures, float_buffer
 
 # samples per voxel; the numpy reference uses the same
 SAMPLES_PER_VOXEL = 2.0
@@ -36,7 +36,7 @@ class Rectangle(NamedTuple):
 class Picture:
     """Pixels on the GPU that light is marched into: scene-linear, premultiplied, half precision."""
 
-    texture: Any
+    texture: gpu.types.GPUTexture
     framebuffer: Any
     size: tuple[int, int]
 
@@ -64,9 +64,10 @@ def screen_rectangle(
     lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
     for one in placed:
         clip = corners @ (clip_from_world @ one.world_from_field).T
-        behind = clip[:, 3] <= 1e-6
-        if behind.all():
+        # all corners beyond one side of the view, or before its near plane
+        if (clip[:, :2] > clip[:, 3:]).all(axis=0).any() or (clip[:, :3] < -clip[:, 3:]).all(axis=0).any():
             continue
+        behind = clip[:, 3] <= 1e-6
         # a corner behind the eye projects to anywhere: take all there is
         ndc = np.array([(-1.0, -1.0), (1.0, 1.0)]) if behind.any() else clip[:, :2] / clip[:, 3:]
         lower, upper = np.minimum(lower, ndc.min(axis=0)), np.maximum(upper, ndc.max(axis=0))
@@ -94,7 +95,7 @@ def march(
     size: tuple[int, int],
     rectangle: Rectangle,
     target: Picture,
-    scene_depth: Any = None,
+    scene_depth: gpu.types.GPUTexture | None = None,
     rows: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     """March the twins into `target`, scene-linear and premultiplied.
@@ -134,7 +135,7 @@ def march(
             uniforms[24:28] = ndc
             uniforms[28:32] = *(resolution / CELL), 1.0 / (resolution.max() * SAMPLES_PER_VOXEL)
             uniforms[32:34] = rows
-            buffer = _uniform_buffer(uniforms)
+            buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
             shader.uniform_block("uniforms", buffer)
             shader.uniform_sampler("volume", one.textures.volume)
             shader.uniform_sampler("empty_cells", one.textures.empty_cells)
@@ -144,7 +145,12 @@ def march(
 
 
 def show(
-    picture: Picture, rectangle: Rectangle, size: tuple[int, int], table: Any, shaper: tuple[float, float], srgb: bool
+    picture: Picture,
+    rectangle: Rectangle,
+    size: tuple[int, int],
+    table: gpu.types.GPUTexture,
+    shaper: tuple[float, float],
+    srgb: bool,
 ) -> None:
     """Draw a marched picture into the bound framebuffer.
 
@@ -165,7 +171,7 @@ def show(
     gpu.state.depth_mask_set(False)
     gpu.state.blend_set("ALPHA_PREMULT")
     shader.bind()
-    buffer = _uniform_buffer(uniforms)
+    buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
     shader.uniform_block("uniforms", buffer)
     shader.uniform_sampler("picture", picture.texture)
     shader.uniform_sampler("table", table)
@@ -184,23 +190,19 @@ def _distance(twin: PlacedTwin, view: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(centre[:3]))
 
 
-def _uniform_buffer(values: NDArray[np.float32]) -> Any:
-    return gpu.types.GPUUniformBuf(gpu.types.Buffer("FLOAT", values.size, values))
-
-
 @cache
-def _square(shader: Any) -> Any:
+def _square(shader: gpu.types.GPUShader) -> gpu.types.GPUBatch:
     corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
     return batch_for_shader(shader, "TRIS", {"corner": corners})
 
 
 @cache
-def _no_depth() -> Any:
-    return gpu.types.GPUTexture((1, 1), format="R32F", data=gpu.types.Buffer("FLOAT", 1, [1.0]))
+def _no_depth() -> gpu.types.GPUTexture:
+    return gpu.types.GPUTexture((1, 1), format="R32F", data=float_buffer(np.ones(1, np.float32)))
 
 
 @cache
-def _march_shader() -> Any:
+def _march_shader() -> gpu.types.GPUShader:
     members = "mat4 field_from_view; vec4 lens; vec4 range; vec4 rectangle; vec4 grid; vec4 rows;"
     return _shader(
         "march",
@@ -212,7 +214,7 @@ def _march_shader() -> Any:
 
 
 @cache
-def _show_shader() -> Any:
+def _show_shader() -> gpu.types.GPUShader:
     return _shader(
         "show",
         "vec4 rectangle; vec4 shaper;",
@@ -221,7 +223,9 @@ def _show_shader() -> Any:
     )
 
 
-def _shader(name: str, members: str, samplers: dict[str, str], vertex: str) -> Any:
+def _shader(
+    name: str, members: str, samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]], vertex: str
+) -> gpu.types.GPUShader:
     # one uniform buffer: push constants are guaranteed for 128 bytes only
     info = gpu.types.GPUShaderCreateInfo()
     struct = f"RadianceTwin{name.capitalize()}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gpu
 import numpy as np
@@ -33,8 +33,8 @@ class TwinTextures:
         halvings: how often the volume was halved because the GPU refused it.
     """
 
-    volume: Any
-    empty_cells: Any
+    volume: gpu.types.GPUTexture
+    empty_cells: gpu.types.GPUTexture
     resolution: tuple[int, int, int]
     halvings: int
 
@@ -63,16 +63,19 @@ def upload(density: NDArray[Any], colour: NDArray[Any]) -> TwinTextures:
         return TwinTextures(volume, empty, (x, y, z), halvings)
 
 
-def texture_3d(array: Array, pixel_format: str) -> Any:
+def float_buffer(array: NDArray[np.float32]) -> gpu.types.Buffer:
+    """The array's values as what the GPU is fed with, without copying them one by one."""
+    values: Any = np.ascontiguousarray(array, np.float32).ravel()
+    return gpu.types.Buffer("FLOAT", values.size, values)
+
+
+def texture_3d(array: Array, pixel_format: Literal["RGBA16F", "R16F"]) -> gpu.types.GPUTexture:
     """A 3D texture of an array [x, y, z] or [x, y, z, channels]."""
     # OpenGL's order: x runs fastest
-    data = np.ascontiguousarray(np.swapaxes(array, 0, 2), np.float32)
-    return gpu.types.GPUTexture(
-        array.shape[:3], format=pixel_format, data=gpu.types.Buffer("FLOAT", data.size, data.ravel())
-    )
+    return gpu.types.GPUTexture(array.shape[:3], format=pixel_format, data=float_buffer(np.swapaxes(array, 0, 2)))
 
 
-def view_transform_texture(view_transform: ViewTransform) -> Any:
+def view_transform_texture(view_transform: ViewTransform) -> gpu.types.GPUTexture:
     """The view transform's table as a 3D texture."""
     lut = view_transform.lut
     return texture_3d(np.concatenate([lut, np.ones_like(lut[..., :1])], axis=-1), "RGBA16F")

@@ -26,8 +26,6 @@ from .textures import TwinTextures, upload
 # how often a file is asked whether it has changed, seconds
 LOOK_AGAIN = 1.0
 LARGEST_SIDE = 1024
-# a voxel that hides less than this of what is behind it is not part of what the box surrounds
-VISIBLE_OPACITY = 0.02
 
 
 class RadianceTwinObject(bpy.types.PropertyGroup):
@@ -46,7 +44,7 @@ class Bake:
         density: [nx, ny, nz] per field unit, half precision.
         colour: [nx, ny, nz, 3] scene-linear, not premultiplied, half precision.
         world_from_field: [4, 4] as trained.
-        bounds: [2, 3] field coordinates, what the box surrounds.
+        box: [8, 3] corners, in the world, of what was trained.
         textures: on the GPU, made when first drawn.
         notice: what the user should know, for example that the GPU took only half the resolution.
     """
@@ -54,7 +52,7 @@ class Bake:
     density: NDArray[np.float16]
     colour: NDArray[np.float16]
     world_from_field: NDArray[np.float64]
-    bounds: NDArray[np.float64]
+    box: NDArray[np.float64]
     textures: TwinTextures | None = None
     notice: str = ""
 
@@ -72,9 +70,14 @@ _entries: dict[str, _Entry] = {}
 _while_saving: dict[str, str] = {}
 
 
+def settings_of(thing: bpy.types.Object) -> RadianceTwinObject:
+    """Our settings of any object."""
+    return thing.radiance_twin  # type: ignore[attr-defined]
+
+
 def is_twin(thing: bpy.types.Object | None) -> bool:
     """Whether `thing` is an object that shows a `.twin`."""
-    return thing is not None and thing.type == "EMPTY" and bool(thing.radiance_twin.filepath)  # type: ignore[attr-defined]
+    return thing is not None and thing.type == "EMPTY" and bool(settings_of(thing).filepath)
 
 
 def twins_of(objects: Any) -> Iterator[bpy.types.Object]:
@@ -84,7 +87,7 @@ def twins_of(objects: Any) -> Iterator[bpy.types.Object]:
 
 def path_of(thing: bpy.types.Object) -> str:
     """Absolute path of a twin's file."""
-    return os.path.normpath(bpy.path.abspath(thing.radiance_twin.filepath, library=thing.library))  # type: ignore[attr-defined]
+    return os.path.normpath(bpy.path.abspath(settings_of(thing).filepath, library=thing.library))
 
 
 def bake_of(thing: bpy.types.Object) -> Bake | None:
@@ -143,14 +146,6 @@ def forget_all() -> None:
     _entries.clear()
 
 
-def home_of(bake: Bake) -> NDArray[np.float64]:
-    """Corners [8, 3] of the box around a twin, in the world, where it was trained."""
-    corners = np.array(
-        [[bake.bounds[x, 0], bake.bounds[y, 1], bake.bounds[z, 2]] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
-    )
-    return corners @ bake.world_from_field[:3, :3].T + bake.world_from_field[:3, 3]
-
-
 def _entry(path: str) -> _Entry:
     entry = _entries.setdefault(path, _Entry())
     now = time.monotonic()
@@ -194,18 +189,19 @@ def _bake(twin: Twin, path: str) -> Bake:
     density, colour = density.astype(np.float16), colour.astype(np.float16)
     if not np.isfinite(density).all() or not np.isfinite(colour).all() or density.min() < 0:
         raise UserError(f"{path} has a bake with values that are no numbers; train again")
-    return Bake(density, colour, twin.world_from_field, _visible_bounds(density))
+    return Bake(density, colour, twin.world_from_field, _box(twin.metadata, twin.world_from_field))
 
 
-def _visible_bounds(density: NDArray[np.float16]) -> NDArray[np.float64]:
-    """[2, 3] field coordinates around the voxels that can be seen; the whole cube when there are none."""
-    visible = density.astype(np.float32) > -np.log(1.0 - VISIBLE_OPACITY) * max(density.shape)
-    bounds = np.array([[0.0] * 3, [1.0] * 3])
-    for axis in range(3):
-        along = np.flatnonzero(visible.any(axis=tuple(other for other in range(3) if other != axis)))
-        if len(along):
-            bounds[:, axis] = along[0] / density.shape[axis], (along[-1] + 1) / density.shape[axis]
-    return bounds
+def _box(metadata: dict[str, Any], world_from_field: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners [8, 3] in the world of what was trained; of the whole field when the file does not say."""
+    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+    try:
+        lower, upper = np.array(metadata["bounds"], np.float64).reshape(2, 3)
+    except (KeyError, TypeError, ValueError):
+        lower = upper = np.full(3, np.nan)
+    if (lower < upper).all():
+        return lower + cube * (upper - lower)
+    return cube @ world_from_field[:3, :3].T + world_from_field[:3, 3]
 
 
 @persistent
@@ -222,13 +218,13 @@ def _before_saving(target: str, *_: Any) -> None:
     for thing in twins_of(bpy.data.objects):
         if thing.library is None:
             _while_saving[thing.name] = path_of(thing)
-            thing.radiance_twin.filepath = relative_path(path_of(thing), target)
+            settings_of(thing).filepath = relative_path(path_of(thing), target)
 
 
 @persistent
 def _after_saving(*_: Any) -> None:
     for name, path in _while_saving.items():
-        bpy.data.objects[name].radiance_twin.filepath = relative_path(path, bpy.data.filepath)
+        settings_of(bpy.data.objects[name]).filepath = relative_path(path, bpy.data.filepath)
     _while_saving.clear()
 
 

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shader that marches through a twin, against what is known exactly and against the marcher in numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, screen_rectangle
+from radiance_twin.addon.viewport.textures import upload
+from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
+
+SIZE = (96, 64)
+INTRINSICS = np.array([110.0, 110.0, 48.0, 32.0])
+# the cube [-1, 1]³ of the world
+WORLD_FROM_FIELD = np.array([[2.0, 0, 0, -1], [0, 2.0, 0, -1], [0, 0, 2.0, -1], [0, 0, 0, 1]])
+
+
+def psnr(a: Any, b: Any) -> float:
+    return float(-10 * np.log10(np.mean((np.asarray(a, np.float64) - b) ** 2)))
+
+
+def distance_of_rays_from_origin(camera_to_world: Any) -> Any:
+    directions = ray_directions(camera_to_world, INTRINSICS, pixel_grid(*SIZE))
+    eye = camera_to_world[:3, 3]
+    return np.linalg.norm(np.cross(np.broadcast_to(eye, directions.shape), directions), axis=-1)
+
+
+def test_a_gaussian_cloud_is_as_opaque_as_its_integral_says(gpu, blob, marched, projection_of):
+    camera = look_at((3.0, -4.0, 2.0), (0.0, 0.0, 0.0))
+    twin = PlacedTwin(upload(*blob.grids()), WORLD_FROM_FIELD)
+    rgba = marched([twin], np.linalg.inv(camera), projection_of(INTRINSICS, SIZE), SIZE)
+    expected = blob.opacity(distance_of_rays_from_origin(camera) / 2.0)
+    assert expected.max() > 0.99
+    assert np.abs(rgba[..., 3] - expected).max() < 4e-3
+    # one colour everywhere: premultiplied light is that colour times alpha
+    assert np.abs(rgba[..., :3] - rgba[..., 3:] * blob.colour).max() < 2e-3
+
+
+def test_the_shader_equals_the_marcher_in_numpy_for_a_camera_with_shift(gpu, marched, projection_of):
+    rng = np.random.default_rng(3)
+    n = 128
+    density = np.zeros((n, n, n), np.float32)
+    # solid and thin, dense and faint, with empty space between
+    density[20:50, 30:90, 10:80] = 200.0
+    density[80:82, 20:110, 20:110] = 30.0
+    density[60:120, 60:120, 100:120] = rng.uniform(0.0, 3.0, (60, 60, 20))
+    density[5, 64, 64] = 5000.0
+    colour = rng.uniform(0.0, 2.0, (n, n, n, 3)).astype(np.float32)
+    world_from_field = world_from_field_of_bounds([[-2.0, -1.0, 0.0], [1.0, 2.0, 2.0]])
+    camera = look_at((4.0, -3.0, 3.5), (-0.3, 0.2, 1.0))
+    intrinsics = np.array([90.0, 96.0, 41.0, 37.0])
+    density, colour = (a.astype(np.float16).astype(np.float32) for a in (density, colour))
+    twin = PlacedTwin(upload(density, colour), world_from_field)
+    rgba = marched([twin], np.linalg.inv(camera), projection_of(intrinsics, SIZE), SIZE)
+    expected = render_bake(density, colour, world_from_field, camera, intrinsics, SIZE)
+    assert (expected[..., 3] > 0.5).mean() > 0.1
+    assert psnr(rgba, expected) > 60.0
+    assert np.abs(rgba - expected).max() < 0.02
+
+
+def test_the_eye_may_be_inside(gpu, blob, marched, projection_of):
+    density, colour = blob.grids()
+    camera = look_at((0.3, 0.0, 0.0), (-1.0, 0.1, 0.0))
+    twin = PlacedTwin(upload(density, colour), WORLD_FROM_FIELD)
+    near = 1e-3
+    rgba = marched([twin], np.linalg.inv(camera), projection_of(INTRINSICS, SIZE, near), SIZE)
+    expected = render_bake(density, colour, WORLD_FROM_FIELD, camera, INTRINSICS, SIZE, step=1 / 128)
+    assert np.abs(rgba - expected).max() < 5e-3
+
+
+def test_nothing_before_the_near_plane_is_drawn(gpu, blob, marched, projection_of):
+    camera = look_at((0.0, -4.0, 0.0), (0.0, 0.0, 0.0))
+    twin = PlacedTwin(upload(*blob.grids()), WORLD_FROM_FIELD)
+    # the near plane cuts the cloud in two: half of the optical thickness is left
+    rgba = marched([twin], np.linalg.inv(camera), projection_of(INTRINSICS, SIZE, near=4.0), SIZE)
+    half = 1.0 - np.sqrt(1.0 - blob.opacity(0.0))
+    assert rgba[32, 48, 3] == pytest.approx(half, abs=5e-3)
+
+
+def test_a_turned_and_unevenly_scaled_twin_looks_the_same_to_a_camera_moved_with_it(gpu, blob, marched, projection_of):
+    """Density belongs to the field: stretching a twin makes it wider, not thicker."""
+    camera = look_at((3.0, -4.0, 2.0), (0.0, 0.0, 0.0))
+    textures = upload(*blob.grids())
+    turn = look_at((1.0, 2.0, 0.5), (0.0, 0.0, 0.0))
+    placed = turn @ np.diag([1.5, 0.4, 0.8, 1.0])
+    projection = projection_of(INTRINSICS, SIZE)
+    expected = marched([PlacedTwin(textures, WORLD_FROM_FIELD)], np.linalg.inv(camera), projection, SIZE)
+    moved = PlacedTwin(textures, placed @ WORLD_FROM_FIELD)
+    rgba = marched([moved], np.linalg.inv(placed @ camera), projection, SIZE)
+    assert np.abs(rgba - expected).max() < 1e-3
+
+
+def test_orthographic_rays_are_parallel(gpu, blob, marched):
+    camera = look_at((3.0, -4.0, 2.0), (0.0, 0.0, 0.0))
+    half_width, near, far = 1.2, -50.0, 50.0  # Blender's orthographic views begin behind the eye
+    half_height = half_width * SIZE[1] / SIZE[0]
+    projection = np.diag([1 / half_width, 1 / half_height, -2 / (far - near), 1.0])
+    projection[2, 3] = -(far + near) / (far - near)
+    twin = PlacedTwin(upload(*blob.grids()), WORLD_FROM_FIELD)
+    rgba = marched([twin], np.linalg.inv(camera), projection, SIZE)
+    grid = (pixel_grid(*SIZE) / SIZE * 2.0 - 1.0) * (half_width, half_height)
+    assert np.abs(rgba[..., 3] - blob.opacity(np.linalg.norm(grid, axis=-1) / 2.0)).max() < 4e-3
+
+
+@pytest.mark.parametrize("orthographic", [False, True])
+def test_rays_end_where_the_scene_begins(gpu, blob, marched, projection_of, orthographic):
+    """A wall in front hides the twin, one behind does not, and one through its middle leaves half of it."""
+    camera = look_at((0.0, -4.0, 0.0), (0.0, 0.0, 0.0))
+    projection = projection_of(INTRINSICS, SIZE, near=0.5, far=20.0)
+    if orthographic:
+        projection = np.diag([0.5, 0.75, -2 / 19.5, 1.0])
+        projection[2, 3] = -20.5 / 19.5
+    twin = PlacedTwin(upload(*blob.grids()), WORLD_FROM_FIELD)
+
+    def seen(distance: float) -> float:
+        clip = projection @ (0.0, 0.0, -distance, 1.0)
+        depth = np.full(SIZE[::-1], clip[2] / clip[3] * 0.5 + 0.5)
+        return float(marched([twin], np.linalg.inv(camera), projection, SIZE, depth)[32, 48, 3])
+
+    whole = blob.opacity(0.0)
+    assert seen(2.0) == 0.0
+    assert seen(4.0) == pytest.approx(1.0 - np.sqrt(1.0 - whole), abs=5e-3)
+    assert seen(6.0) == pytest.approx(whole, abs=5e-3)
+
+
+def test_of_two_twins_the_nearer_hides_the_farther(gpu, marched, projection_of):
+    n = 16
+    solid = np.full((n, n, n), 500.0, np.float32)
+    red, green = (upload(solid, np.broadcast_to(np.float32(c), (n, n, n, 3))) for c in ((1, 0, 0), (0, 1, 0)))
+    unit = np.diag([1.0, 1.0, 1.0, 1.0])
+    near, far = unit.copy(), unit.copy()
+    near[:3, 3], far[:3, 3] = (-0.5, -2.0, -0.5), (-0.5, 1.0, -0.5)
+    view = np.linalg.inv(look_at((0.0, -6.0, 0.0), (0.0, 0.0, 0.0)))
+    projection = projection_of(INTRINSICS, SIZE)
+    for order in ([(red, near), (green, far)], [(green, far), (red, near)]):
+        rgba = marched([PlacedTwin(*one) for one in order], view, projection, SIZE)
+        assert rgba[32, 48] == pytest.approx((1.0, 0.0, 0.0, 1.0), abs=2e-3)
+
+
+def test_bands_and_a_rectangle_give_the_same_pixels_as_the_whole(gpu, blob, marched, projection_of, pixels_of):
+    camera = look_at((3.0, -4.0, 2.0), (0.5, 0.0, 0.4))
+    view, projection = np.linalg.inv(camera), projection_of(INTRINSICS, SIZE)
+    twin = PlacedTwin(upload(*blob.grids()), WORLD_FROM_FIELD)
+    whole = marched([twin], view, projection, SIZE)
+    rectangle = screen_rectangle([twin], view, projection, SIZE)
+    assert rectangle is not None
+    left, bottom, width, height = rectangle
+    assert width * height < SIZE[0] * SIZE[1]
+    picture = new_picture((width, height))
+    for first, last in ((0.0, 0.3), (0.3, 0.77), (0.77, 1.0)):
+        march([twin], view, projection, SIZE, rectangle, picture, rows=(first, last))
+    part = pixels_of(picture.framebuffer, (width, height))
+    top = SIZE[1] - bottom - height
+    assert np.abs(part - whole[top : top + height, left : left + width]).max() < 2e-3
+    whole[top : top + height, left : left + width] = 0.0
+    assert whole.max() == 0.0
+
+
+def test_a_twin_behind_the_eye_or_beside_the_view_is_nowhere(gpu, blob, projection_of):
+    twin = PlacedTwin(upload(*blob.grids(16)), WORLD_FROM_FIELD)
+    projection = projection_of(INTRINSICS, SIZE)
+    behind = np.linalg.inv(look_at((0.0, -4.0, 0.0), (0.0, -8.0, 0.0)))
+    beside = np.linalg.inv(look_at((0.0, -4.0, 0.0), (8.0, -4.0, 0.0)))
+    assert screen_rectangle([twin], behind, projection, SIZE) is None
+    assert screen_rectangle([twin], beside, projection, SIZE) is None
+    inside = np.linalg.inv(look_at((0.0, 0.0, 0.0), (8.0, 0.0, 0.0)))
+    assert screen_rectangle([twin], inside, projection, SIZE) == Rectangle(0, 0, *SIZE)
