@@ -12,6 +12,7 @@ from mathutils import Matrix
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.cameras import intrinsics_from_lens
+from ...core.errors import UserError
 
 Array = NDArray[np.float64]
 
@@ -37,6 +38,11 @@ class Lens:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def is_perspective(camera: bpy.types.Object | None) -> bool:
+    """Whether there is a camera, and it is neither orthographic nor panoramic."""
+    return camera is not None and camera.type == "CAMERA" and camera.data.type == "PERSP"
 
 
 def lens_of(camera: bpy.types.Object) -> Lens:
@@ -93,8 +99,14 @@ def pose_of(camera: bpy.types.Object) -> Array:
 
 
 def pose_and_lens_at(scene: bpy.types.Scene, frame: int) -> tuple[Array, Lens]:
-    """Pose and lens of the scene's camera in a frame; the scene stays there."""
+    """Pose and lens of the scene's camera in a frame (markers may change which one it is); the scene stays there.
+
+    Raises:
+        UserError: it has none then, or one that is not perspective.
+    """
     scene.frame_set(frame)
+    if not is_perspective(scene.camera):
+        raise UserError(f"in frame {frame} the scene has no perspective camera; add one or choose another rig")
     camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
     return pose_of(camera), lens_of(camera)
 
@@ -108,6 +120,8 @@ class StudioCamera:
         self._object = bpy.data.objects.new("Radiance Twin", data)
         self._object.rotation_mode = "QUATERNION"
         scene.collection.objects.link(self._object)
+        for marker in scene.timeline_markers:
+            marker.camera = None  # a marker would put its own camera in the place of ours
 
     def put(self, camera_to_world: ArrayLike, lens: Lens) -> None:
         """Make it the scene's camera, here and with this lens."""

@@ -10,58 +10,65 @@ import bpy
 from ...core.errors import UserError
 from .. import compat
 
-
-def prepare_passes(scene: bpy.types.Scene) -> None:
-    """Passes, file format, and the sampling that is the same for every view."""
-    layer = bpy.context.view_layer
-    layer.use_pass_combined = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
-    layer.samples = 0  # a layer's own number of samples would win over ours
-    compat.use_multilayer_exr(scene.render.image_settings)
-    cycles = compat.cycles_of(scene)
-    # exactly the samples that were asked for, from the seed that was asked for
-    cycles.use_adaptive_sampling = cycles.use_animated_seed = cycles.use_sample_subset = False
-    cycles.sample_offset, cycles.time_limit = 0, 0.0
+# Cycles looks the pixel filter up in a table whose middle is 4e-4 pixels off at the usual width of 1.5
+WIDTH_OF_TRUTH = 0.01
 
 
-def set_for_light(scene: bpy.types.Scene, samples: int, seed: int, denoise: bool) -> None:
-    """Sample the light, and denoise it with Open Image Denoise guided by albedo and normal."""
-    cycles = compat.cycles_of(scene)
-    cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
-    if denoise:
-        cycles.denoiser = "OPENIMAGEDENOISE"
-        cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
-        cycles.denoising_prefilter = "ACCURATE"
-        cycles.denoising_quality = "HIGH"
-        compat.cycles_of(bpy.context.view_layer).use_denoising = True
+class Passes:
+    """Sets the scene up for the one or the other, and renders it."""
 
+    def __init__(self, scene: bpy.types.Scene) -> None:
+        """Passes, file format, and the sampling that is the same for every view."""
+        self._scene = scene
+        layer = bpy.context.view_layer
+        layer.use_pass_combined = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+        layer.samples = 0  # a layer's own number of samples would win over ours
+        compat.use_multilayer_exr(scene.render.image_settings)
+        cycles = compat.cycles_of(scene)
+        # exactly the samples that were asked for, from the seed that was asked for
+        cycles.use_adaptive_sampling = cycles.use_animated_seed = cycles.use_sample_subset = False
+        cycles.sample_offset, cycles.time_limit = 0, 0.0
+        self._filter = cycles.pixel_filter_type, cycles.filter_width
 
-def set_for_truth(scene: bpy.types.Scene) -> None:
-    """One sample, which Cycles takes at the pixel's centre: nothing is averaged over an edge."""
-    cycles = compat.cycles_of(scene)
-    cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
+    def set_for_light(self, samples: int, seed: int, denoise: bool) -> None:
+        """Sample the light, and denoise it with Open Image Denoise guided by albedo and normal."""
+        cycles = compat.cycles_of(self._scene)
+        cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
+        cycles.pixel_filter_type, cycles.filter_width = self._filter
+        if denoise:
+            cycles.denoiser = "OPENIMAGEDENOISE"
+            cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+            cycles.denoising_prefilter = "ACCURATE"
+            cycles.denoising_quality = "HIGH"
+            compat.cycles_of(bpy.context.view_layer).use_denoising = True
 
+    def set_for_truth(self) -> None:
+        """One sample at the pixel's centre: nothing is averaged over an edge."""
+        cycles = compat.cycles_of(self._scene)
+        cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
+        cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", WIDTH_OF_TRUTH
 
-def render_to(scene: bpy.types.Scene, path: Path) -> None:
-    """Render into an EXR that is complete or absent.
+    def render_to(self, path: Path) -> None:
+        """Render into an EXR that is complete or absent.
 
-    Raises:
-        UserError: Cycles failed, or the file could not be written (disk full).
-    """
-    part = path.with_name(f".{path.stem}.part.exr")
-    scene.render.filepath = str(part)
-    try:
-        bpy.ops.render.render(write_still=True, scene=scene.name)
-        _require_complete(part)
-        part.replace(path)
-    except RuntimeError as error:
-        reason = " ".join(str(error).removeprefix("Error: ").split())
-        raise UserError(f"Blender could not render {path.stem} ({reason}); what is rendered is kept") from error
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path} ({error.strerror or error}); free some space, then the same command goes on"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+        Raises:
+            UserError: Cycles failed, or the file could not be written (disk full).
+        """
+        part = path.with_name(f".{path.stem}.part.exr")
+        self._scene.render.filepath = str(part)
+        try:
+            bpy.ops.render.render(write_still=True, scene=self._scene.name)
+            _require_complete(part)
+            part.replace(path)
+        except RuntimeError as error:
+            reason = " ".join(str(error).removeprefix("Error: ").split())
+            raise UserError(f"Blender could not render {path.stem} ({reason}); what is rendered is kept") from error
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path} ({error.strerror or error}); free some space, then the same command goes on"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _require_complete(path: Path) -> None:

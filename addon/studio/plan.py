@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,25 @@ from ...core.reporting import Reporter
 from ...core.rigs import PLACED_RIGS, SPLITS, choose_frames, fitting_distance, place_cameras
 from .. import compat
 from ..view_transform import bake_view_transform
-from .cameras import Array, Lens, StudioCamera, intrinsics_of, lens_of, pose_and_lens_at
+from .cameras import Array, Lens, StudioCamera, intrinsics_of, is_perspective, lens_of, pose_and_lens_at
 from .devices import Device, use_device
-from .passes import prepare_passes
+from .passes import Passes
 from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
 
 # clipping of placed cameras, relative to the distance of the target and of the furthest thing that renders
 PLACED_CLIP = (0.001, 10.0)
 
 
-def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, StudioCamera]:
+@dataclass(frozen=True)
+class Studio:
+    """The scene, ready to be rendered from anywhere."""
+
+    scene: bpy.types.Scene
+    camera: StudioCamera
+    passes: Passes
+
+
+def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, Studio]:
     """Open the scene, decide every view of it, and write the plan into `folder`.
 
     Raises:
@@ -43,18 +53,23 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     if film == "auto":
         film = "transparent" if settings["rig"] in PLACED_RIGS else "world"
     prepare_scene(scene, resolution, film == "transparent")
-    prepare_passes(scene)
+    passes = Passes(scene)
     device = use_device(scene, settings["cycles_device"])
     denoise = bool(settings["denoise"])
     if denoise and not compat.has_open_image_denoise():
         denoise = False
         reporter.log("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
 
+    needed = external_files()
+    missing = [name for name in needed if not Path(name).exists()]
+    if missing:
+        reporter.log(f"{len(missing)} files that the scene needs are missing, for example {missing[0]}")
     measured = measure(scene, settings["target"])
+    cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, reporter)
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
-        "files": {Path(name).name: _hash_if_there(name) for name in external_files()},
+        "files": [_hash_if_there(name) for name in needed],
         "resolution": resolution,
         "film": film,
         "blender": [bpy.app.version_string, bpy.app.build_hash.decode()],
@@ -62,7 +77,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     }
     views: list[PlannedView] = []
     splits: dict[str, list[int]] = {}
-    for split, cameras in _cameras_of_rig(scene, settings, resolution, measured, reporter).items():
+    for split, cameras in cameras_of_splits.items():
         splits[split] = list(range(len(views), len(views) + len(cameras)))
         for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
             camera.put(pose, lens)
@@ -100,7 +115,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     )
     staging.write_plan(folder, plan, transform.lut)
     _announce(plan, settings, denoise, reporter)
-    return plan, camera
+    return plan, Studio(scene, camera, passes)
 
 
 def _cameras_of_rig(
@@ -117,10 +132,7 @@ def _cameras_of_rig(
     """
     counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
     own = scene.camera
-    perspective = own is not None and own.type == "CAMERA" and own.data.type == "PERSP"
     if settings["rig"] == "animated":
-        if not perspective:
-            raise UserError("the rig animated needs a perspective camera in the scene; add one or choose another rig")
         current, subframe = scene.frame_current, scene.frame_subframe
         frames = choose_frames(scene.frame_start, scene.frame_end, scene.frame_step, counts)
         found = {
@@ -131,9 +143,9 @@ def _cameras_of_rig(
         if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
             raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
         return found
-    if own is not None and not perspective:
+    if own is not None and not is_perspective(own):
         reporter.log("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
-    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if perspective else Lens()
+    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
     distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
     # everything that renders lies within this of every camera
     furthest = distance + float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))

@@ -17,9 +17,8 @@ from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled, UserError
 from ...core.reporting import Reporter
 from .. import compat
-from .cameras import Lens, StudioCamera
-from .passes import render_to, set_for_light, set_for_truth
-from .plan import plan_views
+from .cameras import Lens
+from .plan import Studio, plan_views
 
 SECONDS_BETWEEN_HEARTBEATS = 1.0
 
@@ -41,25 +40,22 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
         raise UserError(f"Blender {bpy.app.version_string} is too old; 4.5 or newer is needed")
     folder = Path(arguments["staging"])
     reporter.log(f"Blender {bpy.app.version_string} opens {Path(arguments['scene']).name}")
-    plan, camera = plan_views(Path(arguments["scene"]), arguments["settings"], folder, reporter)
+    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, reporter)
     missing = [view for view in staging.missing_views(folder, plan) if view.name not in arguments["skip"]]
     kept = len(plan.work) - len(missing)
     if kept:
         reporter.log(f"{kept} of {len(plan.work)} views are rendered already")
-    seconds = render_missing(plan, missing, camera, folder, reporter)
+    seconds = render_missing(plan, missing, studio, folder, reporter)
     return {"rendered": len(missing), "kept": kept, "seconds": seconds, "device": plan.device}
 
 
-def render_missing(
-    plan: Plan, missing: list[PlannedView], camera: StudioCamera, folder: Path, reporter: Reporter
-) -> float:
+def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:
     """Render `missing`; each is done when its record is written. Returns the seconds that it took.
 
     Raises:
         UserError: Cycles failed or a file cannot be written; the views before it are kept.
         Cancelled: the user stopped it.
     """
-    scene = bpy.context.scene
     started = time.monotonic()
     done_before, total = len(plan.work) - len(missing), len(plan.work)
     samples_left = sum(view.samples for view in missing)
@@ -69,14 +65,14 @@ def render_missing(
         if reporter.cancelled():
             raise Cancelled("stopped; what is rendered is kept, the same command goes on")
         before = time.monotonic()
-        camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
+        studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
         with _heartbeat(reporter, done, total):
-            set_for_light(scene, view.samples, view.seed, view.denoise)
-            render_to(scene, folder / view.files[0])
+            studio.passes.set_for_light(view.samples, view.seed, view.denoise)
+            studio.passes.render_to(folder / view.files[0])
             if view.truth:
-                camera.use_depth_of_field(False)
-                set_for_truth(scene)
-                render_to(scene, folder / view.files[1])
+                studio.camera.use_depth_of_field(False)
+                studio.passes.set_for_truth()
+                studio.passes.render_to(folder / view.files[1])
         now = time.monotonic()
         staging.write_record(folder, view, now - before)
         samples_done += view.samples

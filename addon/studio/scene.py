@@ -87,8 +87,6 @@ def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transpare
     render.use_freestyle = render.use_motion_blur = False
     render.film_transparent = transparent
     render.use_persistent_data = True
-    for marker in scene.timeline_markers:
-        marker.camera = None  # a marker would put its own camera in the place of ours
 
 
 def measure(scene: bpy.types.Scene, target: str | None) -> Measured:

@@ -31,9 +31,21 @@ def new_scene() -> bpy.types.Scene:
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.frame_start, scene.frame_end = 1, 10
-    scene.world = bpy.data.worlds.new("Grey")
-    scene.world.color = (0.5, 0.5, 0.5)
+    scene.world = bpy.data.worlds.new("World")
+    light_world((0.5, 0.5, 0.5))
     return scene
+
+
+def light_world(colour: Any) -> None:
+    """Let the world shine evenly."""
+    nodes_of(bpy.context.scene.world)["Background"].inputs["Color"].default_value = (*colour, 1.0)
+
+
+def nodes_of(owner: Any) -> Any:
+    """The nodes of a material or world, which has them from the start since Blender 5."""
+    if owner.node_tree is None:
+        owner.use_nodes = True
+    return owner.node_tree.nodes
 
 
 def add_object(name: str, vertices: Any, faces: Any, location: Any = (0.0, 0.0, 0.0)) -> bpy.types.Object:
@@ -53,12 +65,26 @@ def add_box(name: str, size: Any = (2.0, 2.0, 2.0), location: Any = (0.0, 0.0, 0
     return add_object(name, np.array(corners) * size, faces, location)
 
 
-def add_ball(name: str, radius: float, location: Any, segments: int = 64) -> bpy.types.Object:
-    """A smooth sphere, the finer the more segments."""
-    bpy.ops.mesh.primitive_uv_sphere_add(segments=segments, ring_count=segments // 2, radius=radius, location=location)
-    bpy.ops.object.shade_smooth()
-    bpy.context.object.name = name
-    return bpy.context.object
+def add_ball(name: str, radius: float, location: Any, segments: int = 16) -> bpy.types.Object:
+    """A smooth sphere: a cube of segments x segments squares a side, blown up."""
+    angle = np.linspace(-np.pi / 4, np.pi / 4, segments + 1)
+    u, v = np.meshgrid(np.tan(angle), np.tan(angle), indexing="ij")
+    side = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
+    sides = [side[:, order] * sign for sign in (1, -1) for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1])]
+    vertices = np.concatenate(sides)
+    vertices *= radius / np.linalg.norm(vertices, axis=1, keepdims=True)
+    corner = np.arange(len(side)).reshape(segments + 1, segments + 1)
+    square = np.stack([corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]], axis=-1).reshape(-1, 4)
+    # mirrored sides are wound the other way round
+    faces = [(square if index < 3 else square[:, ::-1]) + index * len(side) for index in range(6)]
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(vertices, [], np.concatenate(faces), shade_flat=False)
+    # the corners' own normals, or the seams between the sides would show
+    mesh.normals_split_custom_set_from_vertices(vertices / radius)
+    item = bpy.data.objects.new(name, mesh)
+    item.location = location
+    bpy.context.scene.collection.objects.link(item)
+    return item
 
 
 def add_camera(location: Any, rotation: Any, **data: Any) -> bpy.types.Object:
@@ -83,8 +109,7 @@ def animate(owner: Any, path: str, first: Any, last: Any) -> None:
 def make_emitter(item: bpy.types.Object, strength: float) -> None:
     """Let it glow and reflect nothing."""
     material = bpy.data.materials.new("Glow")
-    material.use_nodes = True
-    nodes = material.node_tree.nodes
+    nodes = nodes_of(material)
     nodes.clear()
     glow, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
     glow.inputs["Strength"].default_value = strength

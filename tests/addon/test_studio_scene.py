@@ -122,12 +122,9 @@ def test_what_would_change_from_view_to_view_is_switched_off() -> None:
     render = scene.render
     render.engine = "BLENDER_WORKBENCH"
     render.resolution_percentage, render.use_border, render.use_motion_blur = 50, True, True
-    marker = scene.timeline_markers.new("Cut", frame=1)
-    marker.camera = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
     prepare_scene(scene, (40, 30), transparent=True)
     assert (render.engine, render.resolution_percentage, render.film_transparent) == ("CYCLES", 100, True)
     assert not (render.use_border or render.use_motion_blur or render.use_compositing or render.use_sequencer)
-    assert marker.camera is None
 
 
 def test_a_newer_file_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

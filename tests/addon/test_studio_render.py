@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning and rendering all views of a scene: rigs, seeds, resuming."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+
+from radiance_twin.addon import compat
+from radiance_twin.addon.studio.render import render_views
+from radiance_twin.core import cameras
+from radiance_twin.core.dataset import staging
+from radiance_twin.core.dataset.staging import Plan
+from radiance_twin.core.errors import Cancelled, UserError
+from radiance_twin.core.reporting import QuietReporter
+
+from .scenes import add_ball, add_box, add_camera, animate, new_scene, read_exr, request, save
+
+
+def plan_of(tmp_path: Path, **settings: Any) -> tuple[Plan, QuietReporter, dict[str, Any]]:
+    """Save the scene and render it: the plan, what was said, and the answer."""
+    scene = save(tmp_path / "scene.blend")
+    reporter = QuietReporter()
+    answer = render_views(request(scene, tmp_path / "views", **settings), reporter)
+    return staging.read_plan(tmp_path / "views"), reporter, answer
+
+
+def pixels(folder: Path, name: str) -> np.ndarray:
+    """All passes of one EXR side by side."""
+    return np.concatenate([p for _, p in sorted(read_exr(folder / name).items())], axis=-1)
+
+
+def soft_scene() -> None:
+    """Something with noise in it: soft shadows."""
+    new_scene()
+    add_box("Floor", (4, 4, 0.1), (0, 0, -0.5))
+    add_ball("Ball", 0.5, (0, 0, 0.2))
+    bpy.ops.object.light_add(type="AREA", location=(1, -1, 2))
+    bpy.context.object.data.energy = 50
+
+
+def test_the_start_says_what_is_going_to_happen(tmp_path: Path) -> None:
+    soft_scene()
+    _, reporter, answer = plan_of(tmp_path, views=2, val_views=1, test_views=1, samples=3, reference_samples=5)
+    start = next(line for line in reporter.lines if line.startswith("Rendering"))
+    for words in ("4 views on CPU (", "hemisphere", "24x18", "2 to train at 3 samples", "at 5", "not denoised"):
+        assert words in start
+    assert (answer["rendered"], answer["kept"]) == (5, 0)  # and the noise floor
+
+
+def test_a_view_is_the_same_whenever_and_wherever_it_is_rendered(tmp_path: Path) -> None:
+    soft_scene()
+    plan, _, _ = plan_of(tmp_path, views=3, samples=2, denoise=compat.has_open_image_denoise())
+    folder = tmp_path / "views"
+    before = {name: pixels(folder, name) for view in plan.views for name in view.files}
+    # one view alone, in a Blender that has rendered nothing else
+    (folder / "view_000001.json").unlink()
+    reporter = QuietReporter()
+    answer = render_views(
+        request(tmp_path / "scene.blend", folder, views=3, samples=2, denoise=compat.has_open_image_denoise()), reporter
+    )
+    assert (answer["rendered"], answer["kept"]) == (1, 2)
+    assert "2 of 3 views are rendered already" in reporter.lines
+    for name, picture in before.items():
+        assert np.array_equal(pixels(folder, name), picture)
+
+
+def test_another_seed_gives_other_noise_and_the_same_truth(tmp_path: Path) -> None:
+    soft_scene()
+    plan, _, _ = plan_of(tmp_path, views=1, samples=2)
+    first = {name: pixels(tmp_path / "views", name) for name in plan.views[0].files}
+    plan, _, answer = plan_of(tmp_path, views=1, samples=2, seed=1)
+    assert answer["rendered"] == 1
+    light, truth = plan.views[0].files
+    names = compat.pass_names()
+    assert np.abs(pixels(tmp_path / "views", light) - first[light]).max() > 0
+    for name in (names["depth"], names["normal"], names["object_index"]):
+        assert np.array_equal(read_exr(tmp_path / "views" / truth)[name], read_exr(tmp_path / "views" / truth)[name])
+
+
+def test_a_changed_setting_or_scene_is_rendered_anew(tmp_path: Path) -> None:
+    soft_scene()
+    plan_of(tmp_path, views=2)
+    _, _, answer = plan_of(tmp_path, views=2, samples=2)
+    assert answer["rendered"] == 2
+    bpy.data.objects["Ball"].location.z += 0.1
+    _, _, answer = plan_of(tmp_path, views=2, samples=2)
+    assert answer["rendered"] == 2
+
+
+def test_views_that_crash_blender_are_left_out(tmp_path: Path) -> None:
+    soft_scene()
+    scene = save(tmp_path / "scene.blend")
+    arguments = {**request(scene, tmp_path / "views", views=3), "skip": ["view_000001"]}
+    render_views(arguments, QuietReporter())
+    missing = staging.missing_views(tmp_path / "views", staging.read_plan(tmp_path / "views"))
+    assert [view.name for view in missing] == ["view_000001"]
+
+
+def test_cancelling_keeps_what_is_done(tmp_path: Path) -> None:
+    class AfterTwo(QuietReporter):
+        def cancelled(self) -> bool:
+            return len(list((tmp_path / "views").glob("view_0*.json"))) == 2
+
+    soft_scene()
+    scene = save(tmp_path / "scene.blend")
+    with pytest.raises(Cancelled, match="kept"):
+        render_views(request(scene, tmp_path / "views", views=4), AfterTwo())
+    missing = staging.missing_views(tmp_path / "views", staging.read_plan(tmp_path / "views"))
+    assert [view.name for view in missing] == ["view_000002", "view_000003"]
+
+
+def test_the_noise_floor_is_the_first_test_view_with_another_seed(tmp_path: Path) -> None:
+    soft_scene()
+    plan, _, _ = plan_of(tmp_path, views=1, val_views=1, test_views=2, reference_samples=2)
+    assert plan.splits == {"train": [0], "val": [1], "test": [2, 3]}
+    assert plan.noise_floor_of == 2
+    first, again = plan.views[2], plan.noise_floor
+    assert again.camera_to_world == first.camera_to_world
+    assert again.seed != first.seed
+    a, b = (pixels(tmp_path / "views", view.files[0]) for view in (first, again))
+    assert a.shape == b.shape
+    assert 0 < np.abs(a - b).mean() < 1
+
+
+@pytest.mark.parametrize("rig", ["hemisphere", "sphere", "orbit"])
+def test_placed_rigs_show_the_whole_target_with_the_scenes_own_lens(tmp_path: Path, rig: str) -> None:
+    new_scene()
+    add_ball("Ball", 2.0, (3, 1, 5))
+    add_camera((0, 0, 0), (0, 0, 0), lens=35.0, sensor_width=24.0)
+    plan, _, _ = plan_of(tmp_path, rig=rig, views=4)
+    for view in plan.views:
+        assert view.lens["lens"] == 35.0
+        assert view.intrinsics[:2] == pytest.approx([35 / 24 * 24] * 2)
+        pose = np.array(view.camera_to_world)
+        assert np.linalg.norm(pose[:3, 3] - (3, 1, 5)) == pytest.approx(1.1 * 2.0 / np.sin(np.arctan(9 / 35)), rel=1e-3)
+        alpha = read_exr(tmp_path / "views" / view.files[0])["Combined"][..., 3]
+        rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
+        assert (rows[0], rows[-1]) == (1, 16)  # of 18: ten per cent to spare
+
+
+def test_a_scene_without_a_camera_gets_fifty_millimetres_on_thirty_six(tmp_path: Path) -> None:
+    soft_scene()
+    plan, _, _ = plan_of(tmp_path, views=1)
+    assert plan.views[0].intrinsics == pytest.approx([50 / 36 * 24, 50 / 36 * 24, 12, 9])
+
+
+def test_the_animated_rig_follows_the_scenes_camera_and_nothing_else_moves(tmp_path: Path) -> None:
+    scene = new_scene()
+    ball = add_ball("Ball", 1.0, (0, 0, 0))
+    animate(ball, "location", (0, 0, 0), (50, 0, 0))
+    camera = add_camera((0, -8, 0), (np.pi / 2, 0, 0))
+    rail = bpy.data.objects.new("Rail", None)
+    rail.scale = (2.0, 2.0, 2.0)  # a scaled parent is no part of the pose
+    scene.collection.objects.link(rail)
+    camera.parent = rail
+    animate(camera, "location", (0, -4, 0), (0.5, -4, 0))
+    animate(camera.data, "lens", 30.0, 60.0)
+    scene.frame_set(1)
+    plan, reporter, _ = plan_of(tmp_path, rig="animated", views=7, val_views=1, test_views=2)
+    assert sorted(view.frame for view in plan.views) == list(range(1, 11))
+    assert any("everything else stays as it is in frame 1" in line for line in reporter.lines)
+    assert plan.film == "world"
+    first = next(view for view in plan.views if view.frame == 1)
+    last = next(view for view in plan.views if view.frame == 10)
+    assert first.lens["lens"], last.lens["lens"] == (30.0, 60.0)
+    assert last.intrinsics[0] == pytest.approx(2 * first.intrinsics[0])
+    assert np.array(last.camera_to_world)[:3, 3] == pytest.approx([1, -8, 0])
+    assert np.array(last.camera_to_world)[:3, :3] == pytest.approx(
+        np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), abs=1e-6
+    )
+    # the ball is where it was in the current frame
+    centre, _ = cameras.project([(0, 0, 0)], last.camera_to_world, last.intrinsics)
+    number = read_exr(tmp_path / "views" / last.files[1])[compat.pass_names()["object_index"]][..., 0]
+    assert number[int(centre[0, 1]), int(centre[0, 0])] == 1
+
+
+def test_markers_that_switch_cameras_are_followed(tmp_path: Path) -> None:
+    scene = new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0))
+    for name, frame, x in (("A", 1, 5.0), ("B", 6, -5.0)):
+        camera = add_camera((x, 0, 0), (np.pi / 2, 0, np.sign(x) * np.pi / 2))
+        scene.timeline_markers.new(name, frame=frame).camera = camera
+    plan, _, _ = plan_of(tmp_path, rig="animated", views=8, val_views=1, test_views=1)
+    assert {view.frame: view.camera_to_world[0][3] for view in plan.views} == {
+        f: 5.0 if f < 6 else -5.0 for f in range(1, 11)
+    }
+    # and what was rendered is what was planned
+    for view in plan.views:
+        depth = read_exr(tmp_path / "views" / view.files[1])["Depth"][9, 12, 0]
+        assert depth == pytest.approx(4.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("none", "no perspective camera"),
+        ("orthographic", "no perspective camera"),
+        ("still", "stands still"),
+        ("short", "10 frames, too few for 12 views"),
+    ],
+)
+def test_a_camera_that_cannot_be_followed_says_so(tmp_path: Path, change: str, message: str) -> None:
+    scene = new_scene()
+    add_box("Box")
+    camera = add_camera((0, -8, 0), (np.pi / 2, 0, 0))
+    if change != "still":
+        animate(camera, "location", (0, -8, 0), (1, -8, 0))
+    if change == "none":
+        scene.camera = None
+    if change == "orthographic":
+        camera.data.type = "ORTHO"
+    with pytest.raises(UserError, match=message):
+        plan_of(tmp_path, rig="animated", views=12 if change == "short" else 3)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    soft_scene()
+    with pytest.raises(UserError, match="no Metal device here"):
+        plan_of(tmp_path, cycles_device="metal")
+
+
+def test_a_blender_without_the_denoiser_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soft_scene()
+    monkeypatch.setattr(compat, "has_open_image_denoise", lambda: False)
+    plan, reporter, _ = plan_of(tmp_path, views=1, denoise=True)
+    assert any("without Open Image Denoise" in line for line in reporter.lines)
+    assert plan.configuration["denoise"] is False
+
+
+def test_denoising_takes_noise_away(tmp_path: Path) -> None:
+    soft_scene()
+    if not compat.has_open_image_denoise():
+        pytest.skip("this Blender was built without Open Image Denoise")
+    pictures = {}
+    for name, settings in {
+        "reference": {"samples": 512},
+        "raw": {"samples": 4},
+        "denoised": {"samples": 4, "denoise": True},
+    }.items():
+        plan, _, _ = plan_of(tmp_path, views=1, **settings)
+        pictures[name] = read_exr(tmp_path / "views" / plan.views[0].files[0])["Combined"][..., :3]
+    raw, denoised = (((pictures[name] - pictures["reference"]) ** 2).mean() for name in ("raw", "denoised"))
+    assert denoised < 0.5 * raw
