@@ -143,17 +143,7 @@ def jug(at: tuple[float, float]) -> None:
     glaze = kit.material("Chevron glaze", (0.9, 0.87, 0.8), 0.25)
     tree = kit.node_tree(glaze)
     place = kit.coordinates(tree)
-    turn = kit.add_node(tree, "ShaderNodeTexGradient", Vector=place)
-    turn.gradient_type = "RADIAL"
-    times = kit.add_node(tree, "ShaderNodeMath", Value=turn.outputs["Fac"])
-    times.operation, times.inputs[1].default_value = "MULTIPLY", 9.0
-    zigzag = tree.nodes.new("ShaderNodeMath")
-    zigzag.operation, zigzag.inputs[1].default_value = "PINGPONG", 0.5
-    tree.links.new(times.outputs[0], zigzag.inputs[0])
-    slant = tree.nodes.new("ShaderNodeMath")
-    slant.operation, slant.inputs[1].default_value = "MULTIPLY_ADD", 0.05
-    tree.links.new(zigzag.outputs[0], slant.inputs[0])
-    tree.links.new(kit.axis(tree, place, 2), slant.inputs[2])
+    height = kit.zigzag(tree, kit.axis(tree, place, 2), place, teeth=9, depth=0.025)
     white, cobalt, teal = (0.88, 0.85, 0.77), (0.015, 0.07, 0.42), (0.02, 0.36, 0.38)
     stops = [
         (0.0, cobalt),
@@ -165,7 +155,7 @@ def jug(at: tuple[float, float]) -> None:
         (0.62, cobalt),
         (0.72, white),
     ]
-    kit.colour_from(glaze, kit.ramp(tree, kit.remap(tree, slant.outputs[0], 0.0, 0.17), stops, "CONSTANT"))
+    kit.colour_from(glaze, kit.ramp(tree, kit.remap(tree, height, 0.0, 0.17), stops, "CONSTANT"))
 
     outside = [
         (0.045, 0.002),
@@ -252,8 +242,8 @@ def flowers(at: tuple[float, float]) -> None:
     pink = kit.bumpy(kit.material("Pink ball flower", (0.72, 0.09, 0.28), 0.7), 260, 0.002)
     tulip = tulip_head(kit.translucent(petal, (0.95, 0.16, 0.06), 0.3))
     balls = {
-        "Ball flower": sphere("Ball flower", 0.021, yellow),
-        "Pink ball flower": sphere("Pink ball flower", 0.017, pink),
+        "Ball flower": kit.sphere("Ball flower", 0.021, yellow),
+        "Pink ball flower": kit.sphere("Pink ball flower", 0.017, pink),
     }
     blooms = [
         ("Tulip", 0.6, 0.075, 0.150),
@@ -343,14 +333,6 @@ def tulip_head(petal: bpy.types.Material) -> bpy.types.Object:
     return head
 
 
-def sphere(name: str, radius: float, skin: bpy.types.Material, segments: int = 24) -> bpy.types.Object:
-    """A sphere about the origin."""
-    a = np.linspace(-math.pi / 2, math.pi / 2, segments // 2 + 1)
-    profile = np.stack([np.cos(a), np.sin(a)], axis=1) * radius
-    profile[[0, -1], 0] = 0.0
-    return kit.lathe(name, [profile], skin, segments, steps=1)
-
-
 def books(at: tuple[float, float]) -> None:
     """Three cloth-bound books and, on them, a lacquered lattice ball with a blue one inside."""
     paper = kit.material("Paper", (0.80, 0.72, 0.56), 0.9)
@@ -378,7 +360,7 @@ def books(at: tuple[float, float]) -> None:
     centre = (at[0] - 0.005, at[1], height + radius + 0.001)
     kit.place(kit.wires("Lattice ball", goldberg_edges(radius), 0.0032, lacquer), "Books", centre, (0.25, 0.1, 0.0))
     blue = kit.material("Blue enamel", (0.01, 0.11, 0.50), 0.22)
-    kit.place(sphere("Blue ball", 0.036, blue, 32), "Books", (centre[0], centre[1], centre[2] - radius + 0.040))
+    kit.place(kit.sphere("Blue ball", 0.036, blue, 32), "Books", (centre[0], centre[1], centre[2] - radius + 0.040))
 
 
 def goldberg_edges(radius: float) -> list[list[tuple[float, float, float]]]:
@@ -465,7 +447,7 @@ def grapes(at: tuple[float, float], heading: float) -> None:
     skin = kit.mottled(
         kit.material("Grape", (0.10, 0.02, 0.12), 0.32), [(0.05, 0.008, 0.07), (0.16, 0.025, 0.11)], 45.0
     )
-    berry = sphere("Grapes", 0.0142, skin, 18)
+    berry = kit.sphere("Grapes", 0.0142, skin, 18)
     points = np.array([v.co for v in berry.data.vertices])
     quads = [tuple(face.vertices) for face in berry.data.polygons]
     bpy.data.meshes.remove(berry.data)

@@ -156,6 +156,14 @@ def lathe(
     return mesh_object(name, vertices, faces, material)
 
 
+def sphere(name: str, radius: float, skin: bpy.types.Material, segments: int = 24) -> bpy.types.Object:
+    """A sphere about the origin."""
+    a = np.linspace(-math.pi / 2, math.pi / 2, segments // 2 + 1)
+    profile = np.stack([np.cos(a), np.sin(a)], axis=1) * radius
+    profile[[0, -1], 0] = 0.0
+    return lathe(name, [profile], skin, segments, steps=1)
+
+
 def surface(
     name: str,
     grid: np.ndarray,
@@ -335,6 +343,25 @@ def colour_from(of: bpy.types.Material, socket: bpy.types.NodeSocket) -> bpy.typ
     return of
 
 
+def zigzag(
+    tree: bpy.types.NodeTree, value: bpy.types.NodeSocket, vector: bpy.types.NodeSocket, teeth: int, depth: float
+) -> bpy.types.NodeSocket:
+    """`value` raised and lowered by up to `depth`, `teeth` times around the z axis: bands become chevrons or stars."""
+    turn = add_node(tree, "ShaderNodeTexGradient", Vector=vector)
+    turn.gradient_type = "RADIAL"
+    scaled = tree.nodes.new("ShaderNodeMath")
+    scaled.operation, scaled.inputs[1].default_value = "MULTIPLY", float(teeth)
+    tree.links.new(turn.outputs["Fac"], scaled.inputs[0])
+    folded = tree.nodes.new("ShaderNodeMath")
+    folded.operation, folded.inputs[1].default_value = "PINGPONG", 0.5
+    tree.links.new(scaled.outputs[0], folded.inputs[0])
+    added = tree.nodes.new("ShaderNodeMath")
+    added.operation, added.inputs[1].default_value = "MULTIPLY_ADD", 2.0 * depth
+    tree.links.new(folded.outputs[0], added.inputs[0])
+    tree.links.new(value, added.inputs[2])
+    return added.outputs[0]
+
+
 def mottled(of: bpy.types.Material, colours: Sequence[Colour], scale: float, detail: float = 2.0) -> bpy.types.Material:
     """Cloudy variation between colours; `scale` in blobs per metre."""
     tree = node_tree(of)
@@ -391,6 +418,21 @@ def translucent(of: bpy.types.Material, colour: Colour, share: float) -> bpy.typ
     return of
 
 
+def glass(name: str, colour: Colour, ior: float = 1.45) -> bpy.types.Material:
+    """Clear or coloured glass whose shadow is light and coloured (caustics are off: they would be black)."""
+    made = material(name, colour, 0.0, transmission=1.0, ior=ior)
+    tree = node_tree(made)
+    pale: Colour = tuple(0.25 + 0.7 * c for c in colour)  # type: ignore[assignment]
+    shade = add_node(tree, "ShaderNodeBsdfTransparent", Color=(*pale, 1.0))
+    mix = tree.nodes.new("ShaderNodeMixShader")
+    tree.links.new(tree.nodes.new("ShaderNodeLightPath").outputs["Is Shadow Ray"], mix.inputs[0])
+    tree.links.new(shader(made).outputs[0], mix.inputs[1])
+    tree.links.new(shade.outputs[0], mix.inputs[2])
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    tree.links.new(mix.outputs[0], output.inputs["Surface"])
+    return made
+
+
 def bumpy(of: bpy.types.Material, scale: float, distance: float, detail: float = 1.0) -> bpy.types.Material:
     """Small bumps in the shading alone; `distance` metres high, `scale` of them per metre."""
     tree = node_tree(of)
@@ -436,6 +478,44 @@ def gradient_world(name: str, stops: Sequence[tuple[float, Colour]], strength: f
     tree.links.new(colour, background.inputs["Color"])
     background.inputs["Strength"].default_value = strength
     return world
+
+
+def softbox(
+    world: bpy.types.World, towards: Sequence[float], half_size: tuple[float, float], strength: float, colour: Colour
+) -> None:
+    """Add a rectangle of light to a world: in the direction `towards`, `half_size` (across, up) at distance one."""
+    tree = node_tree(world)
+    direction = tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"]
+    frame = look_at((0.0, 0.0, 0.0), towards).to_3x3()
+
+    def along(vector: Vector) -> bpy.types.NodeSocket:
+        node = tree.nodes.new("ShaderNodeVectorMath")
+        node.operation = "DOT_PRODUCT"
+        tree.links.new(direction, node.inputs[0])
+        node.inputs[1].default_value = vector
+        return node.outputs["Value"]
+
+    def calculate(operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.NodeSocket:
+        node = tree.nodes.new("ShaderNodeMath")
+        node.operation = operation
+        for socket, value in zip(node.inputs, values, strict=False):
+            if isinstance(value, float):
+                socket.default_value = value
+            else:
+                tree.links.new(value, socket)
+        return node.outputs[0]
+
+    forward = along(-frame.col[2])
+    light = calculate("GREATER_THAN", forward, 0.0)
+    for side, half in ((frame.col[0], half_size[0]), (frame.col[1], half_size[1])):
+        offset = calculate("ABSOLUTE", calculate("DIVIDE", along(side), forward))
+        light = calculate("MULTIPLY", light, remap(tree, offset, half * 1.12, half * 0.88))  # a soft edge
+    glow = add_node(tree, "ShaderNodeBackground", Color=(*colour, 1.0), Strength=calculate("MULTIPLY", light, strength))
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_WORLD")
+    add = tree.nodes.new("ShaderNodeAddShader")
+    tree.links.new(output.inputs["Surface"].links[0].from_socket, add.inputs[0])
+    tree.links.new(glow.outputs[0], add.inputs[1])
+    tree.links.new(add.outputs[0], output.inputs["Surface"])
 
 
 def camera(
