@@ -106,14 +106,14 @@ def test_commands() -> None:
 
 
 def test_the_worker_refuses_a_setting_that_it_does_not_know() -> None:
-    process = subprocess.run(
-        worker_command(sys.executable),
-        input=json.dumps({"id": 7, "request": "compare", "arguments": {"datset": "x"}}) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    hello, error = (json.loads(line) for line in process.stdout.splitlines())
+    with subprocess.Popen(
+        worker_command(sys.executable), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps({"id": 7, "request": "compare", "arguments": {"datset": "x"}}) + "\n")
+        process.stdin.flush()
+        # the parent stays on the line until it has the answer: a worker that is left alone gives up after a while
+        hello, error = (json.loads(line) for line in process.stdout)
     assert hello["event"] == "hello" and hello["protocol"] == 1
     assert error == {"event": "error", "id": 7, "kind": "usage", "message": error["message"]}
     assert "datset" in error["message"] and process.returncode == 2
