@@ -18,6 +18,8 @@ from .paths import Paths, paths_of_open_file
 from .preferences import ROOT, find_worker_python, preferences
 from .properties import settings_of
 
+Icon = Any  # the type stubs list all of Blender's icons one by one
+
 PIXELS_PER_LETTER = 6.5
 PICTURE_SCALE = 5.5  # in lines of text
 
@@ -145,7 +147,7 @@ def advanced_panel(layout: bpy.types.UILayout, identifier: str) -> bpy.types.UIL
 
 
 def start_or_progress(
-    layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: str
+    layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: Icon
 ) -> bpy.types.UILayout:
     """The button that starts a step, with what it lacks beside it; while the step runs, its progress and Cancel."""
     job = worker.running()
@@ -218,7 +220,7 @@ def worst_pair(layout: bpy.types.UILayout) -> None:
             column.label(text=side.capitalize())
 
 
-def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
+def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:
     """A paragraph, wrapped to the width of the sidebar."""
     scale = context.preferences.system.ui_scale
     width = context.region.width / scale if context.region else 250
@@ -269,11 +271,11 @@ CLASSES = (
 def register() -> None:
     for each in CLASSES:
         bpy.utils.register_class(each)
-    bpy.types.VIEW3D_MT_editor_menus.append(draw_in_header)
+    bpy.types.VIEW3D_MT_editor_menus.append(draw_in_header)  # type: ignore[arg-type]
 
 
 def unregister() -> None:
-    bpy.types.VIEW3D_MT_editor_menus.remove(draw_in_header)
+    bpy.types.VIEW3D_MT_editor_menus.remove(draw_in_header)  # type: ignore[arg-type]
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)
     _read.clear()

@@ -113,7 +113,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
 
 def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
     """The settings of `scene`."""
-    return scene.radiance_twin  # type: ignore[attr-defined, no-any-return]
+    return scene.radiance_twin  # type: ignore[attr-defined]
 
 
 def target_name(settings: RadianceTwinSettings) -> str | None:

@@ -49,8 +49,9 @@ def face_scene(*_: object) -> None:
     corners = np.array([thing.matrix_world @ Vector(corner) for thing in meshes for corner in thing.bound_box])
     for screen in bpy.data.screens:
         for area in screen.areas:
-            if area.type == "VIEW_3D":
-                view = area.spaces.active.region_3d
+            space = area.spaces.active
+            if isinstance(space, bpy.types.SpaceView3D) and space.region_3d is not None:
+                view = space.region_3d
                 view.view_perspective = "PERSP"
                 view.view_rotation = camera.matrix_world.to_quaternion()
                 view.view_location = (corners.min(axis=0) + corners.max(axis=0)) / 2

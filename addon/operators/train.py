@@ -68,7 +68,7 @@ def load_twin(path: Path) -> str:
         return ""  # it shows the new file by itself
     with bpy.context.temp_override(**_viewport()):
         try:
-            bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")
+            bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")  # type: ignore[attr-defined]
         except RuntimeError as error:
             return f". It is not loaded: {worker.sentence(str(error))}"
         if not bpy.app.background:
