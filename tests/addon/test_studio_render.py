@@ -70,14 +70,15 @@ def test_a_view_is_the_same_whenever_and_wherever_it_is_rendered(tmp_path: Path)
 def test_another_seed_gives_other_noise_and_the_same_truth(tmp_path: Path) -> None:
     soft_scene()
     plan, _, _ = plan_of(tmp_path, views=1, samples=2)
-    first = {name: pixels(tmp_path / "views", name) for name in plan.views[0].files}
-    plan, _, answer = plan_of(tmp_path, views=1, samples=2, seed=1)
-    assert answer["rendered"] == 1
     light, truth = plan.views[0].files
+    before = {name: read_exr(tmp_path / "views" / name) for name in (light, truth)}
+    _, _, answer = plan_of(tmp_path, views=1, samples=2, seed=1)
+    assert answer["rendered"] == 1
+    after = {name: read_exr(tmp_path / "views" / name) for name in (light, truth)}
+    assert not np.array_equal(after[light]["Combined"], before[light]["Combined"])
     names = compat.pass_names()
-    assert np.abs(pixels(tmp_path / "views", light) - first[light]).max() > 0
     for name in (names["depth"], names["normal"], names["object_index"]):
-        assert np.array_equal(read_exr(tmp_path / "views" / truth)[name], read_exr(tmp_path / "views" / truth)[name])
+        assert np.array_equal(after[truth][name], before[truth][name])
 
 
 def test_a_changed_setting_or_scene_is_rendered_anew(tmp_path: Path) -> None:
@@ -165,12 +166,11 @@ def test_the_animated_rig_follows_the_scenes_camera_and_nothing_else_moves(tmp_p
     assert plan.film == "world"
     first = next(view for view in plan.views if view.frame == 1)
     last = next(view for view in plan.views if view.frame == 10)
-    assert first.lens["lens"], last.lens["lens"] == (30.0, 60.0)
+    assert (first.lens["lens"], last.lens["lens"]) == (30.0, 60.0)
     assert last.intrinsics[0] == pytest.approx(2 * first.intrinsics[0])
-    assert np.array(last.camera_to_world)[:3, 3] == pytest.approx([1, -8, 0])
-    assert np.array(last.camera_to_world)[:3, :3] == pytest.approx(
-        np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), abs=1e-6
-    )
+    pose = np.array(last.camera_to_world)
+    assert pose[:3, 3] == pytest.approx([1, -8, 0])
+    assert pose[:3, :3] == pytest.approx(np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), abs=1e-6)
     # the ball is where it was in the current frame
     centre, _ = cameras.project([(0, 0, 0)], last.camera_to_world, last.intrinsics)
     number = read_exr(tmp_path / "views" / last.files[1])[compat.pass_names()["object_index"]][..., 0]
@@ -184,9 +184,8 @@ def test_markers_that_switch_cameras_are_followed(tmp_path: Path) -> None:
         camera = add_camera((x, 0, 0), (np.pi / 2, 0, np.sign(x) * np.pi / 2))
         scene.timeline_markers.new(name, frame=frame).camera = camera
     plan, _, _ = plan_of(tmp_path, rig="animated", views=8, val_views=1, test_views=1)
-    assert {view.frame: view.camera_to_world[0][3] for view in plan.views} == {
-        f: 5.0 if f < 6 else -5.0 for f in range(1, 11)
-    }
+    x_in_frame = {view.frame: view.camera_to_world[0][3] for view in plan.views}
+    assert x_in_frame == {frame: 5.0 if frame < 6 else -5.0 for frame in range(1, 11)}
     # and what was rendered is what was planned
     for view in plan.views:
         depth = read_exr(tmp_path / "views" / view.files[1])["Depth"][9, 12, 0]
@@ -232,15 +231,15 @@ def test_a_blender_without_the_denoiser_says_so_and_goes_on(tmp_path: Path, monk
 
 def test_denoising_takes_noise_away(tmp_path: Path) -> None:
     soft_scene()
-    if not compat.has_open_image_denoise():
-        pytest.skip("this Blender was built without Open Image Denoise")
+    assert compat.has_open_image_denoise(), "the package bpy has it"
     pictures = {}
     for name, settings in {
-        "reference": {"samples": 512},
+        "reference": {"samples": 256},
         "raw": {"samples": 4},
         "denoised": {"samples": 4, "denoise": True},
     }.items():
-        plan, _, _ = plan_of(tmp_path, views=1, **settings)
-        pictures[name] = read_exr(tmp_path / "views" / plan.views[0].files[0])["Combined"][..., :3]
-    raw, denoised = (((pictures[name] - pictures["reference"]) ** 2).mean() for name in ("raw", "denoised"))
-    assert denoised < 0.5 * raw
+        plan, _, _ = plan_of(tmp_path, views=1, resolution=[72, 54], **settings)
+        pictures[name] = read_exr(tmp_path / "views" / plan.views[0].files[0])["Combined"]
+    inside = np.minimum.reduce([picture[..., 3] for picture in pictures.values()]) > 0.999
+    errors = {name: ((picture - pictures["reference"])[inside] ** 2).mean() for name, picture in pictures.items()}
+    assert errors["denoised"] < 0.5 * errors["raw"]
