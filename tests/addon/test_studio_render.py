@@ -241,5 +241,7 @@ def test_denoising_takes_noise_away(tmp_path: Path) -> None:
         plan, _, _ = plan_of(tmp_path, views=1, resolution=[72, 54], **settings)
         pictures[name] = read_exr(tmp_path / "views" / plan.views[0].files[0])["Combined"]
     inside = np.minimum.reduce([picture[..., 3] for picture in pictures.values()]) > 0.999
+    # two pixels away from silhouettes, which it smooths in a picture as small as this
+    inside &= np.logical_and.reduce([np.roll(inside, step, axis) for step in (-2, -1, 1, 2) for axis in (0, 1)])
     errors = {name: ((picture - pictures["reference"])[inside] ** 2).mean() for name, picture in pictures.items()}
     assert errors["denoised"] < 0.5 * errors["raw"]
