@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs inside a real Blender with its window, as a user would work: the sample, the four steps, a cube in the way.
+
+    blender --python drive.py -- FOLDER
+
+Writes screenshots and what it found (found.json) into FOLDER, then quits while the worker is training.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from mathutils import Vector
+
+FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
+EXTENSION = "bl_ext.user_default.radiance_twin"
+found: dict[str, Any] = {}
+
+
+def script() -> Iterator[float]:
+    """What the user does; yields how many seconds to wait, for Blender to work and to draw."""
+    bpy.ops.radiance_twin.open_sample("INVOKE_DEFAULT")
+    yield 1.0
+    found["sample"] = {"path": bpy.data.filepath, "objects": len(bpy.context.scene.objects)}
+    bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "still_life.blend"))
+    yield from open_the_panel()
+
+    settings = bpy.context.scene.radiance_twin
+    settings.views, settings.val_views, settings.test_views = 30, 2, 2
+    settings.width, settings.height = 100, 100
+    settings.samples, settings.reference_samples = 6, 12
+    settings.seconds, settings.device = 20.0, "cpu"
+    bpy.ops.radiance_twin.render_views()
+    yield from until_it_has_ended("render", "while_rendering")
+    bpy.ops.radiance_twin.train()
+    yield from until_it_has_ended("train", "while_training")
+    (twin,) = (thing for thing in bpy.context.scene.objects if thing.type == "EMPTY")
+    found["twin"] = {"name": twin.name, "location": list(twin.location)}
+    bpy.ops.radiance_twin.compare()
+    yield from until_it_has_ended("compare", "while_comparing")
+
+    cube = stand_a_cube_before(twin)
+    look_at_both(twin)
+    for thing in bpy.context.selected_objects:
+        thing.select_set(False)
+    for name, hidden in (
+        ("neither", (twin, cube)),
+        ("cube", (twin,)),
+        ("twin", (cube,)),
+        ("both", ()),
+    ):
+        for thing in (twin, cube):
+            thing.hide_set(thing in hidden)
+        yield 3.0
+        take_picture(name)
+    found["cube_in_window"] = in_window(cube.matrix_world.translation)
+
+    settings.seconds = 600.0
+    bpy.ops.radiance_twin.train()
+    job = jobs().running()
+    while job.stage != "train":
+        yield 0.2
+    found["worker"] = job.process_id
+
+
+def jobs() -> Any:
+    return sys.modules[f"{EXTENSION}.addon.jobs.worker"]
+
+
+def until_it_has_ended(step: str, picture: str) -> Iterator[float]:
+    job = jobs().running()
+    taken = False
+    while not job.ended:
+        yield 0.3
+        if job.fraction > 0.3 and not taken:
+            taken = True
+            take_picture(picture)
+    found[step] = {"outcome": job.outcome, "error": repr(job.error), "log": job.lines[-20:]}
+    assert job.error is None, found[step]
+    yield 0.5
+
+
+def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
+    window = bpy.context.window_manager.windows[0]
+    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
+
+
+def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(region for region in area.regions if region.type == kind)
+
+
+def open_the_panel() -> Iterator[float]:
+    _, area = viewport()
+    area.spaces.active.show_region_ui = True
+    while True:
+        yield 0.5
+        try:
+            region_of(area, "UI").active_panel_category = "Radiance Twin"
+        except AttributeError:
+            continue  # there are no tabs until the sidebar is drawn
+        break
+    yield 0.5
+
+
+def original_bounds() -> tuple[Vector, Vector]:
+    meshes = [thing for thing in bpy.context.scene.objects if thing.type in {"MESH", "CURVE"} and thing.name != "Cube"]
+    corners = [thing.matrix_world @ Vector(corner) for thing in meshes for corner in thing.bound_box]
+    low, high = (Vector(each(corner[axis] for corner in corners) for axis in range(3)) for each in (min, max))
+    return low, high
+
+
+def view_of(area: bpy.types.Area) -> bpy.types.RegionView3D:
+    return area.spaces.active.region_3d
+
+
+def stand_a_cube_before(twin: bpy.types.Object) -> bpy.types.Object:
+    """A cube between the viewer and the twin's lower left."""
+    low, high = original_bounds()
+    centre = (low + high) / 2 + twin.location
+    rotation = view_of(viewport()[1]).view_rotation
+    towards_viewer, right = rotation @ Vector((0, 0, 1)), rotation @ Vector((1, 0, 0))
+    towards_viewer.z = 0
+    size = (high - low).length
+    place = centre + towards_viewer.normalized() * 0.45 * size - right * 0.15 * size
+    place.z = low.z + 0.12 * size
+    bpy.ops.mesh.primitive_cube_add(size=0.24 * size, location=place)
+    return bpy.context.object
+
+
+def look_at_both(twin: bpy.types.Object) -> None:
+    """The original left, the twin right, both beside the sidebar."""
+    low, high = original_bounds()
+    view = view_of(viewport()[1])
+    right = view.view_rotation @ Vector((1, 0, 0))
+    view.view_location = (low + high) / 2 + twin.location / 2 + right * 0.2 * twin.location.length
+    view.view_distance = 3.0 * twin.location.length
+
+
+def in_window(place: Vector) -> tuple[float, float]:
+    """Pixels from the window's upper left corner."""
+    window, area = viewport()
+    region = region_of(area, "WINDOW")
+    x, y = location_3d_to_region_2d(region, view_of(area), place)
+    return region.x + x, window.height - (region.y + y)
+
+
+def take_picture(name: str) -> None:
+    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+
+
+def tick() -> float | None:
+    window, area = viewport()
+    try:
+        with bpy.context.temp_override(window=window, area=area, region=region_of(area, "WINDOW")):
+            return next(steps)
+    except StopIteration:
+        pass
+    except BaseException:
+        found["failed"] = traceback.format_exc()
+    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
+steps = script()
+started = time.monotonic()
+bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
