@@ -86,7 +86,8 @@ def floors() -> None:
 
     inner = COURT - 0.35
     for name, turn in SIDES:
-        flags = kit.box(f"{name} walk", (2 * WALL, WALL - inner, STEP), stone(), bevel=0.012, segments=2)
+        length = 2 * (WALL if name in ("North", "South") else inner)  # so that no two tops lie in one plane
+        flags = kit.box(f"{name} walk", (length, WALL - inner, STEP), stone(), bevel=0.012, segments=2)
         kit.place(flags, "Ground", turned((0.0, (WALL + inner) / 2, 0.0), turn), (0.0, 0.0, turn))
 
 
@@ -113,9 +114,16 @@ def walls() -> None:
     """The four outer walls with their copings; the north one is a house of two storeys."""
     for name, turn in SIDES:
         top = 7.0 if name == "North" else CREST + 0.35
-        wall = kit.box(f"{name} wall", (2 * WALL + 0.6, 0.3, top), plaster())
+        across = name in ("North", "South")  # these reach around the corners, the others end between them
+        wall = kit.box(f"{name} wall", (2 * WALL + (0.6 if across else 0.0), 0.3, top), plaster())
         kit.place(wall, "Walls", turned((0.0, WALL + 0.15, 0.0), turn), (0.0, 0.0, turn))
-        coping = kit.box(f"{name} coping", (2 * WALL + 0.72, 0.44, 0.12), stone(), bevel=0.025, segments=2)
+        coping = kit.box(
+            f"{name} coping",
+            (2 * WALL + (0.72 if across else 0.0), 0.44, 0.125 if across else 0.12),
+            stone(),
+            bevel=0.025,
+            segments=2,
+        )
         kit.place(coping, "Walls", turned((0.0, WALL + 0.15, top), turn), (0.0, 0.0, turn))
     skirting = kit.material("Skirting", (0.40, 0.12, 0.07), 0.85)
     for name, turn in SIDES:
@@ -622,9 +630,9 @@ def agave_plant(name: str, green: bpy.types.Material) -> bpy.types.Object:
 def bougainvillea(random: np.random.Generator, green: bpy.types.Material, bark: bpy.types.Material) -> None:
     """A climber: stems up the column, leaves and magenta bracts over the arches of the north-west corner."""
     corner = np.array([-COURT + 0.28, COURT - 0.28, 0.0])
-    up = [corner + (0.03 * math.sin(3 * z), 0.03 * math.cos(4 * z), z) for z in np.linspace(0.0, 3.1, 12)]
-    over_x = [corner + (d, 0.02 * math.sin(5 * d), 3.1 + 0.32 * math.sin(1.2 * d)) for d in np.linspace(0.0, 3.1, 14)]
-    over_y = [corner + (0.02 * math.sin(5 * d), -d, 3.1 + 0.30 * math.sin(1.3 * d)) for d in np.linspace(0.0, 2.3, 11)]
+    up = [(*corner, 0.03 * math.sin(3 * z), 0.03 * math.cos(4 * z), z) for z in np.linspace(0.0, 3.1, 12)]
+    over_x = [(*corner, d, 0.02 * math.sin(5 * d), 3.1 + 0.32 * math.sin(1.2 * d)) for d in np.linspace(0.0, 3.1, 14)]
+    over_y = [(*corner, 0.02 * math.sin(5 * d), -d, 3.1 + 0.3 * math.sin(1.3 * d)) for d in np.linspace(0.0, 2.3, 11)]
     stems = [up, [up[-1], *over_x], [up[-1], *over_y]]
     kit.place(kit.wires("Bougainvillea stems", stems, 0.022, bark, resolution=1), "Plants")
     anchors = np.array([*up[3:], *over_x, *over_x, *over_y, *over_y])
@@ -664,7 +672,7 @@ def surroundings() -> None:
     random = np.random.default_rng(5)
     profile = [(0.0, 0.0), (0.35, 0.3), (0.75, 1.8), (0.72, 3.4), (0.45, 5.4), (0.16, 6.9), (0.0, 7.6)]
     for i, (x, y, size) in enumerate(
-        ((8.2, 3.0, 1.0), (8.9, 0.4, 1.12), (8.0, -2.6, 0.92), (-8.2, 4.6, 1.08), (-8.6, -1.5, 1.0))
+        ((7.05, 2.7, 0.95), (7.15, 0.9, 1.08), (7.0, -1.5, 0.9), (-7.05, 3.2, 1.04), (-7.1, 0.6, 0.92))
     ):
         tree = kit.lathe(f"Cypress {i + 1}", [profile], dark, 40, 10)
         for vertex in tree.data.vertices:
@@ -677,29 +685,29 @@ def surroundings() -> None:
 def light() -> None:
     """A warm sun in the south-south-east and a blue sky."""
     sun = bpy.data.lights.new("Sun", "SUN")
-    sun.energy, sun.angle, sun.color = 6.5, math.radians(1.5), (1.0, 0.87, 0.70)
+    sun.energy, sun.angle, sun.color = 5.6, math.radians(1.5), (1.0, 0.87, 0.70)
     lamp = bpy.data.objects.new("Sun", sun)
     kit.place(lamp, "Lights")
     lamp.matrix_world = kit.look_at((3.0, -4.6, 8.4), (0.0, 0.0, 0.0))
-    haze, sky = (0.62, 0.74, 0.90), (0.10, 0.27, 0.66)
+    haze, sky = (0.52, 0.67, 0.90), (0.08, 0.24, 0.64)
     kit.gradient_world(
         "Sky",
-        [(0.0, (0.30, 0.24, 0.18)), (0.48, (0.46, 0.42, 0.38)), (0.52, haze), (0.70, (0.28, 0.48, 0.83)), (1.0, sky)],
+        [(0.0, (0.30, 0.24, 0.18)), (0.48, (0.46, 0.42, 0.38)), (0.52, haze), (0.64, (0.22, 0.43, 0.82)), (1.0, sky)],
         1.9,
     )
 
 
 def walk() -> None:
     """48 frames: the camera steps out of the south-west corner and goes past the fountain."""
-    thing = kit.camera("Camera", (0.0, 0.0, 1.7), (0.0, 1.0, 1.7), 26.0, (1280, 720))
+    thing = kit.camera("Camera", (0.0, 0.0, 1.7), (0.0, 1.0, 1.7), 24.0, (1280, 720))
     steps = [
-        ((-3.25, -3.30, 1.75), (0.25, 1.0, 1.42)),
-        ((-2.45, -3.35, 1.72), (0.20, 1.0, 1.42)),
-        ((-1.45, -3.25, 1.75), (0.10, 1.0, 1.42)),
-        ((-0.40, -3.10, 1.72), (0.00, 1.0, 1.44)),
-        ((0.65, -2.95, 1.75), (-0.15, 1.0, 1.44)),
-        ((1.60, -2.70, 1.72), (-0.35, 1.0, 1.44)),
-        ((2.35, -2.15, 1.75), (-0.55, 1.0, 1.44)),
+        ((-3.25, -3.30, 1.75), (0.25, 1.0, 1.62)),
+        ((-2.45, -3.35, 1.72), (0.20, 1.0, 1.62)),
+        ((-1.45, -3.25, 1.75), (0.10, 1.0, 1.62)),
+        ((-0.40, -3.10, 1.72), (0.00, 1.0, 1.60)),
+        ((0.65, -2.95, 1.75), (-0.15, 1.0, 1.60)),
+        ((1.60, -2.70, 1.72), (-0.35, 1.0, 1.60)),
+        ((2.35, -2.15, 1.75), (-0.55, 1.0, 1.60)),
     ]
     for (eye, target), frame in zip(steps, np.linspace(1, 48, len(steps)), strict=True):
         matrix = kit.look_at(eye, target)

@@ -9,6 +9,7 @@ its slab and stands free on a transparent film. This scene and its file are in t
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import bpy
@@ -75,7 +76,7 @@ def ring(name: str, radius: float, width: float, thickness: float, stuff: bpy.ty
     """A flat hoop about z: `width` along z, `thickness` along the radius."""
     r, t, w = radius, thickness / 2, width / 2
     corners = [(r - t, -w), (r + t, -w), (r + t, w), (r - t, w), (r - t, -w)]
-    sides = [[a, b] for a, b in zip(corners, corners[1:], strict=False)]
+    sides = [[a, b] for a, b in itertools.pairwise(corners)]
     return kit.lathe(name, sides, stuff, 96)
 
 
@@ -281,7 +282,7 @@ def gems() -> None:
     ]
     for name, colour, (x, y), turn in stones:
         stone = kit.lathe(
-            name, [[a, b] for a, b in zip(cut, cut[1:], strict=False)], kit.glass(f"{name} glass", colour, 1.65), 10
+            name, [[a, b] for a, b in itertools.pairwise(cut)], kit.glass(f"{name} glass", colour, 1.65), 10
         )
         stone.data.shade_flat()
         down = min(v.co.z * math.cos(lean) - v.co.y * 0 + v.co.x * -math.sin(lean) for v in stone.data.vertices)
