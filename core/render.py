@@ -27,7 +27,7 @@ MOST_SAMPLES = 1 << 24
 BLEND_MAGICS = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
 ATTEMPTS_A_VIEW = 2
 # a Blender that crashes at every view is not a matter of single views
-MOST_FAILED_IN_A_ROW = 3
+MOST_FAILED_IN_A_ROW = 2
 
 
 @dataclass(frozen=True)
