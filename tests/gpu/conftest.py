@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -43,12 +43,15 @@ class Blob:
 
 
 @pytest.fixture(scope="session")
-def gpu() -> ModuleType:
+def gpu() -> Iterator[ModuleType]:
     """The module gpu, with a context."""
     import gpu
+    from radiance_twin.addon.viewport.march import free
 
     gpu.init()
-    return gpu
+    yield gpu
+    # what lives on the GPU has to go before the context does: freed at Python's end it crashes the process
+    free()
 
 
 @pytest.fixture
