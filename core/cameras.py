@@ -69,9 +69,7 @@ def ray_directions(camera_to_world: ArrayLike, intrinsics: ArrayLike, pixels: Ar
     """
     matrix, pixels = np.asarray(camera_to_world, np.float64), np.asarray(pixels, np.float64)
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
-    local = np.stack(
-        [(pixels[..., 0] - cx) / fx, -(pixels[..., 1] - cy) / fy, -np.ones(pixels.shape[:-1])], axis=-1
-    )
+    local = np.stack([(pixels[..., 0] - cx) / fx, -(pixels[..., 1] - cy) / fy, -np.ones(pixels.shape[:-1])], axis=-1)
     world = local @ matrix[:3, :3].T
     return world / np.linalg.norm(world, axis=-1, keepdims=True)
 
@@ -81,7 +79,7 @@ def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike
     matrix = np.asarray(camera_to_world, np.float64)
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     local = (np.asarray(points, np.float64) - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
-    depth = -local[:, 2]
+    depth = np.negative(local[:, 2])
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = np.stack([cx + fx * local[:, 0] / depth, cy - fy * local[:, 1] / depth], axis=-1)
     return pixels, depth

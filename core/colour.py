@@ -54,7 +54,7 @@ class ViewTransform:
         NaN counts as 0 and infinity as the brightest value of the table.
         """
         linear = np.asarray(linear, np.float32)
-        flat = np.nan_to_num(linear.reshape(-1, 3), nan=0.0, posinf=np.float32(2.0**self.shaper_max), neginf=0.0)
+        flat = np.nan_to_num(linear.reshape(-1, 3), nan=0.0, posinf=2.0**self.shaper_max, neginf=0.0)
         n = self.lut.shape[0]
         position = shaper(flat, self.shaper_min, self.shaper_max) * np.float32(n - 1)
         low = np.minimum(position.astype(np.int32), n - 2)
@@ -98,12 +98,12 @@ class ViewTransform:
             low, high, exposure, gamma = (
                 float(metadata[name]) for name in ("shaper_min", "shaper_max", "exposure", "gamma")
             )
-            names = [str(metadata[name]) for name in ("display", "view", "look")]
+            display, view, look = (str(metadata[name]) for name in ("display", "view", "look"))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the view transform is incomplete ({error}); render or train again") from error
         if not (-64.0 <= low < high <= 64.0):
             raise UserError("the view transform's range makes no sense; render or train again")
-        return cls(table, low, high, *names, exposure, gamma)
+        return cls(table, low, high, display, view, look, exposure, gamma)
 
 
 def lattice(minimum: float, maximum: float, size: int = LUT_SIZE) -> Array:

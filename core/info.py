@@ -24,7 +24,11 @@ def info(file: str, digest: bool = False) -> dict[str, Any]:
         return {
             "file": str(path),
             "bytes": path.stat().st_size,
-            **{name: twin.metadata[name] for name in ("scene_name", "film", "training", "bake") if name in twin.metadata},
+            **{
+                name: twin.metadata[name]
+                for name in ("scene_name", "film", "training", "bake")
+                if name in twin.metadata
+            },
             "arrays": {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(twin.arrays.items())},
         }
     with open_dataset(path) as dataset:

@@ -140,7 +140,9 @@ def write_dataset(
         file["views/samples"] = samples
         file["views/sha256"] = np.array(hashes, dtype="S64")
         if noise_floor is not None:
-            pixels = file.create_dataset("noise_floor/rgba", data=_half(noise_floor[1]), compression="gzip", shuffle=True)
+            pixels = file.create_dataset(
+                "noise_floor/rgba", data=_half(noise_floor[1]), compression="gzip", shuffle=True
+            )
             pixels.attrs["view"] = noise_floor[0]
 
 
@@ -269,7 +271,7 @@ class Dataset:
         n = self.count
         if not 0 < n <= MOST_VIEWS:
             raise UserError(f"{self.path} holds {n} views; there is nothing to use")
-        shapes = {
+        shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
             "camera_to_world": (self.camera_to_world, (n, 4, 4)),
             "intrinsics": (self.intrinsics, (n, 4)),
             "size": (self.size, (n, 2)),

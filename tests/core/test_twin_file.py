@@ -86,7 +86,9 @@ def test_foreign_and_newer_files(tmp_path: Path) -> None:
     cases = {
         "no twin.json": write_zip(tmp_path / "1.twin", readme="hello"),
         "another format": write_zip(tmp_path / "2.twin", twin_dot_json='{"format": "gltf", "version": 1}'),
-        "newer Radiance Twin": write_zip(tmp_path / "3.twin", twin_dot_json=HEADER.replace('"version": 1', '"version": 9')),
+        "newer Radiance Twin": write_zip(
+            tmp_path / "3.twin", twin_dot_json=HEADER.replace('"version": 1', '"version": 9')
+        ),
         "damaged header": write_zip(tmp_path / "4.twin", twin_dot_json="[" * 100000),
         "world_from_field": write_zip(tmp_path / "5.twin", twin_dot_json=HEADER.replace("2.0", "0.0")),
     }
