@@ -21,9 +21,7 @@ def register(root: Path) -> ModuleType:
     """Import the tree at `root` as the package `radiance_twin`, once."""
     if PACKAGE in sys.modules:
         return sys.modules[PACKAGE]
-    spec = importlib.util.spec_from_file_location(
-        PACKAGE, root / "__init__.py", submodule_search_locations=[str(root)]
-    )
+    spec = importlib.util.spec_from_file_location(PACKAGE, root / "__init__.py", submodule_search_locations=[str(root)])
     if spec is None or spec.loader is None:
         raise ImportError(f"{root} does not hold Radiance Twin")
     module = importlib.util.module_from_spec(spec)
