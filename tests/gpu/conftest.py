@@ -46,6 +46,7 @@ class Blob:
 def gpu() -> Iterator[ModuleType]:
     """The module gpu, with a context."""
     import gpu
+
     from radiance_twin.addon.viewport.march import free
 
     gpu.init()
