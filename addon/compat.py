@@ -11,11 +11,10 @@ OLDEST = (4, 5, 0)
 
 
 def use_multilayer_exr(settings: bpy.types.ImageFormatSettings) -> None:
-    """Make these output settings float multilayer EXR, losslessly compressed."""
+    """Make these output settings multilayer EXR, losslessly compressed."""
     if hasattr(settings, "media_type"):  # since 5.0 it decides which file formats exist
         settings.media_type = "MULTI_LAYER_IMAGE"
     settings.file_format = "OPEN_EXR_MULTILAYER"
-    settings.color_depth = "32"
     settings.exr_codec = "ZIP"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import bpy
@@ -21,7 +22,11 @@ class Passes:
         """Passes, file format, and the sampling that is the same for every view."""
         self._scene = scene
         layer = bpy.context.view_layer
-        layer.use_pass_combined = layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+        for owner in (layer, compat.cycles_of(layer)):
+            for name in owner.bl_rna.properties.keys():  # noqa: SIM118
+                if name.startswith("use_pass_") or name == "denoising_store_passes":
+                    setattr(owner, name, False)
+        layer.use_pass_combined = True
         layer.samples = 0  # a layer's own number of samples would win over ours
         compat.use_multilayer_exr(scene.render.image_settings)
         cycles = compat.cycles_of(scene)
@@ -35,6 +40,7 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
         cycles.pixel_filter_type, cycles.filter_width = self._filter
+        self._use_truth_passes(False)
         if denoise:
             cycles.denoiser = "OPENIMAGEDENOISE"
             cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
@@ -47,6 +53,13 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
         cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", WIDTH_OF_TRUTH
+        self._use_truth_passes(True)
+
+    def _use_truth_passes(self, use: bool) -> None:
+        layer = bpy.context.view_layer
+        layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = use
+        # the dataset holds light as half floats anyway, but depth as floats
+        self._scene.render.image_settings.color_depth = "32" if use else "16"
 
     def render_to(self, path: Path) -> None:
         """Render into an EXR that is complete or absent.
@@ -54,7 +67,7 @@ class Passes:
         Raises:
             UserError: Cycles failed, or the file could not be written (disk full).
         """
-        part = path.with_name(f".{path.stem}.part.exr")
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part.exr")
         self._scene.render.filepath = str(part)
         try:
             bpy.ops.render.render(write_still=True, scene=self._scene.name)

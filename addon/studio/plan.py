@@ -52,6 +52,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     film = settings["film"]
     if film == "auto":
         film = "transparent" if settings["rig"] in PLACED_RIGS else "world"
+    transform = bake_view_transform(scene)
     prepare_scene(scene, resolution, film == "transparent")
     passes = Passes(scene)
     device = use_device(scene, settings["cycles_device"])
@@ -93,7 +94,6 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
             )
             views.append(staging.with_key(view, common))
     again = splits["test"][0] if splits["test"] else None
-    transform = bake_view_transform(scene)
     plan = Plan(
         views=views,
         splits=splits,

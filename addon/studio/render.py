@@ -69,12 +69,13 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
         with _heartbeat(reporter, done, total):
             studio.passes.set_for_light(view.samples, view.seed, view.denoise)
             studio.passes.render_to(folder / view.files[0])
+            seconds = time.monotonic() - before
             if view.truth:
                 studio.camera.use_depth_of_field(False)
                 studio.passes.set_for_truth()
                 studio.passes.render_to(folder / view.files[1])
         now = time.monotonic()
-        staging.write_record(folder, view, now - before)
+        staging.write_record(folder, view, seconds)
         samples_done += view.samples
         samples_left -= view.samples
         reporter.progress(

@@ -4,7 +4,7 @@
     plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
     view_transform.npy      the table [65, 65, 65, 3] of the scene's view transform
     view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
-    view_000012.json        written last: the view's key, its files' SHA-256 and the seconds it took
+    view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that its light took
     render.log              what Blender printed
 
 A view is done when its JSON stands there with the planned key and its files have the recorded hashes. The key covers
@@ -163,7 +163,7 @@ def read_view_transform(folder: Path, plan: Plan) -> ViewTransform:
 
 
 def write_record(folder: Path, view: PlannedView, seconds: float) -> None:
-    """Say that a view is done, after its files are in place.
+    """Say that a view is done, after its files are in place. `seconds`: that its light took, without the truth.
 
     Raises:
         UserError: the folder cannot be written.
