@@ -88,7 +88,7 @@ def draw(
     view_transform: ViewTransform,
     *,
     scene_depth: NDArray[np.float32] | None = None,
-    srgb: bool = False,
+    overlay: bool = False,
 ) -> None:
     """Draw twins into the bound framebuffer of `size`, at full resolution and at once.
 
@@ -98,7 +98,7 @@ def draw(
         placed: the twins.
         view_transform: what turns their scene-linear light into what is shown.
         scene_depth: [height, width] depth-buffer values, row 0 at the bottom, at which rays end.
-        srgb: whether the framebuffer encodes what is written (the viewport's does).
+        overlay: whether the framebuffer is that of a viewport's overlays, which Blender has yet to encode.
     """
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size)
     if rectangle is None:
@@ -110,7 +110,7 @@ def draw(
         depth = depth_texture(scene_depth[bottom : bottom + height, left : left + width])
     march(placed, view_matrix, projection_matrix, size, rectangle, picture, depth)
     shaper = view_transform.shaper_min, view_transform.shaper_max
-    show(picture, rectangle, size, view_transform_texture(view_transform), shaper, srgb)
+    show(picture, rectangle, size, view_transform_texture(view_transform), shaper, overlay)
 
 
 def failure() -> str:
@@ -175,7 +175,7 @@ def _draw_context(context: bpy.types.Context) -> None:
         complete = pictures.fine is not None and pictures.done >= 1.0
         picture = pictures.fine if complete else pictures.coarse
         shaper = table.view_transform.shaper_min, table.view_transform.shaper_max
-        show(picture, rectangle, size, table.texture, shaper, srgb=True)
+        show(picture, rectangle, size, table.texture, shaper, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
 

@@ -150,7 +150,7 @@ def show(
     size: tuple[int, int],
     table: gpu.types.GPUTexture,
     shaper: tuple[float, float],
-    srgb: bool,
+    overlay: bool,
 ) -> None:
     """Draw a marched picture into the bound framebuffer.
 
@@ -159,13 +159,13 @@ def show(
         rectangle: where it belongs in the framebuffer of `size`.
         table: the view transform's texture.
         shaper: its minimum and maximum in stops.
-        srgb: whether the framebuffer encodes what is written (the viewport's does).
+        overlay: whether the framebuffer is that of a viewport's overlays, which Blender has yet to encode.
     """
     left, bottom, width, height = rectangle
     uniforms = np.zeros(8, np.float32)
     uniforms[:4] = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
     low, high = shaper
-    uniforms[4:7] = 2.0**-low, 1.0 / np.log2(2.0 ** (high - low) + 1.0), srgb
+    uniforms[4:7] = 2.0**-low, 1.0 / np.log2(2.0 ** (high - low) + 1.0), overlay
     shader = _show_shader()
     gpu.state.depth_test_set("NONE")
     gpu.state.depth_mask_set(False)

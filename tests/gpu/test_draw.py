@@ -17,7 +17,7 @@ from radiance_twin.addon.viewport.draw import draw
 from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, show
 from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_texture
 from radiance_twin.core.cameras import look_at
-from radiance_twin.core.colour import ViewTransform, standard_view_transform
+from radiance_twin.core.colour import ViewTransform, srgb_to_linear, standard_view_transform
 
 SIZE = (128, 96)
 
@@ -42,8 +42,8 @@ def shown(gpu: Any, pixels_of: Any) -> Any:
         shaper = view_transform.shaper_min, view_transform.shaper_max
         with framebuffer.bind():
             framebuffer.clear(color=(background, background, background, 1.0))
-            srgb = pixel_format.startswith("SRGB")
-            show(Picture(light, None, SIZE), Rectangle(0, 0, *SIZE), SIZE, table, shaper, srgb)
+            overlay = pixel_format == "SRGB8_A8"
+            show(Picture(light, None, SIZE), Rectangle(0, 0, *SIZE), SIZE, table, shaper, overlay)
         return pixels_of(framebuffer, SIZE)[..., :3]
 
     return show_over
@@ -60,14 +60,14 @@ def test_light_is_shown_as_numpy_shows_it(scene, shown, view):
     assert np.abs(shown(rgba, view_transform) - view_transform.apply(light)).max() < 0.5 / 255
 
 
-def test_an_encoding_framebuffer_ends_up_with_the_same_bytes(shown):
-    """The viewport's framebuffer encodes what is written to it; what arrives must be the table's values."""
+def test_what_blender_makes_of_an_overlay_is_what_the_table_says(shown):
+    """Overlays are stored sRGB-encoded; Blender reads them as linear light and encodes that with a power of 2.2."""
     view_transform = standard_view_transform()
-    light = np.broadcast_to(np.geomspace(1e-3, 1.5, SIZE[0])[None, :, None], (SIZE[1], SIZE[0], 3))
+    light = np.broadcast_to(np.geomspace(4e-3, 1.5, SIZE[0])[None, :, None], (SIZE[1], SIZE[0], 3))
     rgba = np.dstack([light, np.ones(light.shape[:2])])
     # reading does not decode: these are the stored bytes
     stored = shown(rgba, view_transform, pixel_format="SRGB8_A8")
-    assert np.abs(stored - view_transform.apply(light)).max() < 1.2 / 255
+    assert np.abs(srgb_to_linear(stored) ** (1 / 2.2) - view_transform.apply(light)).max() < 1.2 / 255
 
 
 def test_half_transparent_light_lies_over_what_was_there(shown):
