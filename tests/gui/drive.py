@@ -9,9 +9,9 @@ Writes screenshots and what it found (found.json) into FOLDER, then quits while 
 import json
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,15 @@ found: dict[str, Any] = {}
 
 def script() -> Iterator[float]:
     """What the user does; yields how many seconds to wait, for Blender to work and to draw."""
-    bpy.ops.radiance_twin.open_sample("INVOKE_DEFAULT")
+    with in_the_viewport():
+        bpy.ops.radiance_twin.open_sample("INVOKE_DEFAULT")
     yield 1.0
     found["sample"] = {"path": bpy.data.filepath, "objects": len(bpy.context.scene.objects)}
     bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "still_life.blend"))
     yield from open_the_panel()
 
     settings = bpy.context.scene.radiance_twin
-    settings.views, settings.val_views, settings.test_views = 30, 2, 2
+    settings.views, settings.val_views, settings.test_views = 24, 1, 2
     settings.width, settings.height = 100, 100
     settings.samples, settings.reference_samples = 6, 12
     settings.seconds, settings.device = 20.0, "cpu"
@@ -48,7 +49,7 @@ def script() -> Iterator[float]:
 
     cube = stand_a_cube_before(twin)
     look_at_both(twin)
-    for thing in bpy.context.selected_objects:
+    for thing in bpy.context.scene.objects:
         thing.select_set(False)
     for name, hidden in (
         ("neither", (twin, cube)),
@@ -65,7 +66,7 @@ def script() -> Iterator[float]:
     settings.seconds = 600.0
     bpy.ops.radiance_twin.train()
     job = jobs().running()
-    while job.stage != "train":
+    while not job.stage:
         yield 0.2
     found["worker"] = job.process_id
 
@@ -92,12 +93,26 @@ def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
     return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
 
 
+def in_the_viewport() -> AbstractContextManager[None]:
+    """The context of a click into the 3D viewport: a timer has none."""
+    window, area = viewport()
+    return bpy.context.temp_override(window=window, area=area, region=region_of(area, "WINDOW"))
+
+
 def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
     return next(region for region in area.regions if region.type == kind)
 
 
 def open_the_panel() -> Iterator[float]:
+    """The sidebar's tab, over the whole height of the window; no lights and cameras in the picture."""
+    window, _ = viewport()
+    timeline = next(each for each in window.screen.areas if each.type == "DOPESHEET_EDITOR")
+    with bpy.context.temp_override(window=window, area=timeline):
+        bpy.ops.screen.area_close()
+    yield 0.5
     _, area = viewport()
+    area.spaces.active.overlay.show_extras = False
+    area.spaces.active.overlay.show_cursor = False
     area.spaces.active.show_region_ui = True
     while True:
         yield 0.5
@@ -130,8 +145,9 @@ def stand_a_cube_before(twin: bpy.types.Object) -> bpy.types.Object:
     size = (high - low).length
     place = centre + towards_viewer.normalized() * 0.45 * size - right * 0.15 * size
     place.z = low.z + 0.12 * size
-    bpy.ops.mesh.primitive_cube_add(size=0.24 * size, location=place)
-    return bpy.context.object
+    with in_the_viewport():
+        bpy.ops.mesh.primitive_cube_add(size=0.24 * size, location=place)
+        return bpy.context.object
 
 
 def look_at_both(twin: bpy.types.Object) -> None:
@@ -140,7 +156,7 @@ def look_at_both(twin: bpy.types.Object) -> None:
     view = view_of(viewport()[1])
     right = view.view_rotation @ Vector((1, 0, 0))
     view.view_location = (low + high) / 2 + twin.location / 2 + right * 0.2 * twin.location.length
-    view.view_distance = 3.0 * twin.location.length
+    view.view_distance = 2.7 * twin.location.length
 
 
 def in_window(place: Vector) -> tuple[float, float]:
@@ -156,10 +172,8 @@ def take_picture(name: str) -> None:
 
 
 def tick() -> float | None:
-    window, area = viewport()
     try:
-        with bpy.context.temp_override(window=window, area=area, region=region_of(area, "WINDOW")):
-            return next(steps)
+        return next(steps)
     except StopIteration:
         pass
     except BaseException:
@@ -172,5 +186,4 @@ def tick() -> float | None:
 bpy.context.preferences.view.show_splash = False
 bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
 steps = script()
-started = time.monotonic()
 bpy.app.timers.register(tick, first_interval=2.0, persistent=True)

@@ -19,6 +19,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+# about two minutes on two cores that have nothing else to do
+pytestmark = pytest.mark.timeout(600)
+
 DRIVE = Path(__file__).with_name("drive.py")
 # of 255: what antialiasing may change between two drawings of the same thing stays below
 VISIBLE = 24
@@ -52,7 +55,7 @@ def run(arguments: Sequence[str | Path], resources: Path) -> None:
         "BROWSER": "true",
     }
     command = [os.environ["BLENDER"], *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -78,7 +81,7 @@ def test_sample_is_a_new_file(found: dict[str, Any]) -> None:
 
 
 def test_steps_ran_beside_the_interface(found: dict[str, Any], folder: Path) -> None:
-    assert found["render"]["outcome"].startswith("34 views in ")
+    assert found["render"]["outcome"].startswith("27 views in ")
     assert " dB after " in found["train"]["outcome"]
     assert found["compare"]["outcome"].startswith("PSNR ")
     metrics = json.loads((folder / "radiance_twin/still_life_report/metrics.json").read_text("utf-8"))
