@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bake_fit import fit_grid
 from .field.cpu import CpuField, Grid, Workspace
 from .field.cpu_kernels import compiled
 from .field.model import RadianceField
@@ -22,23 +23,28 @@ HALF_MAX = 65504.0
 SUBDIVISION = 4
 # a share of a pixel below which a sample does not count
 SHOWN = 1e-3
+FIT_STEPS = 400
 
 
-def bake_field(field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor) -> dict[str, NDArray[Any]]:
+def bake_field(
+    field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor, fit_steps: int = FIT_STEPS
+) -> dict[str, NDArray[Any]]:
     """`bake/density` [n, n, n] f2 and `bake/colour` [n, n, n, 3] f2 (scene-linear, not premultiplied).
 
     Args:
-        rays: blocks of origins and directions [R, 3] (field coordinates) of views that show the whole scene; a voxel's
-            colour is the mean of what those of them that see it see there.
+        rays: blocks of origins and directions [R, 3] (field coordinates) of views that show the whole scene. A voxel's
+            colour is what those of them that see it see there, in the mean.
+        fit_steps: of making the grid's pictures equal to the field's.
     """
     model = field.model
     if model.table.device.type != "cpu":
         model = RadianceField(model.config)
         model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
     cpu_field = CpuField(model)
-    cells = _voxels_to_fill(field.occupied)
-    density = _bake_density(cpu_field, cells, pool)
-    colour = _bake_colour(cpu_field, field, rays, pool)
+    density = _bake_density(cpu_field, _voxels_to_fill(field.occupied), pool)
+    colour, *seen = _bake_colour(cpu_field, field, rays, pool)
+    if fit_steps:
+        density, colour = fit_grid(density, colour, *seen, fit_steps, pool)
     return {
         "bake/density": np.clip(density, 0.0, HALF_MAX).astype(np.float16),
         "bake/colour": np.clip(colour, 0.0, HALF_MAX).astype(np.float16),
@@ -79,7 +85,10 @@ def _bake_density(field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolEx
     return density
 
 
-def _bake_colour(field: CpuField, trained: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor) -> F4:
+def _bake_colour(
+    field: CpuField, trained: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor
+) -> tuple[F4, F4, F4, F4]:
+    """Colour of each voxel, and the rays (origins, directions) with what the field shows along them [R, 4]."""
     grid = Grid.of(trained.occupied)
     total = np.zeros((RESOLUTION, RESOLUTION, RESOLUTION, 4), np.float32)
 
@@ -87,29 +96,35 @@ def _bake_colour(field: CpuField, trained: TrainedField, rays: Iterable[tuple[F4
         origins, directions = part
         last, middle = np.full(len(origins), 1e30, np.float32), np.full(len(origins), 0.5, np.float32)
         seen = field.forward(origins, directions, last, middle, grid, trained.step, SHOWN, Workspace())
-        return seen.positions, seen.weights, seen.shaded, seen.colour_values[-1]
+        shaded = seen.shaded
+        return seen.positions[shaded], seen.weights[shaded], seen.colour_values[-1][:, :3].copy(), seen.pixels[:, :4]
 
+    parts, pictures = [], []
+    remaining = list(rays)
     # blocks are added in order, so that the same field gives the same bake
-    for result in pool.map(block, rays):
-        _splat(*result, total)
+    for part, (positions, weights, radiance, picture) in zip(remaining, pool.map(block, remaining), strict=True):
+        _splat(positions, weights, radiance, total)
+        parts.append(part)
+        pictures.append(picture)
     weight = total[..., 3:]
     known = weight[..., 0] > SHOWN
     colour = np.where(known[..., None], total[..., :3] / np.maximum(weight, SHOWN), 0.0).astype(np.float32)
-    return _spread(colour, known)
+    origins, directions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return _spread(colour, known), origins, directions, np.concatenate(pictures)
 
 
 @compiled
-def _splat(positions: Any, weights: Any, shaded: Any, radiance: Any, total: Any) -> None:
+def _splat(positions: Any, weights: Any, radiance: Any, total: Any) -> None:
     n = total.shape[0]
-    for a in range(shaded.shape[0]):
-        i = shaded[a]
-        x = min(max(int(positions[i, 0] * np.float32(n)), 0), n - 1)
-        y = min(max(int(positions[i, 1] * np.float32(n)), 0), n - 1)
-        z = min(max(int(positions[i, 2] * np.float32(n)), 0), n - 1)
+    size = np.float32(n)
+    for i in range(positions.shape[0]):
+        x = min(max(int(positions[i, 0] * size), 0), n - 1)
+        y = min(max(int(positions[i, 1] * size), 0), n - 1)
+        z = min(max(int(positions[i, 2] * size), 0), n - 1)
         w = weights[i]
-        total[x, y, z, 0] += w * radiance[a, 0]
-        total[x, y, z, 1] += w * radiance[a, 1]
-        total[x, y, z, 2] += w * radiance[a, 2]
+        total[x, y, z, 0] += w * radiance[i, 0]
+        total[x, y, z, 1] += w * radiance[i, 1]
+        total[x, y, z, 2] += w * radiance[i, 2]
         total[x, y, z, 3] += w
 
 

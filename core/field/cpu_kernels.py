@@ -422,13 +422,13 @@ def adam(
     beta2: Any,
     correction1: Any,
     correction2: Any,
+    epsilon: Any,
     sparse: bool,
 ) -> None:
     """Adam (Kingma & Ba 2015) on flat arrays, gradients zeroed on the way.
 
     With `sparse`, entries without a gradient keep their value and their moments (as tiny-cuda-nn does for tables).
     """
-    epsilon = np.float32(1e-15)
     for i in range(parameters.shape[0]):
         g = gradients[i]
         if sparse and g == ZERO:

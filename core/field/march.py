@@ -103,6 +103,4 @@ def composite(density: Tensor, radiance: Tensor, samples: Samples) -> Composited
         result = torch.zeros((rays, *values.shape[1:]), dtype=values.dtype, device=values.device)
         return result.index_add(0, samples.ray, values)
 
-    return Composited(
-        per_ray(weights[:, None] * radiance), per_ray(weights), per_ray(weights * samples.times), weights
-    )
+    return Composited(per_ray(weights[:, None] * radiance), per_ray(weights), per_ray(weights * samples.times), weights)

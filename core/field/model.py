@@ -110,9 +110,7 @@ class RadianceField(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         encoded = config.levels * config.features
         self.table = nn.Parameter(_initial_table(self.layout.rows, config.features, generator))
-        self.density = nn.ParameterList(
-            initial_layers([encoded, config.hidden, config.geometry_features], generator)
-        )
+        self.density = nn.ParameterList(initial_layers([encoded, config.hidden, config.geometry_features], generator))
         widths = [config.geometry_features + DIRECTION_FEATURES] + [config.hidden] * config.colour_layers + [3]
         self.colour = nn.ParameterList(initial_layers(widths, generator))
         self.background_table: nn.Parameter | None = None

@@ -32,3 +32,4 @@ class Recipe:
     margin: int = 1
     warm_up: int = 50
     occupancy_every: int = 100
+    cut: float = 1.5 / 128

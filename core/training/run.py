@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
-from ..field.cpu import RAYS_PER_BLOCK, CpuField, CpuRenderer, Grid
+from ..field.cpu import RAYS_PER_BLOCK, CpuRenderer
 from ..field.model import FieldConfig, RadianceField
 from ..field.render import TrainedField
-from .cpu_step import CpuStep
+from .cpu_execution import CpuExecution
+from .execution import Execution
 from .recipe import Recipe
 from .sampler import F4, NOTHING, ViewPixels, load_pixels
 from .seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
+from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
 BAKE_RAYS = 200_000
@@ -55,13 +57,17 @@ class Run:
         self._chosen = chosen
         self._candidates = candidates
         self._world_from_field = dataset.world_from_field
-        self._grid = Grid.of(candidates)
-        self._take_step = CpuStep(field, recipe, pool)
+        self._execution = self._executor(field)
         self._validation = _quick_validation(dataset)
         self._background = dataset.background
         self._view_transform = dataset.view_transform
         self._cells = np.flatnonzero(candidates.reshape(-1))
-        self._cell_density = np.zeros(len(self._cells), np.float32)
+        self._cell_density = np.full(len(self._cells), np.inf, np.float32)
+
+    def _executor(self, field: RadianceField) -> Execution:
+        if field.table.device.type == "cpu":
+            return CpuExecution(field, self._candidates, self._recipe, self._pool)
+        return TorchExecution(field, self._candidates, self._recipe)
 
     @property
     def has_validation(self) -> bool:
@@ -76,15 +82,9 @@ class Run:
 
     def compile(self) -> None:
         """Compile every kernel by a step on a copy, so that the clock does not count it."""
-        scratch = CpuStep(copy.deepcopy(self._field), self._recipe, self._pool)
+        scratch = self._executor(copy.deepcopy(self._field))
         few = self._chosen[:64]
-        scratch(
-            self.pixels.rays(few),
-            np.full(len(few), NOTHING, np.float32),
-            np.zeros(len(few), np.float32),
-            self._grid,
-            0.0,
-        )
+        scratch.step(self.pixels.rays(few), np.zeros(len(few), np.float32), 0.0)
 
     def step(self, progress: float) -> None:
         """One step; `progress` 0..1 sets the learning rate.
@@ -98,10 +98,11 @@ class Run:
         picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
         rays = self.pixels.rays(picked)
         jitter = self._random.random(count, dtype=np.float32)
-        last = np.full(count, NOTHING, np.float32)
+        known = (rays.last < NOTHING) & (rays.targets[:, 3] > 0.99)
+        rays.last = np.where(known, rays.last + np.float32(recipe.cut), NOTHING).astype(np.float32)
         rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warm_up)
         rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
-        self.loss, samples = self._take_step(rays, last, jitter, self._grid, rate)
+        self.loss, samples = self._execution.step(rays, jitter, rate)
         if not math.isfinite(self.loss):
             raise UserError("the training diverged (its loss is not finite); try another --seed")
         self.steps += 1
@@ -112,25 +113,18 @@ class Run:
         self.seconds += time.perf_counter() - began
 
     def _update_occupancy(self) -> None:
-        density = self._density_of_cells(self._random.random((len(self._cells), 3), dtype=np.float32))
-        self._cell_density = np.maximum(self._cell_density * np.float32(0.8), density)
-        self._grid = Grid.of(self._occupied())
+        n = self._candidates.shape[0]
+        corner = np.stack(np.unravel_index(self._cells, self._candidates.shape), axis=1)
+        positions = (corner + self._random.random(corner.shape, dtype=np.float32)) / np.float32(n)
+        density = self._execution.density_at(positions.astype(np.float32))
+        known = np.where(np.isfinite(self._cell_density), self._cell_density, 0.0)
+        self._cell_density = np.maximum(known * np.float32(0.8), density)
+        self._execution.set_occupied(self._occupied())
 
     def _occupied(self) -> NDArray[np.bool_]:
         occupied = np.zeros(self._candidates.size, np.bool_)
         occupied[self._cells] = self._cell_density * self._recipe.step > 0.01
         return occupied.reshape(self._candidates.shape)
-
-    def _density_of_cells(self, inside: NDArray[np.float32]) -> NDArray[np.float32]:
-        n = self._candidates.shape[0]
-        x, y, z = np.unravel_index(self._cells, self._candidates.shape)
-        positions = ((np.stack([x, y, z], axis=1) + inside) / n).astype(np.float32)
-        field = CpuField(self._field)
-
-        def block(first: int) -> NDArray[np.float32]:
-            return field.density_at(positions[first : first + 8192])
-
-        return np.concatenate(list(self._pool.map(block, range(0, len(positions), 8192))))
 
     def trained_field(self) -> TrainedField:
         """The field as it stands."""
@@ -139,9 +133,8 @@ class Run:
         return TrainedField(self._field, self._occupied(), self._world_from_field, self._recipe.step)
 
     def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
-        """Blocks of rays through pixels of the training views that show something, evenly chosen."""
-        visible = np.flatnonzero(self.pixels.rgba[:, 3] > 0.0)
-        visible = visible[:: max(1, len(visible) // BAKE_RAYS)]
+        """Blocks of rays through the pixels that are trained on, evenly chosen."""
+        visible = self._chosen[:: max(1, len(self._chosen) // BAKE_RAYS)]
         for first in range(0, len(visible), RAYS_PER_BLOCK):
             rays = self.pixels.rays(visible[first : first + RAYS_PER_BLOCK])
             yield rays.origins, rays.directions
@@ -150,7 +143,7 @@ class Run:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""
         assert self._validation is not None
         rays, truth = self._validation
-        renderer = CpuRenderer(self._field, self._grid.cells.view(np.bool_), self._recipe.step)
+        renderer = CpuRenderer(self._field, self._occupied(), self._recipe.step)
         colour, alpha, _ = renderer.render(rays.origins, rays.directions)
         if self._field.config.background:
             alpha = np.ones_like(alpha)

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +25,13 @@ class Rays:
     Attributes:
         origins, directions: [R, 3], unit directions.
         targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have.
-        distances: [R] to the first hit along the ray, `NOTHING` where none is known.
+        last: [R] samples beyond this distance along the ray are left out (`NOTHING`: none are).
     """
 
     origins: F4
     directions: F4
     targets: F4
-    distances: F4
+    last: F4
 
 
 @dataclass
@@ -41,7 +40,7 @@ class ViewPixels:
 
     Attributes:
         rgba: [P, 4] targets (see `Rays`).
-        distances: [P] (see `Rays`).
+        distances: [P] along the ray to the first hit, field units, `NOTHING` where none is known.
         view: [P] i4, each pixel's view (a position in the arrays below).
         first_pixel: [V + 1] i8.
         widths: [V] i4.
@@ -58,14 +57,13 @@ class ViewPixels:
     centres: F4
     intrinsics: F4
     has_depth: bool
-    _space: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         return len(self.rgba)
 
     def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
-        """The rays through `pixels` [R]; `shifts` [R, 2] moves them from the centres, in pixels."""
+        """The rays through `pixels` [R], up to the first hit; `shifts` [R, 2] moves them from the centres, in pixels."""
         count = len(pixels)
         rays = Rays(*(np.empty(shape, np.float32) for shape in ((count, 3), (count, 3), (count, 4), (count,))))
         kernels.gather_rays(
@@ -82,7 +80,7 @@ class ViewPixels:
             rays.origins,
             rays.directions,
             rays.targets,
-            rays.distances,
+            rays.last,
         )
         return rays
 

@@ -23,7 +23,7 @@ def cells_near_surfaces(pixels: ViewPixels, resolution: int, margin: int = 1) ->
     for first in range(0, pixels.count, 1 << 20):
         block = np.arange(first, min(first + (1 << 20), pixels.count))
         rays = pixels.rays(block[pixels.distances[block] < NOTHING])
-        cells = ((rays.origins + rays.distances[:, None] * rays.directions) * resolution).astype(np.int64)
+        cells = ((rays.origins + rays.last[:, None] * rays.directions) * resolution).astype(np.int64)
         cells = cells[((cells >= 0) & (cells < resolution)).all(axis=1)]
         marked[cells[:, 0], cells[:, 1], cells[:, 2]] = True
     return dilate(marked, margin)

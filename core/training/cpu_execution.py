@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One step of training on the CPU: all blocks forward and backward, then every table level on its own thread."""
+"""Training on the CPU: all blocks forward and backward, then every table level on its own thread."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..field import cpu_kernels as kernels
 from ..field.cpu import RAYS_PER_BLOCK, BlockGradient, CpuField, Grid, Workspace, flat
@@ -15,12 +16,15 @@ from .recipe import Recipe
 from .sampler import F4, Rays
 
 
-class CpuStep:
+class CpuExecution:
     """Trains a field in place. The result depends on the rays alone, not on the number of threads."""
 
-    def __init__(self, field: RadianceField, recipe: Recipe, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, field: RadianceField, occupied: NDArray[np.bool_], recipe: Recipe, pool: ThreadPoolExecutor
+    ) -> None:
         self._field = CpuField(field)
         self._recipe = recipe
+        self._grid = Grid.of(occupied)
         self._pool = pool
         self._spaces: list[Workspace] = []
         self._steps = 0
@@ -37,8 +41,16 @@ class CpuStep:
         matrices = [*field.density, *field.colour, *field.background]
         self._matrices = [_Moments(flat(matrix)) for matrix in matrices]
 
-    def __call__(self, rays: Rays, last: F4, jitter: F4, grid: Grid, rate: float) -> tuple[float, int]:
-        """One step of Adam. Returns the loss and the number of samples."""
+    def set_occupied(self, occupied: NDArray[np.bool_]) -> None:
+        self._grid = Grid.of(occupied)
+
+    def density_at(self, positions: F4) -> F4:
+        def block(first: int) -> F4:
+            return self._field.density_at(positions[first : first + 8192])
+
+        return np.concatenate(list(self._pool.map(block, range(0, len(positions), 8192))))
+
+    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
         count = len(rays.origins)
         starts = list(range(0, count, RAYS_PER_BLOCK))
         while len(self._spaces) < len(starts):
@@ -51,9 +63,9 @@ class CpuStep:
             seen = self._field.forward(
                 rays.origins[part],
                 rays.directions[part],
-                last[part],
+                rays.last[part],
                 jitter[part],
-                grid,
+                self._grid,
                 self._recipe.step,
                 self._recipe.shade_above,
                 space,
@@ -73,7 +85,7 @@ class CpuStep:
         gradients = [gradient for gradient, _ in results]
         self._steps += 1
         corrections = [1.0 / (1.0 - beta**self._steps) for beta in self._recipe.betas]
-        settings = [np.float32(value) for value in (rate, *self._recipe.betas, *corrections)]
+        settings = [np.float32(value) for value in (rate, *self._recipe.betas, *corrections, 1e-15)]
 
         def level(which: _Level) -> None:
             which.add(gradients)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a baked grid look like the field: a few seconds of gradient descent on the voxels themselves.
+
+Copying the field's values into voxels shows a blurred, swollen field, since textures are read trilinearly. Here the
+grid is rendered as the viewport renders it (`bake_march.py`) and its voxels are moved until its pixels are the field's.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bake_march import STEP
+from .field.cpu import RAYS_PER_BLOCK, Grid, Workspace
+from .field.cpu_kernels import ONE, ZERO, adam, compiled, march
+from .field.occupancy import dilate
+
+F4 = NDArray[np.float32]
+
+RAYS_PER_STEP = 8192
+EPSILON = np.float32(0.02)
+FLOOR = np.float32(1e-4)
+RATE = 0.1
+# Adam's epsilon: voxels that hardly show get gradients below it and hardly move, instead of wandering
+CALM = 1e-2
+# densities that a ray through the whole cube would hardly notice
+THIN = 0.5
+# rays end where they let less than this through
+OPAQUE = np.float32(1e-3)
+
+
+def fit_grid(
+    density: F4,
+    colour: F4,
+    origins: F4,
+    directions: F4,
+    targets: F4,
+    steps: int,
+    pool: ThreadPoolExecutor,
+    seed: int = 0,
+) -> tuple[F4, F4]:
+    """Density [n, n, n] and colour [n, n, n, 3] whose pictures along the rays [R] are closest to `targets` [R, 4].
+
+    The loss is that of training: relative L2 of premultiplied colour plus the squared error of alpha.
+
+    Args:
+        density, colour: where to start; voxels more than one away from any density stay empty.
+        targets: scene-linear, premultiplied.
+    """
+    n = density.shape[0]
+    occupied = dilate(density > THIN)
+    grid = Grid.of(occupied)
+    index = np.full((n, n, n), -1, np.int32)
+    reached = dilate(occupied)  # trilinear reading touches one voxel more
+    index[reached] = np.arange(int(reached.sum()), dtype=np.int32)
+    # logarithms keep the values positive and let thick and thin voxels move alike
+    start = np.concatenate([density[reached][:, None], colour[reached]], axis=1)
+    voxels = np.log(np.maximum(start, FLOOR * np.array([1e3, 1, 1, 1], np.float32))).astype(np.float32)
+    gradient, first, second = (np.zeros(voxels.size, np.float32) for _ in range(3))
+    random = np.random.default_rng(seed)
+    spaces = [Workspace() for _ in range(0, RAYS_PER_STEP, RAYS_PER_BLOCK)]
+    for step in range(steps):
+        chosen = random.integers(0, len(origins), min(RAYS_PER_STEP, len(origins)))
+        jitter = random.random(len(chosen), dtype=np.float32)
+        values = np.exp(voxels)
+
+        def block(number: int, chosen: Any = chosen, jitter: F4 = jitter, values: F4 = values) -> Any:
+            part = slice(number * RAYS_PER_BLOCK, (number + 1) * RAYS_PER_BLOCK)
+            rays, space = chosen[part], spaces[number]
+            most = len(rays) * (int(np.ceil(np.sqrt(3.0) / STEP)) + 1)
+            positions, times = space.array("positions", most, 3), space.array("times", most)
+            offsets = space.array("offsets", len(rays) + 1, dtype=np.int64)
+            count = march(
+                origins[rays],
+                directions[rays],
+                np.full(len(rays), 1e30, np.float32),
+                jitter[part],
+                np.float32(STEP),
+                grid.cells,
+                grid.coarse,
+                positions,
+                times,
+                offsets,
+            )
+            upstream = space.array("upstream", count, 4)
+            _see(values, index, positions[:count], offsets, targets[rays], np.float32(STEP), upstream)
+            return positions[:count], upstream
+
+        for positions, upstream in pool.map(block, range(-(-len(chosen) // RAYS_PER_BLOCK))):
+            _scatter(values, index, positions, upstream, gradient.reshape(-1, 4))
+        progress = step / steps
+        rate = RATE * (1.0 - 0.9 * progress)
+        corrections = (1.0 / (1.0 - beta ** (step + 1)) for beta in (0.9, 0.99))
+        settings = [np.float32(value) for value in (rate, 0.9, 0.99, *corrections, CALM)]
+        adam(voxels.reshape(-1), gradient, first, second, *settings, True)
+    density, colour = np.zeros_like(density), colour.copy()
+    values = np.exp(voxels)
+    density[reached] = np.where(values[:, 0] > THIN, values[:, 0], 0.0)
+    colour[reached] = values[:, 1:]
+    return density, colour
+
+
+@compiled
+def _corner(scaled: Any, n: int) -> Any:
+    """Lower voxel and weight of the upper one along one axis."""
+    clipped = min(max(scaled, ZERO), np.float32(n - 1))
+    low = min(int(clipped), n - 2)
+    return low, clipped - np.float32(low)
+
+
+@compiled
+def _see(values: Any, index: Any, positions: Any, offsets: Any, targets: Any, step: Any, upstream: Any) -> None:
+    """Composite each ray and fill the loss's gradient for density and colour at each sample [S, 4]."""
+    n = index.shape[0]
+    size, half = np.float32(n), np.float32(0.5)
+    for r in range(offsets.shape[0] - 1):
+        red, green, blue = ZERO, ZERO, ZERO
+        transmittance = ONE
+        end = offsets[r] - 1
+        for i in range(offsets[r], offsets[r + 1]):
+            x, wx = _corner(positions[i, 0] * size - half, n)
+            y, wy = _corner(positions[i, 1] * size - half, n)
+            z, wz = _corner(positions[i, 2] * size - half, n)
+            upstream[i, 0], upstream[i, 1], upstream[i, 2], upstream[i, 3] = ZERO, ZERO, ZERO, ZERO
+            if transmittance < OPAQUE:
+                continue
+            end = i
+            a0, a1, a2, a3 = ZERO, ZERO, ZERO, ZERO
+            for corner in range(8):
+                row = index[x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2 & 1)]
+                w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
+                w *= wz if corner & 4 else ONE - wz
+                a0 += w * values[row, 0]
+                a1 += w * values[row, 1]
+                a2 += w * values[row, 2]
+                a3 += w * values[row, 3]
+            after = transmittance * np.exp(-a0 * step)
+            w = transmittance - after
+            red += w * a1
+            green += w * a2
+            blue += w * a3
+            upstream[i, 0], upstream[i, 1], upstream[i, 2], upstream[i, 3] = w, a1, a2, a3
+            transmittance = after
+        inverse = ONE / (red + EPSILON)
+        gr = np.float32(2.0) * (red - targets[r, 0]) * inverse * inverse
+        inverse = ONE / (green + EPSILON)
+        gg = np.float32(2.0) * (green - targets[r, 1]) * inverse * inverse
+        inverse = ONE / (blue + EPSILON)
+        gb = np.float32(2.0) * (blue - targets[r, 2]) * inverse * inverse
+        ga = np.float32(6.0) * (ONE - transmittance - targets[r, 3])
+        rest = -transmittance * ga
+        for i in range(end, offsets[r] - 1, -1):
+            w = upstream[i, 0]
+            value = gr * upstream[i, 1] + gg * upstream[i, 2] + gb * upstream[i, 3]
+            upstream[i, 0] = step * (transmittance * value - rest)
+            upstream[i, 1], upstream[i, 2], upstream[i, 3] = w * gr, w * gg, w * gb
+            rest += w * value
+            transmittance += w
+
+
+@compiled
+def _scatter(values: Any, index: Any, positions: Any, upstream: Any, gradient: Any) -> None:
+    """Add each sample's gradient to that of the logarithms of the eight voxels it was read from."""
+    n = index.shape[0]
+    size, half = np.float32(n), np.float32(0.5)
+    for i in range(positions.shape[0]):
+        x, wx = _corner(positions[i, 0] * size - half, n)
+        y, wy = _corner(positions[i, 1] * size - half, n)
+        z, wz = _corner(positions[i, 2] * size - half, n)
+        u0, u1, u2, u3 = upstream[i, 0], upstream[i, 1], upstream[i, 2], upstream[i, 3]
+        if u0 == ZERO and u1 == ZERO and u2 == ZERO and u3 == ZERO:
+            continue
+        for corner in range(8):
+            row = index[x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2 & 1)]
+            w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
+            w *= wz if corner & 4 else ONE - wz
+            gradient[row, 0] += w * u0 * values[row, 0]
+            gradient[row, 1] += w * u1 * values[row, 1]
+            gradient[row, 2] += w * u2 * values[row, 2]
+            gradient[row, 3] += w * u3 * values[row, 3]

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every way of training a field can do; `cpu_execution.py` and `torch_execution.py` are the two there are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sampler import F4, Rays
+
+
+class Execution(Protocol):
+    """Trains a field in place."""
+
+    def set_occupied(self, occupied: NDArray[np.bool_]) -> None:
+        """Take samples in these cells alone from now on."""
+
+    def density_at(self, positions: F4) -> F4:
+        """Density [N] at `positions` [N, 3]."""
+
+    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
+        """One step of Adam at the learning rate `rate`; `jitter` [R] shifts each ray's samples.
+
+        Returns the loss before the step and the number of samples.
+        """

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training in plain PyTorch, on any device: the reference of the CPU execution, and what CUDA runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..field.march import composite, march
+from ..field.model import RadianceField
+from .losses import opacity_l2, relative_l2
+from .recipe import Recipe
+from .sampler import F4, Rays
+
+
+class TorchExecution:
+    """Trains a field in place by automatic differentiation, in the field's own floating type."""
+
+    def __init__(self, field: RadianceField, occupied: NDArray[np.bool_], recipe: Recipe) -> None:
+        self._field = field
+        self._recipe = recipe
+        self._device, self._type = field.table.device, field.table.dtype
+        self._optimiser = torch.optim.Adam(field.parameters(), betas=recipe.betas, eps=1e-15)
+        self.set_occupied(occupied)
+
+    def set_occupied(self, occupied: NDArray[np.bool_]) -> None:
+        self._occupied = torch.from_numpy(occupied).to(self._device)
+
+    @torch.no_grad()
+    def density_at(self, positions: F4) -> F4:
+        parts = [
+            self._field.density_features(self._tensor(part))[0]
+            for part in np.array_split(positions, 1 + len(positions) // 65536)
+        ]
+        density: F4 = torch.cat(parts).float().cpu().numpy()
+        return density
+
+    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
+        loss, samples = self.loss(rays, jitter)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.step()
+        return float(loss.detach()), samples
+
+    def loss(self, rays: Rays, jitter: F4) -> tuple[Tensor, int]:
+        """The loss of a batch, differentiable, and the number of its samples."""
+        recipe = self._recipe
+        origins, directions, targets = (self._tensor(part) for part in (rays.origins, rays.directions, rays.targets))
+        samples = march(origins, directions, self._occupied, recipe.step, self._tensor(jitter), self._tensor(rays.last))
+        density, radiance = self._field(samples.positions, directions[samples.ray])
+        seen = composite(density, radiance, samples)
+        behind = (1.0 - seen.alpha)[:, None] * self._field.background_radiance(directions)
+        loss = relative_l2(seen.colour + behind, targets[:, :3], recipe.epsilon)
+        return loss + recipe.alpha_weight * opacity_l2(seen.alpha, targets[:, 3]), len(samples.times)
+
+    def _tensor(self, array: F4) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, self._type)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fast CPU execution against the reference in float64: samples, pictures and the gradient of every parameter."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from radiance_twin.core.field import cpu_kernels as kernels
+from radiance_twin.core.field.cpu import CpuField, CpuRenderer, Grid, Seen, Workspace, encode, thread_pool
+from radiance_twin.core.field.directions import spherical_harmonics
+from radiance_twin.core.field.hash_grid import encode as reference_encode
+from radiance_twin.core.field.march import Samples, composite, march
+from radiance_twin.core.field.model import FieldConfig, RadianceField
+from radiance_twin.core.field.render import render_rays
+from radiance_twin.core.training.cpu_execution import CpuExecution
+from radiance_twin.core.training.recipe import Recipe
+from radiance_twin.core.training.sampler import NOTHING, Rays
+from radiance_twin.core.training.torch_execution import TorchExecution
+
+STEP = 1 / 90
+RAYS = 300
+CONFIG = FieldConfig(levels=5, base_resolution=6, finest_resolution=60, log2_table_size=11, hidden=32, background=True)
+
+
+def lively_field(seed: int = 0) -> RadianceField:
+    """A field whose table is not near zero, so that every part of it matters."""
+    field = RadianceField(CONFIG, seed)
+    with torch.no_grad():
+        field.table.mul_(4e3)
+        assert field.background_table is not None
+        field.background_table.mul_(4e3)
+    return field
+
+
+def some_rays(seed: int = 0) -> Rays:
+    random = np.random.default_rng(seed)
+    origins = random.normal(size=(RAYS, 3))
+    origins = 0.5 + 1.4 * origins / np.linalg.norm(origins, axis=1, keepdims=True)
+    directions = random.random((RAYS, 3)) - origins
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    targets = random.random((RAYS, 4)).astype(np.float32)
+    last = np.where(random.random(RAYS) < 0.5, 1.5, NOTHING).astype(np.float32)
+    return Rays(origins.astype(np.float32), directions.astype(np.float32), targets, last)
+
+
+@pytest.fixture(scope="module")
+def occupied() -> np.ndarray:
+    return np.random.default_rng(5).random((32, 32, 32)) < 0.15
+
+
+@pytest.fixture(scope="module")
+def jitter() -> np.ndarray:
+    return np.random.default_rng(6).random(RAYS, dtype=np.float32)
+
+
+def forward(field: RadianceField, rays: Rays, occupied: np.ndarray, jitter: np.ndarray) -> tuple[CpuField, Seen]:
+    cpu_field = CpuField(field)
+    grid = Grid.of(occupied)
+    seen = cpu_field.forward(rays.origins, rays.directions, rays.last, jitter, grid, STEP, 0.0, Workspace())
+    return cpu_field, seen
+
+
+def reference_samples(seen: Seen) -> Samples:
+    """The very samples of the fast path, as the reference wants them."""
+    offsets = torch.from_numpy(seen.offsets.copy())
+    ray = torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff())
+    positions = torch.from_numpy(seen.positions.copy()).double()
+    return Samples(positions, torch.zeros(len(positions), dtype=torch.float64), ray, offsets, STEP)
+
+
+def relative(ours: torch.Tensor, truth: torch.Tensor) -> float:
+    return float((ours.double() - truth).norm() / truth.norm())
+
+
+def test_it_takes_the_samples_of_the_reference(occupied: np.ndarray, jitter: np.ndarray) -> None:
+    rays = some_rays()
+    _, seen = forward(lively_field(), rays, occupied, jitter)
+    truth = march(
+        torch.from_numpy(rays.origins),
+        torch.from_numpy(rays.directions),
+        torch.from_numpy(occupied),
+        STEP,
+        torch.from_numpy(jitter),
+        torch.from_numpy(rays.last),
+    )
+    assert len(truth.times) > 3000
+    # a sample that rounding puts on a cell's face may fall to either side
+    differing = np.abs(np.diff(seen.offsets) - truth.offsets.diff().numpy()).sum()
+    assert differing <= 0.001 * len(truth.times)
+    equal = np.diff(seen.offsets) == truth.offsets.diff().numpy()
+    ours = seen.positions[np.repeat(equal, np.diff(seen.offsets))]
+    theirs = truth.positions[torch.from_numpy(equal)[truth.ray]].numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_encoding_and_harmonics_are_those_of_the_reference() -> None:
+    field = lively_field()
+    # corners and faces of the cube belong to it; positions outside count as the nearest ones on it
+    positions = np.random.default_rng(1).random((500, 3), dtype=np.float32) * 1.2 - 0.1
+    positions[:2] = [[0, 0, 0], [1, 1, 1]]
+    out = np.empty((500, CONFIG.levels * 4), np.float32)
+    encode(positions, field.table.detach().numpy(), field.layout, out)
+    truth = reference_encode(torch.from_numpy(positions).double(), field.table.double(), field.layout)
+    np.testing.assert_allclose(out, truth.detach().numpy(), atol=2e-5)
+    rays = some_rays()
+    harmonics = np.empty((RAYS, 16), np.float32)
+    kernels.spherical_harmonics(rays.directions, harmonics)
+    np.testing.assert_allclose(harmonics, spherical_harmonics(torch.from_numpy(rays.directions).double()), atol=1e-6)
+
+
+def test_pictures_and_gradients_agree_with_the_reference(occupied: np.ndarray, jitter: np.ndarray) -> None:
+    field, rays = lively_field(), some_rays()
+    cpu_field, seen = forward(field, rays, occupied, jitter)
+    precise = lively_field().double()
+    samples, directions = reference_samples(seen), torch.from_numpy(rays.directions).double()
+    density, radiance = precise(samples.positions, directions[samples.ray])
+    truth = composite(density, radiance, samples)
+    behind = precise.background_radiance(directions)
+    np.testing.assert_allclose(seen.pixels[:, :3], truth.colour.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen.pixels[:, 3], truth.alpha.detach(), atol=1e-5)
+    np.testing.assert_allclose(seen.behind, behind.detach(), rtol=1e-4)
+
+    upstream = np.random.default_rng(2).normal(size=(RAYS, 4)).astype(np.float32)
+    gradient = cpu_field.backward(seen, upstream, STEP, Workspace())
+    weight = torch.from_numpy(upstream).double()
+    colour = truth.colour + (1 - truth.alpha)[:, None] * behind
+    ((colour * weight[:, :3]).sum() + (truth.alpha * weight[:, 3]).sum()).backward()
+    matrices = [*precise.density, *precise.colour, *precise.background]
+    for ours, parameter in zip(gradient.matrices, matrices, strict=True):
+        assert parameter.grad is not None
+        assert relative(ours, parameter.grad) < 1e-4
+    assert gradient.background_positions is not None
+    assert gradient.background_encoded is not None
+    tables = [
+        (field.layout, gradient.positions, gradient.encoded, precise.table),
+        (
+            CONFIG.background_layout,
+            gradient.background_positions,
+            gradient.background_encoded,
+            precise.background_table,
+        ),
+    ]
+    for layout, positions, encoded, parameter in tables:
+        ours = np.zeros((layout.rows, 4), np.float32)
+        for level in range(layout.levels):
+            rows = ours[layout.offsets[level] : layout.offsets[level + 1]]
+            cells, whole = int(layout.resolutions[level]), bool(layout.dense[level])
+            kernels.encode_backward(positions, encoded, level, cells, whole, layout.table_size, rows)
+        assert parameter is not None
+        assert parameter.grad is not None
+        assert relative(torch.from_numpy(ours), parameter.grad) < 1e-4
+
+
+def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
+    occupied: np.ndarray, jitter: np.ndarray
+) -> None:
+    recipe = Recipe(step=STEP, shade_above=0.0)
+    ours, theirs = lively_field(), lively_field()
+    rays = some_rays()
+    reference = TorchExecution(theirs, occupied, recipe)
+    with thread_pool() as pool:
+        fast = CpuExecution(ours, occupied, recipe, pool)
+        for _ in range(2):
+            loss, samples = fast.step(rays, jitter, 1e-3)
+            expected_loss, expected_samples = reference.step(rays, jitter, 1e-3)
+            assert loss == pytest.approx(expected_loss, rel=1e-3)
+            assert samples == pytest.approx(expected_samples, rel=1e-3)
+        positions = np.random.default_rng(3).random((9000, 3), dtype=np.float32)
+        np.testing.assert_allclose(fast.density_at(positions), reference.density_at(positions), rtol=2e-2)
+    start = dict(lively_field().named_parameters())
+    for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if not name.endswith("table"):  # entries without a gradient rest in the one and drift in the other
+            moved = two - start[name]
+            assert float((one - two).norm() / moved.norm()) < 0.05, name
+
+
+def test_the_number_of_threads_does_not_change_a_bit(occupied: np.ndarray) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    rays = some_rays()
+    many = Rays(*(np.concatenate([part] * 4) for part in (rays.origins, rays.directions, rays.targets, rays.last)))
+    jitter = np.random.default_rng(4).random(4 * RAYS, dtype=np.float32)
+    results = []
+    for threads in (1, 3):
+        field = lively_field()
+        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+            execution = CpuExecution(field, occupied, Recipe(step=STEP), pool)
+            for _ in range(3):
+                execution.step(many, jitter, 1e-2)
+        results.append(field.state_dict())
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_rendering_agrees_with_the_reference(occupied: np.ndarray) -> None:
+    field, rays = lively_field(), some_rays()
+    ours = CpuRenderer(field, occupied, STEP).render(rays.origins, rays.directions)
+    truth = render_rays(
+        field, torch.from_numpy(occupied), STEP, torch.from_numpy(rays.origins), torch.from_numpy(rays.directions)
+    )
+    # samples below a thousandth of their pixel are not shaded
+    np.testing.assert_allclose(ours[0], truth[0], rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(ours[1], truth[1], atol=2e-3)
+    np.testing.assert_allclose(ours[2], truth[2], atol=4e-3)
+
+
+def test_compiled_code_is_cached_away_from_the_sources(root: Path) -> None:
+    folder = Path(os.environ["NUMBA_CACHE_DIR"]).resolve()
+    assert not folder.is_relative_to(root)
+    assert not list((root / "core").rglob("*.nbi"))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rays, targets and what depth and alpha say about the cube, on a scene that is known exactly."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from radiance_twin.core.cameras import pixel_grid, ray_directions
+from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.training.sampler import NOTHING, load_pixels
+from radiance_twin.core.training.seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
+
+SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_scene.py"))))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    path = SCENE.write(tmp_path_factory.mktemp("sampler") / "scene.h5", views=20, size=32)
+    with open_dataset(path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+def world_points(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
+    matrix = dataset.world_from_field
+    points: np.ndarray = positions @ matrix[:3, :3].T + matrix[:3, 3]
+    return points
+
+
+def centres(resolution: int) -> np.ndarray:
+    """[n³, 3] field coordinates of the cells' centres, in the order of reshape(-1)."""
+    return (np.indices((resolution,) * 3).reshape(3, -1).T + 0.5) / resolution
+
+
+def distance_to_surface(points: np.ndarray) -> np.ndarray:
+    """Signed, negative inside of the ball or the slab."""
+    ball = np.linalg.norm(points - SCENE.CENTRE, axis=1) - SCENE.RADIUS
+    outside = np.maximum(SCENE.SLAB[0] - points, points - SCENE.SLAB[1])
+    slab = np.linalg.norm(np.maximum(outside, 0), axis=1) + np.minimum(outside.max(axis=1), 0)
+    return np.minimum(ball, slab)
+
+
+def test_rays_are_those_of_the_cameras(dataset: Dataset) -> None:
+    views = dataset.splits["train"][3:6]
+    pixels = load_pixels(dataset, views)
+    size = 32 * 32
+    rays = pixels.rays(np.arange(size, 2 * size))
+    truth = ray_directions(dataset.camera_to_world[views[1]], dataset.intrinsics[views[1]], pixel_grid(32, 32))
+    np.testing.assert_allclose(rays.directions, truth.reshape(-1, 3), atol=1e-6)
+    eye = world_points(dataset, rays.origins.astype(np.float64))
+    np.testing.assert_allclose(eye, np.broadcast_to(dataset.camera_to_world[views[1], :3, 3], eye.shape), atol=1e-5)
+    np.testing.assert_array_equal(rays.targets.reshape(32, 32, 4), dataset.rgba(int(views[1])))
+
+
+def test_shifted_rays_pass_through_the_shifted_pixel(dataset: Dataset) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"][:1])
+    shifts = np.tile(np.array([[1.0, 0.0]], np.float32), (31, 1))
+    moved, neighbours = pixels.rays(np.arange(31), shifts), pixels.rays(np.arange(1, 32))
+    np.testing.assert_allclose(moved.directions, neighbours.directions, atol=1e-6)
+
+
+def test_distances_end_on_the_surface(dataset: Dataset) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    hit = np.flatnonzero(pixels.distances < NOTHING)
+    assert 0.1 < len(hit) / pixels.count < 0.9
+    rays = pixels.rays(hit)
+    ends = world_points(dataset, rays.origins + rays.last[:, None].astype(np.float64) * rays.directions)
+    assert np.abs(distance_to_surface(ends)).max() < 1e-4
+
+
+def test_cells_near_surfaces_hold_the_surface_and_little_else(dataset: Dataset) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    near = cells_near_surfaces(pixels, 32, margin=1).reshape(-1)
+    away = np.abs(distance_to_surface(world_points(dataset, centres(32)))) * 32 / dataset.world_from_field[0, 0]
+    assert away[near].max() < 3.5  # cells: one for the hit's own, one of margin, both along the diagonal
+    visible = centres(32)[:, 2] > 0.45  # the ball's upper part, seen from all around
+    assert near[visible & (away < 0.5)].all()
+
+
+def test_carving_keeps_every_solid_cell_and_empties_most_of_the_air(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    kept = cells_not_seen_empty(pixels, 32, True, pool).reshape(-1)
+    points = world_points(dataset, centres(32))
+    signed = distance_to_surface(points)
+    assert kept[signed < 0].all()
+    cell = dataset.world_from_field[0, 0] / 32
+    above = points[:, 2] > SCENE.SLAB[0, 2]  # what is below the slab no camera sees
+    assert kept[above & (signed > 4 * cell)].mean() < 0.02
+
+
+def test_without_depth_the_silhouettes_carve(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    path = SCENE.write(tmp_path / "scene.h5", views=20, size=32, depth=False)
+    with open_dataset(path) as dataset:
+        pixels = load_pixels(dataset, dataset.splits["train"])
+        assert not pixels.has_depth
+        kept = cells_not_seen_empty(pixels, 32, True, pool).reshape(-1)
+        points = world_points(dataset, centres(32))
+    assert kept[distance_to_surface(points) < 0].all()
+    assert kept[points[:, 2] > SCENE.CENTRE[2]].mean() < 0.2
+
+
+def test_pixels_that_teach_nothing_are_left_out(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    near = cells_near_surfaces(pixels, 32, margin=1)
+    chosen = pixels_worth_training(pixels, near, 1 / 128, pool)
+    assert np.isin(np.flatnonzero(pixels.rgba[:, 3] > 0), chosen).all()
+    assert len(chosen) < 0.8 * pixels.count
+    assert len(np.unique(chosen)) == len(chosen)
