@@ -134,6 +134,8 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
         paths = paths_of_open_file()
         metrics = None if paths is None else figures_of(paths)
         if metrics is not None:
+            for warning in metrics.get("warnings", ()):
+                write(layout, context, warning, icon="INFO")
             figures(layout, metrics)
             worst_pair(layout)
             layout.operator("radiance_twin.open_report", icon="URL")

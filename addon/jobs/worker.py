@@ -91,10 +91,11 @@ class Job:
     ) -> None:
         self.stage = stage
         self.fraction = min(1.0, max(0.0, done / total)) if total else 0.0
-        notes = [text] if text else []
-        notes += [f"{value:.1f} dB" if name == "psnr" else f"{name} {value:.4g}" for name, value in figures.items()]
         self.seconds_left = seconds_left
-        self.note = " · ".join(notes)
+        # the quality first: a narrow sidebar cuts the rest off
+        figures = dict(sorted(figures.items(), key=lambda figure: figure[0] != "psnr"))
+        notes = [text, *(figure_in_words(name, value) for name, value in figures.items())]
+        self.note = " · ".join(note for note in notes if note)
         self.news += 1
 
     def cancelled(self) -> bool:
@@ -213,6 +214,14 @@ def stop() -> None:
         job.clear()
     _current = None
     _last.clear()
+
+
+def figure_in_words(name: str, value: float) -> str:
+    """A figure with its unit, as short as it goes: 23.4 dB, 1,250 steps, 18k rays per second."""
+    if name == "psnr":
+        return f"{value:.1f} dB"
+    number = f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{number} {name.replace('_', ' ')}"
 
 
 def sentence(text: str) -> str:

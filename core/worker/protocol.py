@@ -109,6 +109,10 @@ def serve(handlers: dict[str, Handler], product: str) -> None:
     except UserError as error:
         code = error.exit_code
         _send_error(reporter, "usage" if code == 2 else "user", str(error))
+    except ModuleNotFoundError as error:
+        # the Python that was named for us is the user's to mend
+        traceback.print_exc()
+        _send_error(reporter, "user", f"{sys.executable} lacks the package {error.name}; install radiance-twin there")
     except BrokenPipeError:
         pass
     except BaseException as error:

@@ -25,7 +25,7 @@ def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
 
     seed = arguments.get("seed", 0)
     reporter.log(f"fake worker, seed {seed}")
-    reporter.progress("work", 1, 4, seconds_left=3.0, text="view 1 of 4", psnr=20.0)
+    reporter.progress("work", 1, 4, seconds_left=3.0, text="view 1 of 4", rays_per_second=17_860.0, psnr=20.0)
     if seed == DIES:
         print("the last words", file=sys.stderr, flush=True)
         os._exit(7)
@@ -72,7 +72,13 @@ def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
         figures = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": flip}
         views.append({"index": index, "images": images, "classic_seconds": 2.0, "neural_seconds": 0.5, **figures})
     mean = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": 0.2333}
-    metrics = {"format": "radiance-twin-metrics", "version": 1, "mean": mean, "views": views}
+    metrics = {
+        "format": "radiance-twin-metrics",
+        "version": 1,
+        "mean": mean,
+        "views": views,
+        "warnings": ["It is fake."],
+    }
     _write(str(report / "metrics.json"), json.dumps(metrics))
     _write(str(report / "index.html"), "<title>report</title>")
     return {**metrics, "report": str(report / "index.html")}

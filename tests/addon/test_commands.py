@@ -30,7 +30,7 @@ def test_three_commands_go_the_whole_way(opened: Path, capsys: pytest.CaptureFix
     assert commands.main(["render", "--views", "9", "--resolution", "32x24"]) == 0
     told = capsys.readouterr()
     assert told.out.strip() == f"{folder / 'table.h5'}: 25 views in 2 s"
-    assert "Work 25% · view 1 of 4 · 20.0 dB · 3 s left" in told.err
+    assert "Work 25% · view 1 of 4 · 20.0 dB · 18k rays per second · 3 s left" in told.err
     assert commands.main(["train", "--seconds", "5"]) == 0
     assert "table.twin: 10 steps in 5 s, 31.25 dB" in capsys.readouterr().out
     assert commands.main(["compare"]) == 0

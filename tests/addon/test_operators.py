@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,15 @@ def test_dying_worker_is_told_with_its_last_words(saved_file: Path, fake_worker:
     assert bpy.ops.radiance_twin.render_views() == {"FINISHED"}
 
 
+def test_python_without_the_packages_is_told(saved_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
+    bare.chmod(0o755)
+    monkeypatch.setenv("RADIANCE_TWIN_PYTHON", str(bare))
+    with pytest.raises(RuntimeError, match="lacks the package .*; install radiance-twin there"):
+        bpy.ops.radiance_twin.render_views()
+
+
 def test_interrupted_render_goes_on_with_the_same_copy(saved_file: Path, fake_worker: None) -> None:
     with pytest.raises(RuntimeError, match="No render was interrupted"):
         bpy.ops.radiance_twin.render_views(resume=True)
@@ -207,7 +217,9 @@ def test_cancel_stops_the_job_and_one_runs_at_a_time(saved_file: Path, fake_work
     settings_of(bpy.context.scene).seed = WAITS
     job = render.start_render(render_arguments(settings_of(bpy.context.scene)), saved_file.with_suffix(".h5"))
     hear_until(job, stage="work")
-    assert job.fraction == 0.25 and job.seconds_left == 3.0 and job.note == "view 1 of 4 · 20.0 dB"
+    assert (
+        job.fraction == 0.25 and job.seconds_left == 3.0 and job.note == "view 1 of 4 · 20.0 dB · 18k rays per second"
+    )
     assert why_grey("render_views") == "A job is running"
     with pytest.raises(UserError, match="a job is running already"):
         render.start_render({}, saved_file.with_suffix(".h5"))

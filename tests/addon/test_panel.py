@@ -130,7 +130,7 @@ def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
     notes = draw("render")
     assert notes.bars == ["Work 25% · 3 s left"]
     assert [name for name, _, _ in notes.operators] == ["radiance_twin.cancel"]
-    assert "view 1 of 4 · 20.0 dB" in notes.labels
+    assert "view 1 of 4 · 20.0 dB · 18k rays per second" in notes.labels
     assert draw("train").bars == []
     header = Notes()
     panels.draw_in_header(SimpleNamespace(layout=header), bpy.context)
@@ -165,6 +165,7 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     shown = [*("30.00 dB", "27.00 dB", "0.900", "0.233"), *("2.00 s a view", "0.50 s a view")]
     assert [label for label in notes.labels if label in shown] == shown
     assert notes.labels.count("picture") == 2
+    assert "It is fake." in notes.labels
 
 
 def test_files_of_an_earlier_session_are_in_sight(saved: Path) -> None:
