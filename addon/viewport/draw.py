@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draws the twins into the 3D views, over whatever Blender shows there: Solid, EEVEE or a live Cycles.
-
-While the view moves a picture of fewer pixels is marched, as many as the GPU manages in a moment. When it rests the
-full picture follows, a band of rows with each redraw, so that the interface answers even where the GPU is a processor.
-A picture that is complete is kept until something changes.
-"""
+"""Draws the twins into the 3D views, over whatever Blender shows there: Solid, EEVEE or a live Cycles."""
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -24,40 +18,14 @@ from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .depth import depth_texture, read_depth, without_grid
-from .march import Picture, PlacedTwin, Rectangle, march, new_picture, screen_rectangle, show
+from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
+from .pictures import Pictures, march_what_is_due
 from .textures import view_transform_texture
 from .twin import bake_of, textures_of, twins_of
 
-# what a picture may cost while the view moves, and one band when it rests, seconds
-MOMENT = 0.06
-# the view rests when it has not moved for this long, seconds
-REST = 0.15
-COARSEST = 8
 MOST_REGIONS = 8
 MOST_TABLES = 4
-
-
-@dataclass
-class Pictures:
-    """What one 3D view has marched.
-
-    Attributes:
-        subject: all that the pictures depend on but the depth buffer.
-        depth: the depth buffer they were marched with.
-        coarse: complete, of fewer pixels.
-        fine: all pixels, complete from the bottom up to the fraction `done`.
-        moved: when the subject changed last, seconds.
-        seconds_per_pixel: measured.
-    """
-
-    subject: Hashable = None
-    depth: NDArray[np.float32] | None = None
-    coarse: Picture | None = None
-    fine: Picture | None = None
-    done: float = 0.0
-    moved: float = 0.0
-    seconds_per_pixel: float = 1e-6
 
 
 @dataclass
@@ -156,6 +124,7 @@ def _draw_context(context: bpy.types.Context) -> None:
         return
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
     if not things:
+        _state.pictures.pop(region.as_pointer(), None)
         return
     placed = [twin for twin in map(place, things) if twin is not None]
     size = (region.width, region.height)
@@ -169,70 +138,13 @@ def _draw_context(context: bpy.types.Context) -> None:
         if overlay.show_overlays and (overlay.show_floor or overlay.show_axis_x or overlay.show_axis_y):
             line_width = int(np.ceil(context.preferences.system.pixel_size)) + 1
             depth = without_grid(depth, rectangle, size, view_matrix, projection_matrix, line_width)
-        wait = _march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth)
+        wait = march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth)
         if wait is not None:
             _redraw_after(wait)
-        complete = pictures.fine is not None and pictures.done >= 1.0
-        picture = pictures.fine if complete else pictures.coarse
         shaper = table.view_transform.shaper_min, table.view_transform.shaper_max
-        show(picture, rectangle, size, table.texture, shaper, overlay=True)
+        show(pictures.best, rectangle, size, table.texture, shaper, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
-
-
-def _march_what_is_due(
-    pictures: Pictures,
-    placed: Sequence[PlacedTwin],
-    view_matrix: NDArray[np.float64],
-    projection_matrix: NDArray[np.float64],
-    size: tuple[int, int],
-    rectangle: Rectangle,
-    depth: NDArray[np.float32],
-) -> float | None:
-    """Bring the pictures of a 3D view one step on; seconds until the next step, None when they are complete."""
-    subject = (
-        view_matrix.tobytes(),
-        projection_matrix.tobytes(),
-        size,
-        tuple((id(one.textures), one.world_from_field.tobytes()) for one in placed),
-    )
-    now = time.monotonic()
-    changed = subject != pictures.subject or pictures.depth is None or not np.array_equal(depth, pictures.depth)
-    if not changed and pictures.done >= 1.0:
-        return None
-    rest = REST - (now - pictures.moved)
-    if not changed and rest > 0.0:
-        return rest
-    pixels = rectangle.width * rectangle.height
-    cost = pixels * pictures.seconds_per_pixel
-    texture = depth_texture(depth)
-    if changed:
-        pictures.subject, pictures.depth, pictures.moved, pictures.done = subject, depth, now, 0.0
-        reduction = min(max(int(np.ceil(np.sqrt(cost / MOMENT))), 1), COARSEST)
-        wanted = max(rectangle.width // reduction, 1), max(rectangle.height // reduction, 1)
-        if reduction == 1:
-            pictures.fine = target = _picture(pictures.fine, wanted)
-        else:
-            pictures.coarse = target = _picture(pictures.coarse, wanted)
-        rows = (0.0, 1.0)
-    else:
-        pictures.fine = target = _picture(pictures.fine, (rectangle.width, rectangle.height))
-        band = max(MOMENT / max(cost, 1e-9), 1.0 / rectangle.height)
-        rows = (pictures.done, min(pictures.done + band, 1.0))
-        reduction = 1
-    start = time.perf_counter()
-    march(placed, view_matrix, projection_matrix, size, rectangle, target, texture, rows)
-    _wait_for(target)
-    elapsed = time.perf_counter() - start
-    marched = target.size[0] * target.size[1] * (rows[1] - rows[0])
-    # a few pixels say little: their time is mostly that of the call
-    if marched > 1000:
-        pictures.seconds_per_pixel = 0.5 * pictures.seconds_per_pixel + 0.5 * elapsed / marched
-    if reduction == 1:
-        pictures.done = rows[1]
-    if pictures.done >= 1.0:
-        return None
-    return REST if changed else 0.0
 
 
 def _pictures_of(region: bpy.types.Region) -> Pictures:
@@ -243,16 +155,6 @@ def _pictures_of(region: bpy.types.Region) -> Pictures:
     while len(_state.pictures) > MOST_REGIONS:
         del _state.pictures[next(iter(_state.pictures))]
     return pictures
-
-
-def _picture(existing: Picture | None, size: tuple[int, int]) -> Picture:
-    return existing if existing is not None and existing.size == size else new_picture(size)
-
-
-def _wait_for(target: Picture) -> None:
-    """Until the GPU has finished, so that what it was asked for can be timed."""
-    with target.framebuffer.bind():
-        target.framebuffer.read_color(0, 0, 1, 1, 4, 0, "FLOAT")
 
 
 def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) -> None:

@@ -32,7 +32,10 @@ class RadianceTwinObject(bpy.types.PropertyGroup):
     """Of an Empty that is a twin: `object.radiance_twin`."""
 
     filepath: bpy.props.StringProperty(
-        name="File", description="The .twin file that this object shows", subtype="FILE_PATH"
+        name="File",
+        description="The .twin file that this object shows",
+        subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
 
 
