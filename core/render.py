@@ -133,7 +133,7 @@ def check_settings(settings: RenderSettings) -> None:
     if settings.target is not None and settings.rig == "animated":
         raise UsageError("--target has no meaning with --rig animated, whose camera goes its own way; leave one out")
     if Path(settings.output).suffix != ".h5":
-        raise UsageError(f"the dataset {settings.output} must end in .h5")
+        raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
 
 
 def check_blend(path: Path) -> None:
@@ -173,8 +173,8 @@ def _render_all(
             answer = child.run(reporter)
             break
         except (UserError, Cancelled):
-            if {path.name for path in folder.iterdir()} <= {log.name}:
-                staging.remove_staging(folder)  # refused or stopped before anything was rendered
+            if not staging.anything_done(folder):
+                staging.remove_staging(folder)
             raise
         except ChildCrashed as crash:
             culprit = _crashed_at(folder, failed)

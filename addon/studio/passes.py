@@ -10,6 +10,7 @@ import bpy
 
 from ...core.errors import UserError
 from .. import compat
+from .scene import rendered_layer
 
 # Cycles looks the pixel filter up in a table whose middle is 4e-4 pixels off at the usual width of 1.5
 WIDTH_OF_TRUTH = 0.01
@@ -21,7 +22,7 @@ class Passes:
     def __init__(self, scene: bpy.types.Scene) -> None:
         """Passes, file format, and the sampling that is the same for every view."""
         self._scene = scene
-        layer = bpy.context.view_layer
+        self._layer = layer = rendered_layer(scene)
         for owner in (layer, compat.cycles_of(layer)):
             for name in owner.bl_rna.properties.keys():  # noqa: SIM118
                 if name.startswith("use_pass_") or name == "denoising_store_passes":
@@ -46,7 +47,7 @@ class Passes:
             cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
             cycles.denoising_prefilter = "ACCURATE"
             cycles.denoising_quality = "HIGH"
-            compat.cycles_of(bpy.context.view_layer).use_denoising = True
+            compat.cycles_of(self._layer).use_denoising = True
 
     def set_for_truth(self) -> None:
         """One sample at the pixel's centre: nothing is averaged over an edge."""
@@ -56,7 +57,7 @@ class Passes:
         self._use_truth_passes(True)
 
     def _use_truth_passes(self, use: bool) -> None:
-        layer = bpy.context.view_layer
+        layer = self._layer
         layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = use
         # the dataset holds light as half floats anyway, but depth as floats
         self._scene.render.image_settings.color_depth = "32" if use else "16"

@@ -45,9 +45,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     scene = open_scene(str(path), settings["allow_newer"])
     if bpy.app.autoexec_fail:
         reporter.log(f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
-    engine = str(scene.render.engine)
-    if engine != "CYCLES":
-        reporter.log(f"The scene is set up for {engine}; it is rendered by Cycles")
+    for warning in what_is_left_out(scene, settings["rig"]):
+        reporter.log(warning)
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
     film = settings["film"]
     if film == "auto":
@@ -116,6 +115,23 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     staging.write_plan(folder, plan, transform.lut)
     _announce(plan, settings, denoise, reporter)
     return plan, Studio(scene, camera, passes)
+
+
+def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
+    """One line for each thing of the scene that its views do not show."""
+    lines = []
+    engine = str(scene.render.engine)
+    if engine != "CYCLES":
+        lines.append(f"The scene is set up for {engine}; it is rendered by Cycles")
+    used = [layer.name for layer in scene.view_layers if layer.use]
+    if len(used) > 1:
+        lines.append(f"Of the {len(used)} view layers, {used[0]} alone is rendered")
+    if scene.render.use_motion_blur:
+        lines.append("Everything stands still: there is no motion blur")
+    camera = scene.camera
+    if rig in PLACED_RIGS and camera is not None and is_perspective(camera) and camera.data.dof.use_dof:
+        lines.append(f"The rig {rig} has no depth of field")
+    return lines
 
 
 def _cameras_of_rig(

@@ -74,11 +74,17 @@ def file_version_of_blender() -> tuple[int, ...]:
     return bpy.app.version_file
 
 
+def rendered_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
+    """The view layer that is rendered: the first that is enabled for rendering."""
+    return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
+
+
 def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transparent: bool) -> None:
     """Everything that stays the same from view to view: Cycles, size, film, no compositor, no strips, still life."""
+    chosen = rendered_layer(scene)
     for layer in scene.view_layers:
-        layer.use = layer == bpy.context.view_layer
-    bpy.context.view_layer.name = LAYER
+        layer.use = layer == chosen
+    chosen.name = LAYER
     render: Any = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = *resolution, 100
@@ -116,14 +122,15 @@ def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
     render: Any = scene.render
     before = render.engine, render.resolution_x, render.resolution_y, scene.camera
     # Blender renders nothing at all without a camera
-    stand_in = bpy.data.objects.new("Radiance Twin probe", bpy.data.cameras.new("Radiance Twin probe"))
+    lens = bpy.data.cameras.new("Radiance Twin probe")
+    stand_in = bpy.data.objects.new("Radiance Twin probe", lens)
     bpy.utils.register_class(Probe)
     try:
         render.engine, render.resolution_x, render.resolution_y, scene.camera = Probe.bl_idname, 4, 4, stand_in
         bpy.ops.render.render(scene=scene.name)
     finally:
         render.engine, render.resolution_x, render.resolution_y, scene.camera = before
-        bpy.data.cameras.remove(stand_in.data)
+        bpy.data.cameras.remove(lens)
         bpy.utils.unregister_class(Probe)
     if isinstance(results[0], Exception):
         raise results[0]

@@ -188,6 +188,11 @@ def missing_views(folder: Path, plan: Plan) -> list[PlannedView]:
     return [view for view in plan.work if read_record(folder, view) is None]
 
 
+def anything_done(folder: Path) -> bool:
+    """Whether there is a view that a later run may keep."""
+    return any(folder.glob("view_*.json"))
+
+
 def remove_staging(folder: Path, names: Sequence[str] = ("view_", NOISE_FLOOR, "plan.json", "render.log")) -> None:
     """Remove what we put into the folder, and the folder when nothing else is in it."""
     for path in folder.iterdir():

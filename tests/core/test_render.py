@@ -94,7 +94,7 @@ def test_a_blender_that_only_crashes_is_given_up(
         ({"film": "kodak"}, "--film kodak is unknown"),
         ({"cycles_device": "abacus"}, "--cycles-device"),
         ({"rig": "animated", "target": "Cube"}, "--target has no meaning"),
-        ({"output": "scene.blend"}, r"must end in \.h5"),
+        ({"output": "scene.blend"}, "name it like scene.h5"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: RenderSettings, change: dict, message: str) -> None:
