@@ -24,13 +24,18 @@ class Device:
     text: str
 
 
+def cycles_preferences() -> Any:
+    """Where Cycles lists the processors that it can use here."""
+    return bpy.context.preferences.addons["cycles"].preferences
+
+
 def use_device(scene: bpy.types.Scene, wanted: str) -> Device:
     """Make Cycles render on `wanted`: auto (a GPU when Cycles has one), cpu, or one of GPU_KINDS.
 
     Raises:
         UserError: Cycles has no such device here.
     """
-    preferences: Any = bpy.context.preferences.addons["cycles"].preferences
+    preferences = cycles_preferences()
     kinds = [] if wanted == "cpu" else list(GPU_KINDS) if wanted == "auto" else [wanted]
     offered = {identifier for identifier, *_ in preferences.get_device_types(bpy.context)}
     for kind in kinds:

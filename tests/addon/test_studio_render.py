@@ -215,7 +215,7 @@ def test_a_camera_that_cannot_be_followed_says_so(tmp_path: Path, change: str, m
         plan_of(tmp_path, rig="animated", views=12 if change == "short" else 3)
 
 
-def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_real_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     soft_scene()
     with pytest.raises(UserError, match="no Metal device here"):
         plan_of(tmp_path, cycles_device="metal")
