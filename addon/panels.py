@@ -12,7 +12,7 @@ from ..core.cli import decibels
 from ..core.errors import Cancelled
 from ..core.reporting import format_seconds
 from .jobs import worker
-from .operators.compare import SIDES, read_metrics, worst_image
+from .operators.compare import SIDES, read_metrics, worst_image, worst_view
 from .operators.train import is_loaded
 from .paths import Paths, paths_of_open_file
 from .preferences import ROOT, find_worker_python, preferences
@@ -50,7 +50,7 @@ class VIEW3D_PT_radiance_twin(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column()
         if not bpy.data.filepath:
-            write(column, context, "Four steps from a scene to its neural twin. New here?")
+            write(column, context, "Save this file to begin, or try the four steps on a sample.")
             column.operator("radiance_twin.open_sample", icon="FILE_BLEND")
         reason = find_worker_python()[1]
         if reason:
@@ -137,7 +137,7 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
             for warning in metrics.get("warnings", ()):
                 write(layout, context, warning, icon="INFO")
             figures(layout, metrics)
-            worst_pair(layout)
+            worst_pair(layout, metrics)
             layout.operator("radiance_twin.open_report", icon="URL")
 
 
@@ -211,15 +211,20 @@ def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
         values.label(text=value)
 
 
-def worst_pair(layout: bpy.types.UILayout) -> None:
+def worst_pair(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
     """The view that differs most, both ways, when it is loaded."""
-    images = [worst_image(side) for side in SIDES]
+    images = {side: worst_image(side) for side in SIDES}
+    if None in images.values():
+        return
+    view = worst_view(metrics)
+    layout.label(text=f"Worst view: {view['index']}, {decibels(view['psnr'])}")
     row = layout.row(align=True)
-    for side, image in zip(SIDES, images, strict=True):
-        if image is not None:
-            column = row.column(align=True)
-            column.template_icon(icon_value=layout.icon(image), scale=PICTURE_SCALE)
-            column.label(text=side.capitalize())
+    for side, image in images.items():
+        column = row.column(align=True)
+        column.template_icon(icon_value=layout.icon(image), scale=PICTURE_SCALE)
+        caption = column.row()
+        caption.alignment = "CENTER"
+        caption.label(text=side.capitalize())
 
 
 def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:

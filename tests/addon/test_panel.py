@@ -165,6 +165,7 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     shown = [*("30.00 dB", "27.00 dB", "0.900", "0.233"), *("2.00 s a view", "0.50 s a view")]
     assert [label for label in notes.labels if label in shown] == shown
     assert notes.labels.count("picture") == 2
+    assert "Worst view: 67, 30.00 dB" in notes.labels
     assert "It is fake." in notes.labels
 
 

@@ -34,9 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(root: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(root: Path, folder: Path, resources: Path) -> dict[str, Any]:
     """What drive.py found, in a Blender that knows nothing but the extension's zip."""
-    resources, archive = tmp_path_factory.mktemp("resources"), folder / "radiance_twin.zip"
+    archive = folder / "radiance_twin.zip"
     run(["--command", "extension", "build", "--source-dir", root, "--output-filepath", archive], resources)
     run(["--command", "extension", "install-file", "--repo", "user_default", "--enable", archive], resources)
     run(["--python", DRIVE, "--", folder], resources)
@@ -46,7 +46,14 @@ def found(root: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return result
 
 
-def run(arguments: Sequence[str | Path], resources: Path) -> None:
+@pytest.fixture(scope="module")
+def resources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Blender's own folder of preferences and extensions, empty at first."""
+    return tmp_path_factory.mktemp("resources")
+
+
+def run(arguments: Sequence[str | Path], resources: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run Blender; it has to end with the exit code `code`."""
     environment = {
         **os.environ,
         "BLENDER_USER_RESOURCES": str(resources),
@@ -56,7 +63,8 @@ def run(arguments: Sequence[str | Path], resources: Path) -> None:
     }
     command = [os.environ["BLENDER"], *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
 
 
 def picture(folder: Path, name: str) -> NDArray[np.int16]:
@@ -118,3 +126,13 @@ def test_quitting_blender_ends_the_worker(found: dict[str, Any]) -> None:
     while Path(f"/proc/{found['worker']}").exists():
         assert time.monotonic() < deadline, "the worker outlived Blender"
         time.sleep(0.2)
+
+
+def test_same_words_inside_a_headless_blender(found: dict[str, Any], folder: Path, resources: Path) -> None:
+    headless = ["--background", folder / "still_life.blend", "--command", "radiance_twin"]
+    told = run([*headless, "compare", "--device", "cpu", "--json"], resources)
+    metrics, _ = json.JSONDecoder().raw_decode(told.stdout[told.stdout.index("{") :])
+    written = json.loads((folder / "radiance_twin/still_life_report/metrics.json").read_text("utf-8"))
+    assert metrics["mean"] == written["mean"]
+    assert "Compare " in told.stderr
+    assert "unrecognized arguments: --hours" in run([*headless, "train", "--hours", "3"], resources, code=2).stderr
