@@ -16,6 +16,7 @@ MODULES = (
     "operators.sample",
     "operators.cancel",
     "panels",
+    "twin_panel",
     "commands",
 )
 

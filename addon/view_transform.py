@@ -28,12 +28,12 @@ STOPS_ABOVE_WHITE = 6.0
 def view_transform_key(scene: bpy.types.Scene) -> tuple[Hashable, ...]:
     """A value that changes when the scene's view transform does; baking again is needed only then. Cheap."""
     view = scene.view_settings
-    key = [*_simple_values(scene.display_settings), *_simple_values(view)]
+    key: list[Hashable] = [*_simple_values(scene.display_settings), *_simple_values(view)]
     mapping = view.curve_mapping if view.use_curve_mapping else None
     if mapping is not None:
         key += [
-            ("black", tuple(mapping.black_level)),
-            ("white", tuple(mapping.white_level)),
+            tuple(mapping.black_level[:]),
+            tuple(mapping.white_level[:]),
             mapping.extend,
             mapping.tone,
         ]
@@ -77,10 +77,9 @@ def displayed(scene: bpy.types.Scene, linear: NDArray[np.float32]) -> NDArray[np
     with tempfile.TemporaryDirectory(prefix="radiance_twin_") as folder:
         path = Path(folder) / "nodes.png"
         source = bpy.data.images.new("Radiance Twin view transform", width, height, float_buffer=True, alpha=False)
+        pixels: Any = np.dstack([linear, np.ones((height, width), np.float32)]).astype(np.float32).ravel()
         try:
-            source.pixels.foreach_set(
-                np.dstack([linear, np.ones((height, width), np.float32)]).astype(np.float32).ravel()
-            )
+            source.pixels.foreach_set(pixels)
             with _png_settings(scene):
                 try:
                     source.save_render(str(path), scene=scene)
@@ -128,7 +127,7 @@ def _png_settings(scene: bpy.types.Scene) -> Iterator[None]:
             setattr(settings, name, value)
 
 
-def _simple_values(settings: bpy.types.bpy_struct) -> Iterator[tuple[str, Any]]:
+def _simple_values(settings: Any) -> Iterator[tuple[str, Any]]:
     for name, prop in settings.bl_rna.properties.items():
         if prop.type in {"BOOLEAN", "INT", "FLOAT", "ENUM", "STRING"}:
             value = getattr(settings, name)

@@ -128,7 +128,7 @@ def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Obj
     use_relative = context.preferences.filepaths.use_relative_paths
     settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
     thing.empty_display_type = "PLAIN_AXES"
-    thing.empty_display_size = 0.25 * float(np.ptp(bake.box, axis=0).max())
+    thing.empty_display_size = 0.5 * float(np.ptp(bake.box, axis=0).max())
     active = context.view_layer.active_layer_collection
     visible = active.is_visible and not active.collection.library
     (active.collection if visible else context.scene.collection).objects.link(thing)

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 import gpu
 import numpy as np
+from bpy.app.handlers import persistent
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import ArrayLike, NDArray
 
@@ -223,11 +224,19 @@ def _tag_redraw() -> None:
                 area.tag_redraw()
 
 
+@persistent
+def _file_loaded(*_: Any) -> None:
+    _state.failure = ""
+    _state.pictures.clear()
+
+
 def register() -> None:
+    bpy.app.handlers.load_post.append(_file_loaded)
     _state.handle = bpy.types.SpaceView3D.draw_handler_add(_draw_region, (), "WINDOW", "POST_VIEW")
 
 
 def unregister() -> None:
+    bpy.app.handlers.load_post.remove(_file_loaded)
     bpy.types.SpaceView3D.draw_handler_remove(_state.handle, "WINDOW")
     for function in (_bake_unbaked, _tag_redraw):
         if bpy.app.timers.is_registered(function):

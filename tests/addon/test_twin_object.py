@@ -287,3 +287,15 @@ def test_dropping_a_file_and_the_import_menu_lead_to_the_same_operator(extension
     assert (handler.bl_import_operator, handler.bl_file_extensions) == ("radiance_twin.load_twin", ".twin")
     entries = [function.__name__ for function in bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize()]
     assert "_file_import_entry" in entries
+
+
+def test_the_panel_of_the_selected_twin_says_what_is_wrong(file):
+    from radiance_twin.addon.twin_panel import VIEW3D_PT_radiance_twin_object as panel
+
+    thing = load(file)
+    assert panel.poll(bpy.context)
+    twin.settings_of(thing).filepath = str(file) + ".moved"
+    assert twin.bake_of(thing) is None
+    assert "does not exist" in twin.problem_of(thing)
+    bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
+    assert not panel.poll(bpy.context)
