@@ -172,9 +172,11 @@ def _render_all(
         try:
             answer = child.run(reporter)
             break
-        except (UserError, Cancelled):
+        except (UserError, Cancelled) as stop:
             if not staging.anything_done(folder):
                 staging.remove_staging(folder)
+            elif isinstance(stop, Cancelled):
+                raise Cancelled("stopped; what is rendered is kept, the same command goes on") from None
             raise
         except ChildCrashed as crash:
             culprit = _crashed_at(folder, failed)

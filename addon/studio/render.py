@@ -41,12 +41,13 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
     folder = Path(arguments["staging"])
     reporter.log(f"Blender {bpy.app.version_string} opens {Path(arguments['scene']).name}")
     plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, reporter)
-    missing = [view for view in staging.missing_views(folder, plan) if view.name not in arguments["skip"]]
+    missing = staging.missing_views(folder, plan)
     kept = len(plan.work) - len(missing)
     if kept:
         reporter.log(f"{kept} of {len(plan.work)} views are rendered already")
-    seconds = render_missing(plan, missing, studio, folder, reporter)
-    return {"rendered": len(missing), "kept": kept, "seconds": seconds, "device": plan.device}
+    wanted = [view for view in missing if view.name not in arguments["skip"]]
+    seconds = render_missing(plan, wanted, studio, folder, reporter)
+    return {"rendered": len(wanted), "kept": kept, "seconds": seconds, "device": plan.device}
 
 
 def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:
@@ -57,16 +58,13 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
         Cancelled: the user stopped it.
     """
     started = time.monotonic()
-    done_before, total = len(plan.work) - len(missing), len(plan.work)
-    samples_left = sum(view.samples for view in missing)
-    samples_done = 0
-    reporter.progress("render", done_before, total)
-    for done, view in enumerate(missing, done_before):
+    pace = Pace(reporter, missing, len(plan.work))
+    for view in missing:
         if reporter.cancelled():
             raise Cancelled("stopped; what is rendered is kept, the same command goes on")
         before = time.monotonic()
         studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
-        with _heartbeat(reporter, done, total):
+        with pace.view_under_way(view):
             studio.passes.set_for_light(view.samples, view.seed, view.denoise)
             studio.passes.render_to(folder / view.files[0])
             seconds = time.monotonic() - before
@@ -74,34 +72,46 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
                 studio.camera.use_depth_of_field(False)
                 studio.passes.set_for_truth()
                 studio.passes.render_to(folder / view.files[1])
-        now = time.monotonic()
         staging.write_record(folder, view, seconds)
-        samples_done += view.samples
-        samples_left -= view.samples
-        reporter.progress(
-            "render",
-            done + 1,
-            total,
-            seconds_left=(now - started) / samples_done * samples_left,
-            text=f"{now - before:.2f} s a view",
-        )
     return time.monotonic() - started
 
 
-@contextmanager
-def _heartbeat(reporter: Reporter, done: int, total: int) -> Iterator[None]:
-    """Say every second that a long view is still being rendered (the thread never touches bpy)."""
-    over = threading.Event()
-    started = time.monotonic()
+class Pace:
+    """Tells how far the rendering is; the time left is that of the samples left."""
 
-    def beat() -> None:
-        while not over.wait(SECONDS_BETWEEN_HEARTBEATS):
-            reporter.progress("render", done, total, text=f"this view: {time.monotonic() - started:.0f} s")
+    def __init__(self, reporter: Reporter, missing: list[PlannedView], total: int) -> None:
+        self._reporter = reporter
+        self._done, self._total = total - len(missing), total
+        self._samples_left = sum(view.samples for view in missing)
+        self._samples_done, self._seconds_done = 0, 0.0
+        self._report("")
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    @contextmanager
+    def view_under_way(self, view: PlannedView) -> Iterator[None]:
+        """While a view is rendered, say every second that it still is; afterwards that it is done."""
+        over, started = threading.Event(), time.monotonic()
+
+        def beat() -> None:  # never touches bpy, which is for the main thread alone
+            while not over.wait(SECONDS_BETWEEN_HEARTBEATS):
+                self._report(f"this view {time.monotonic() - started:.0f} s", time.monotonic() - started)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        seconds = time.monotonic() - started
+        self._done += 1
+        self._samples_left -= view.samples
+        self._samples_done += view.samples
+        self._seconds_done += seconds
+        self._report(f"{seconds:.2f} s a view")
+
+    def _report(self, text: str, seconds_under_way: float = 0.0) -> None:
+        seconds_left = None
+        if self._samples_done:
+            seconds_left = self._seconds_done / self._samples_done * self._samples_left
+            seconds_left = max(0.0, seconds_left - seconds_under_way)
+        self._reporter.progress("render", self._done, self._total, seconds_left=seconds_left, text=text)

@@ -2,6 +2,7 @@
 """Planning and rendering all views of a scene: rigs, seeds, resuming."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon import compat
-from radiance_twin.addon.studio.render import render_views
+from radiance_twin.addon.studio import render as studio_render
+from radiance_twin.addon.studio.render import Pace, render_views
 from radiance_twin.core import cameras
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.dataset.staging import Plan
@@ -245,3 +247,22 @@ def test_denoising_takes_noise_away(tmp_path: Path) -> None:
     inside &= np.logical_and.reduce([np.roll(inside, step, axis) for step in (-2, -1, 1, 2) for axis in (0, 1)])
     errors = {name: ((picture - pictures["reference"])[inside] ** 2).mean() for name, picture in pictures.items()}
     assert errors["denoised"] < 0.5 * errors["raw"]
+
+
+def test_progress_tells_the_time_of_the_samples_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[float, float, float | None]] = []
+
+    class Hearing(QuietReporter):
+        def progress(
+            self, stage: str, done: float, total: float, *, seconds_left: float | None = None, **_: Any
+        ) -> None:
+            said.append((done, total, seconds_left))
+
+    clock = iter([0.0, 2.0, 2.0, 10.0])  # each view's start and end
+    monkeypatch.setattr(studio_render, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    few, many = (staging.PlannedView(f"view_{samples}", 1, [], [], {}, samples, False, 0) for samples in (10, 40))
+    pace = Pace(Hearing(), [few, many], total=5)
+    for view in (few, many):
+        with pace.view_under_way(view):
+            pass
+    assert said == [(3, 5, None), (4, 5, pytest.approx(8.0)), (5, 5, pytest.approx(0.0))]
