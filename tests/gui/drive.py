@@ -59,7 +59,7 @@ def script() -> Iterator[float]:
     ):
         for thing in (twin, cube):
             thing.hide_set(thing in hidden)
-        yield 3.0
+        yield from until_the_view_is_fine()
         take_picture(name)
     found["cube_in_window"] = in_window(cube.matrix_world.translation)
 
@@ -80,11 +80,20 @@ def until_it_has_ended(step: str, picture: str) -> Iterator[float]:
     taken = False
     while not job.ended:
         yield 0.3
-        if job.fraction > 0.3 and not taken:
+        if job.fraction > 0.4 and not taken:
             taken = True
             take_picture(picture)
     found[step] = {"outcome": job.outcome, "error": repr(job.error), "log": job.lines[-20:]}
     assert job.error is None, found[step]
+    yield 0.5
+
+
+def until_the_view_is_fine() -> Iterator[float]:
+    """A view that changes is drawn coarsely at first."""
+    drawing = sys.modules[f"{EXTENSION}.addon.viewport.draw"]
+    yield 2.0
+    while any(pictures.done < 1.0 for pictures in drawing._state.pictures.values()):
+        yield 0.3
     yield 0.5
 
 
