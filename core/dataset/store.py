@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -107,7 +108,7 @@ def write_dataset(
     """
     count = len(header.size)
     largest = tuple(int(n) for n in header.size.max(axis=0)[::-1])
-    with atomic_path(path) as temporary, _writing(path), h5py.File(temporary, "w", track_order=False) as file:
+    with atomic_path(path) as temporary, _Sink(temporary) as sink, h5py.File(sink, "w", track_order=False) as file:
         _write_header(file, header)
         arrays: dict[str, h5py.Dataset] = {}
         seconds, samples, hashes = np.zeros(count), np.zeros(count, np.int32), []
@@ -134,6 +135,7 @@ def write_dataset(
                 arrays[name][index, : pixels.shape[0], : pixels.shape[1]] = pixels
             seconds[index], samples[index] = view.seconds, view.samples
             done += 1
+            sink.check()
         if done != count:
             raise ValueError(f"{done} views for a header of {count}")
         file["views/seconds"] = seconds
@@ -328,20 +330,71 @@ def dataset_digest(path: str | os.PathLike[str]) -> str:
         return digest.hexdigest()
 
 
-class _writing:
-    """h5py reports a full disk as RuntimeError or OSError without an errno; give it the one that it means."""
+class _Sink:
+    """The file that HDF5 writes into.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = path
+    When a write fails HDF5 tries again while it closes the file, fails again and takes the process with it. So a failed
+    write (the disk is full) is remembered here and HDF5 goes on as if nothing had happened; the error is raised as
+    soon as `check` is called, or at the end. Memory stays flat: nothing is kept of what could not be written.
+    """
 
-    def __enter__(self) -> None:
-        return None
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115 (closed in __exit__)
+        self._end = 0
+        self._error: OSError | None = None
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RuntimeError) or (isinstance(error, OSError) and not isinstance(error, UserError)):
-            raise UserError(
-                f"cannot write {self._path}: {str(error).splitlines()[0]}; free some space or choose another place"
-            ) from error
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self.check()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        # the end is where HDF5 believes it to be, whether or not so much could be written
+        return self._file.seek(self._end if whence == io.SEEK_END else offset)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._end = max(self._end, self._file.tell() + len(view))
+        written = 0
+        try:
+            while self._error is None and written < len(view):
+                written += self._file.write(view[written:])
+        except OSError as error:
+            self._error = error
+        return len(view)
+
+    def read(self, size: int) -> bytes:
+        data = bytearray(size)
+        self.readinto(data)
+        return bytes(data)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        read = self._file.readinto(view) or 0
+        view[read:] = bytes(len(view) - read)
+        return len(view)
+
+    def truncate(self, size: int) -> int:
+        try:
+            if self._error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self._error = error
+        self._end = size
+        return size
+
+    def flush(self) -> None:
+        """Every write goes to the file at once."""
 
 
 def _write_header(file: h5py.File, header: DatasetHeader) -> None:

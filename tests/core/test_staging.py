@@ -2,6 +2,7 @@
 """What makes a view done, and how staged EXRs become a dataset."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +210,21 @@ def test_a_view_damaged_before_packing_leaves_no_dataset(tmp_path: Path) -> None
     with pytest.raises(UserError, match="view_000001"):
         packing.pack(tmp_path / "views", plan, tmp_path / "tea.h5", QuietReporter())
     assert [path.name for path in tmp_path.iterdir()] == ["views"]
+
+
+def test_a_disk_that_fills_while_packing_leaves_no_dataset(tmp_path: Path) -> None:
+    plan = planned_dataset()
+    stage(tmp_path / "views", plan)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (0, 3000, 100_000, 1_000_000):  # in the header, in the view transform's table, in the views
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            with pytest.raises(UserError, match="cannot write .*free some space"):
+                packing.pack(tmp_path / "views", plan, tmp_path / "tea.h5", QuietReporter())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["views"]
+    assert staging.missing_views(tmp_path / "views", plan) == []
 
 
 def test_cancelling_while_packing_keeps_the_views(tmp_path: Path) -> None:
