@@ -77,13 +77,16 @@ def scripts_ran() -> bool:
 
 
 class Interrupt:
-    """While this is open, Ctrl-C asks to stop at a good point instead of killing Blender."""
+    """While this is open, Ctrl-C asks to stop at a good point instead of killing Blender; a second one, at once."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._heard = 0
+        self._told = 0
 
     def asked(self) -> bool:
-        return self._asked
+        """Whether there was another one since the last time."""
+        heard, told, self._told = self._heard, self._told, self._heard
+        return heard > told
 
     def __enter__(self) -> "Interrupt":
         self._before = {number: signal.signal(number, self._interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -94,7 +97,7 @@ class Interrupt:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+        self._heard += 1
 
 
 def _complain(error: Exception, text: str = "") -> int:

@@ -30,11 +30,11 @@ def follow(job: worker.Job) -> None:
 
 
 def wait(job: worker.Job, interrupted: Callable[[], bool] = lambda: False) -> None:
-    """Block until `job` has ended; its lines and its progress go to stderr. `interrupted` asks for an early stop."""
+    """Block until `job` has ended; its lines and its progress go to stderr. `interrupted` cancels it."""
     told = 0
     stage, told_at = "", 0.0
     while not job.ended:
-        if interrupted() and not job.cancelling:
+        if interrupted():
             job.cancel()
         job.hear(SECONDS_PER_TICK)
         for line in job.lines[told:]:

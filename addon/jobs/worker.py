@@ -20,7 +20,12 @@ from ...core.processes import worker_command
 from ...core.worker.child import Child, ChildCrashed
 from ..preferences import find_worker_python
 
+# between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
+PATIENCE = {"render": 15.0, "train": 300.0, "compare": 15.0}
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
+
+
+Finish = Callable[["Job", dict[str, Any] | None], str]
 
 
 class Job:
@@ -31,7 +36,8 @@ class Job:
         arguments: the stage's settings as JSON can carry them.
         session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
             an interrupted one can go on where it was.
-        finish: called on the main thread with the result; what it returns is shown as the outcome.
+        finish: called on the main thread with the result, or with None after a cancel; what it returns is shown as
+            the outcome.
     """
 
     def __init__(
@@ -39,7 +45,7 @@ class Job:
         request: str,
         arguments: dict[str, Any],
         session: Path | None,
-        finish: Callable[["Job", dict[str, Any]], str],
+        finish: Finish,
     ) -> None:
         python, reason = find_worker_python()
         if reason:
@@ -102,12 +108,14 @@ class Job:
         return self.cancelling
 
     def cancel(self) -> None:
-        """Ask the worker to stop at a good point; what is finished is kept."""
+        """Ask the worker to stop at a good point; what is finished is kept. Asked again, it ends at once."""
+        if self.cancelling:
+            self._child.kill()
         self.cancelling = True
-        self.note = "Stopping"
+        self.note = "Stopping; cancel again to end it at once"
         self.seconds_left = None
         self.news += 1
-        self._child.cancel()
+        self._child.cancel(PATIENCE[self.request])
 
     def hear(self, seconds: float) -> None:
         """Take in what the worker has said, for about `seconds`. Ends the job when the worker has answered and left."""
@@ -147,7 +155,10 @@ class Job:
         except ChildCrashed as crash:
             self.error = crash
             self.outcome = sentence(f"{crash}; its last words: {crash.log}" if crash.log else str(crash))
-        except (UserError, Cancelled, OSError, RuntimeError) as failure:
+        except Cancelled as stopped:
+            self.error = stopped
+            self.outcome = sentence(self._finish(self, None) or str(stopped))
+        except (UserError, OSError, RuntimeError) as failure:
             self.error = failure
             self.outcome = sentence(str(failure))
 
@@ -187,7 +198,7 @@ def session_folder() -> Path:
 def start(
     request: str,
     arguments: dict[str, Any],
-    finish: Callable[[Job, dict[str, Any]], str],
+    finish: Finish,
     session: Path | None = None,
 ) -> Job:
     """Start a job.

@@ -8,15 +8,14 @@ from . import can_run
 
 
 class RADIANCE_TWIN_OT_cancel(bpy.types.Operator):
-    """Stop the running job at a good point; what is finished is kept"""
+    """Stop the running job at a good point; what is finished is kept. Press again to end it at once"""
 
     bl_idname = "radiance_twin.cancel"
     bl_label = "Cancel"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        job = worker.running()
-        return can_run(cls, "No job is running" if job is None else "It is stopping" if job.cancelling else "")
+        return can_run(cls, "" if worker.running() else "No job is running")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         job = worker.running()

@@ -71,7 +71,9 @@ def start_compare(arguments: dict[str, Any], dataset: Path, twin: Path, output: 
         UserError: a job is running, or there is no worker.
     """
 
-    def compared(job: worker.Job, result: dict[str, Any]) -> str:
+    def compared(job: worker.Job, result: dict[str, Any] | None) -> str:
+        if result is None:
+            return ""
         if bpy.data.filepath == job.blend:
             load_worst_pair(output, result)
         if not bpy.app.background:

@@ -108,8 +108,10 @@ def save_copy(folder: Path) -> Path:
     return path
 
 
-def rendered(job: worker.Job, result: dict[str, Any]) -> str:
+def rendered(job: worker.Job, result: dict[str, Any] | None) -> str:
     """The outcome in words."""
+    if result is None:
+        return ""
     kept = f", {result['kept']} of them from before" if result["kept"] else ""
     return f"{result['views']} views in {format_seconds(result['seconds'])}{kept}"
 

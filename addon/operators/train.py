@@ -50,13 +50,24 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
         UserError: a job is running, or there is no worker.
     """
 
-    def trained(job: worker.Job, result: dict[str, Any]) -> str:
+    before = modified(output)
+
+    def trained(job: worker.Job, result: dict[str, Any] | None) -> str:
+        if modified(output) == before:
+            return ""  # cancelled before anything was learned
         # another file may have been opened meanwhile: nothing of ours goes into that one
         note = load_twin(output) if load_after and bpy.data.filepath == job.blend else ""
+        if result is None:
+            return f"Stopped early; the twin is as good as it was then{note}"
         return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
 
     asked = {**arguments, "dataset": str(dataset), "output": str(output)}
     return worker.start("train", asked, trained)
+
+
+def modified(path: Path) -> int | None:
+    """When a file was written, None when there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def load_twin(path: Path) -> str:

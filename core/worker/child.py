@@ -19,7 +19,7 @@ from ..reporting import Reporter
 from .protocol import PROTOCOL
 
 SECONDS_UNTIL_TERMINATE = 5.0
-SECONDS_UNTIL_KILL = 10.0
+SECONDS_FROM_TERMINATE_TO_KILL = 5.0
 
 
 class ChildCrashed(Exception):
@@ -62,6 +62,7 @@ class Child:
         self.log_path = Path(log_path)
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._cancelled_at: float | None = None
+        self._patience = SECONDS_UNTIL_TERMINATE
         self._hung_up = False
         self.heard_at = time.monotonic()
         with open(self.log_path, "ab") as log:
@@ -108,10 +109,10 @@ class Child:
             except queue.Empty:
                 return heard
 
-    def cancel(self) -> None:
-        """Ask it to stop at a good point. It is terminated after 5 s and killed after 10."""
+    def cancel(self, patience: float = SECONDS_UNTIL_TERMINATE) -> None:
+        """Ask it to stop at a good point. It is terminated after `patience` seconds, and killed 5 s after that."""
         if self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
+            self._cancelled_at, self._patience = time.monotonic(), patience
             self._send({"command": "cancel"})
 
     def kill(self) -> None:
@@ -242,10 +243,10 @@ class Child:
     def _enforce_cancel(self) -> None:
         if self._cancelled_at is None or self._process.poll() is not None:
             return
-        waited = time.monotonic() - self._cancelled_at
-        if waited > SECONDS_UNTIL_KILL:
+        overdue = time.monotonic() - self._cancelled_at - self._patience
+        if overdue > SECONDS_FROM_TERMINATE_TO_KILL:
             self._process.kill()
-        elif waited > SECONDS_UNTIL_TERMINATE:
+        elif overdue > 0:
             self._process.terminate()
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stands in for the worker where the interface alone is tested: it speaks the protocol and makes small files at once.
 
-The seed says how it behaves: 1 waits to be cancelled, 2 dies without an answer, 3 refuses; anything else succeeds.
+The seed says how it behaves: 1 waits to be cancelled, 2 dies without an answer, 3 refuses, 4 never ends; 0 succeeds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WAITS, DIES, REFUSES = 1, 2, 3
+WAITS, DIES, REFUSES, DEAF = 1, 2, 3, 4
 
 
 def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
         os._exit(7)
     if seed == REFUSES:
         raise UserError("the scene is not to my liking; choose another")
+    while seed == DEAF:
+        time.sleep(0.02)
     while seed == WAITS:
         if reporter.cancelled():
             raise Cancelled("stopped; what was done is kept")
@@ -48,8 +50,11 @@ def render(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
 
 
 def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
-    answer(arguments, reporter)
-    _write_twin(arguments["output"])
+    try:
+        answer(arguments, reporter)
+    finally:
+        if arguments.get("seed") in (0, WAITS):
+            _write_twin(arguments["output"])
     return {
         "output": arguments["output"],
         "steps": 10,

@@ -23,7 +23,7 @@ from radiance_twin.core import arguments
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.worker.child import ChildCrashed
 
-from .fake_worker import DIES, REFUSES, WAITS
+from .fake_worker import DEAF, DIES, REFUSES, WAITS
 
 OPERATORS = ("render_views", "train", "compare", "cancel", "open_sample", "open_report", "load_twin")
 
@@ -224,10 +224,31 @@ def test_cancel_stops_the_job_and_one_runs_at_a_time(saved_file: Path, fake_work
     with pytest.raises(UserError, match="a job is running already"):
         render.start_render({}, saved_file.with_suffix(".h5"))
     bpy.ops.radiance_twin.cancel()
-    assert why_grey("cancel") == "It is stopping"
     hear_until(job)
     assert isinstance(job.error, Cancelled)
     assert job.outcome == "Stopped; what was done is kept"
+
+
+def test_cancelled_training_leaves_a_twin_that_is_loaded(saved_file: Path, fake_worker: None) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    bpy.ops.radiance_twin.cancel()
+    hear_until(job)
+    assert isinstance(job.error, Cancelled)
+    assert job.outcome == "Stopped early; the twin is as good as it was then"
+    assert [each.name for each in bpy.context.scene.objects if each.type == "EMPTY"] == ["table"]
+
+
+def test_second_cancel_ends_a_worker_that_does_not_listen(saved_file: Path, fake_worker: None) -> None:
+    job = render.start_render({"seed": DEAF, "views": 1}, saved_file.with_suffix(".h5"))
+    hear_until(job, stage="work")
+    bpy.ops.radiance_twin.cancel()
+    assert not job.ended
+    bpy.ops.radiance_twin.cancel()
+    hear_until(job)
+    assert isinstance(job.error, Cancelled)
 
 
 def test_job_goes_on_when_another_file_is_opened(saved_file: Path, fake_worker: None, tmp_path: Path) -> None:
