@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
-from .depth import depth_texture, read_depth, without_grid
+from .depth import depth_texture, read_depth
 from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
@@ -135,11 +135,10 @@ def _draw_context(context: bpy.types.Context) -> None:
         table = _table_of(context.scene)
         pictures = _pictures_of(region)
         depth = read_depth(rectangle)
-        overlay = space.overlay
+        overlay, line_width = space.overlay, 0
         if overlay.show_overlays and (overlay.show_floor or overlay.show_axis_x or overlay.show_axis_y):
             line_width = int(np.ceil(context.preferences.system.pixel_size)) + 1
-            depth = without_grid(depth, rectangle, size, view_matrix, projection_matrix, line_width)
-        wait = march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth)
+        wait = march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth, line_width)
         if wait is not None:
             _redraw_after(wait)
         shaper = table.view_transform.shaper_min, table.view_transform.shaper_max

@@ -97,6 +97,7 @@ def march(
     target: Picture,
     scene_depth: gpu.types.GPUTexture | None = None,
     rows: tuple[float, float] = (0.0, 1.0),
+    grid_line_width: int = 0,
 ) -> None:
     """March the twins into `target`, scene-linear and premultiplied.
 
@@ -109,12 +110,16 @@ def march(
         target: where to.
         scene_depth: a texture of `rectangle` with depth-buffer values 0 … 1 (1 = nothing there), at which rays end.
         rows: the part of `target` to draw, as fractions of its height from the bottom; the rest keeps what it had.
+        grid_line_width: of the viewport's floor grid in pixels; it does not count as part of `scene_depth`. 0: no grid.
     """
     view, projection = np.asarray(view_matrix, np.float64), np.asarray(projection_matrix, np.float64)
     orthographic = abs(projection[3, 3]) > 0.5
     left, bottom, width, height = rectangle
     ndc = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
     offset = (-projection[0, 3], -projection[1, 3]) if orthographic else (projection[0, 2], projection[1, 2])
+    world_from_view = np.linalg.inv(view)
+    # Blender moves the grid's depth back a little, more at a slant: seen from a height of 1, by less than 0.025
+    tolerance = 2e-3 / projection[1, 1] if orthographic else 0.03 * abs(world_from_view[2, 3])
     shader = _march_shader()
     with target.framebuffer.bind():
         gpu.state.depth_test_set("NONE")
@@ -127,7 +132,7 @@ def march(
         shader.bind()
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
             resolution = np.array(one.textures.resolution, np.float64)
-            uniforms = np.zeros(36, np.float32)
+            uniforms = np.zeros(44, np.float32)
             field_from_view = np.linalg.inv(view @ one.world_from_field)
             uniforms[:16] = field_from_view.T.ravel()
             uniforms[16:20] = projection[0, 0], projection[1, 1], *offset
@@ -135,6 +140,8 @@ def march(
             uniforms[24:28] = ndc
             uniforms[28:32] = *(resolution / CELL), 1.0 / (resolution.max() * SAMPLES_PER_VOXEL)
             uniforms[32:34] = rows
+            uniforms[36:40] = world_from_view[2]
+            uniforms[40:42] = grid_line_width, tolerance
             buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
             shader.uniform_block("uniforms", buffer)
             shader.uniform_sampler("volume", one.textures.volume)
@@ -203,7 +210,8 @@ def _no_depth() -> gpu.types.GPUTexture:
 
 @cache
 def _march_shader() -> gpu.types.GPUShader:
-    members = "mat4 field_from_view; vec4 lens; vec4 range; vec4 rectangle; vec4 grid; vec4 rows;"
+    vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid")
+    members = "mat4 field_from_view; " + " ".join(f"vec4 {name};" for name in vectors)
     return _shader(
         "march",
         members,

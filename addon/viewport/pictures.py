@@ -62,18 +62,20 @@ def march_what_is_due(
     size: tuple[int, int],
     rectangle: Rectangle,
     depth: NDArray[np.float32],
+    grid_line_width: int = 0,
 ) -> float | None:
     """Bring the pictures of a 3D view one step on; seconds until the next step, None when they are complete.
 
     Args:
         pictures: of that view; changed.
-        placed, view_matrix, projection_matrix, size, rectangle: as for `march`.
+        placed, view_matrix, projection_matrix, size, rectangle, grid_line_width: as for `march`.
         depth: [height, width] of `rectangle`, depth-buffer values at which rays end.
     """
     subject = (
         view_matrix.tobytes(),
         projection_matrix.tobytes(),
         size,
+        grid_line_width,
         tuple((id(one.textures), one.world_from_field.tobytes()) for one in placed),
     )
     now = time.monotonic()
@@ -101,7 +103,7 @@ def march_what_is_due(
         rows = (pictures.done, min(pictures.done + band, 1.0))
         reduction = 1
     start = time.perf_counter()
-    march(placed, view_matrix, projection_matrix, size, rectangle, target, texture, rows)
+    march(placed, view_matrix, projection_matrix, size, rectangle, target, texture, rows, grid_line_width)
     _wait_for(target)
     elapsed = time.perf_counter() - start
     marched = target.size[0] * target.size[1] * (rows[1] - rows[0])

@@ -99,11 +99,13 @@ def marched(gpu: ModuleType, pixels_of: Any) -> Callable[..., NDArray[np.float32
     from radiance_twin.addon.viewport.depth import depth_texture
     from radiance_twin.addon.viewport.march import Picture, Rectangle, march
 
-    def run(placed: Any, view: Any, projection: Any, size: tuple[int, int], depth: Any = None) -> NDArray[np.float32]:
+    def run(
+        placed: Any, view: Any, projection: Any, size: tuple[int, int], depth: Any = None, **options: Any
+    ) -> NDArray[np.float32]:
         texture = gpu.types.GPUTexture(size, format="RGBA32F")
         picture = Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), size)
         scene_depth = None if depth is None else depth_texture(np.asarray(depth, np.float32)[::-1])
-        march(placed, view, projection, size, Rectangle(0, 0, *size), picture, scene_depth)
+        march(placed, view, projection, size, Rectangle(0, 0, *size), picture, scene_depth, **options)
         return pixels_of(picture.framebuffer, size)
 
     return run

@@ -12,7 +12,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from radiance_twin.addon.view_transform import bake_view_transform
-from radiance_twin.addon.viewport.depth import read_depth, without_grid
+from radiance_twin.addon.viewport.depth import read_depth
 from radiance_twin.addon.viewport.draw import draw
 from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, show
 from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_texture
@@ -118,28 +118,3 @@ def test_a_twin_hides_and_is_hidden_by_real_objects(gpu, scene, projection_of, p
     assert not changed[:, :63].any()  # hidden by the near wall
     assert not changed[:, 85:].any()  # beside the twin
     assert not changed[:28].any()  # above it
-
-
-def test_the_lines_of_the_floor_grid_do_not_cut_a_twin(projection_of):
-    """Grid lines lie on z = 0 in the depth buffer; a real floor there is wide and stays, as do objects."""
-    camera = look_at((4.0, -6.0, 3.0), (0.0, 0.0, 0.0))
-    view, projection = np.linalg.inv(camera), projection_of((150.0, 150.0, 64.0, 48.0), SIZE)
-    world_from_clip = np.linalg.inv(projection @ view)
-    u, v = np.meshgrid((np.arange(SIZE[0]) + 0.5) / SIZE[0] * 2 - 1, (np.arange(SIZE[1]) + 0.5) / SIZE[1] * 2 - 1)
-    near, far = (
-        np.stack([u, v, np.full_like(u, z), np.ones_like(u)], axis=-1) @ world_from_clip.T for z in (-1.0, 1.0)
-    )
-    near, far = near[..., :3] / near[..., 3:], far[..., :3] / far[..., 3:]
-    hit = near + (far - near) * (near[..., 2:] / (near[..., 2:] - far[..., 2:]))
-    clip = np.concatenate([hit, np.ones_like(u)[..., None]], axis=-1) @ (projection @ view).T
-    floor = (clip[..., 2] / clip[..., 3] * 0.5 + 0.5).astype(np.float32)
-    # the picture's lower quarter is below the horizon everywhere
-    lines, wide = np.ones(SIZE[::-1], np.float32), np.ones(SIZE[::-1], np.float32)
-    lines[10, :], lines[:24, 40] = floor[10, :], floor[:24, 40]
-    wide[4:20, 30:60] = floor[4:20, 30:60]
-    arguments = (Rectangle(0, 0, *SIZE), SIZE, view, projection, 2)
-    assert (without_grid(lines, *arguments) == 1.0).all()
-    assert without_grid(wide, *arguments) == pytest.approx(wide, abs=1e-3)
-    wire = np.ones(SIZE[::-1], np.float32)
-    wire[10, :] = 0.9  # far above the floor: somebody's wire
-    assert (without_grid(wire, *arguments) == wire).all()

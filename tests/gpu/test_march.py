@@ -127,6 +127,45 @@ def test_rays_end_where_the_scene_begins(gpu, blob, marched, projection_of, orth
     assert seen(6.0) == pytest.approx(whole, abs=5e-3)
 
 
+@pytest.mark.parametrize("orthographic", [False, True])
+def test_the_lines_of_the_floor_grid_do_not_cut_a_twin(gpu, marched, projection_of, orthographic):
+    """In the depth buffer grid lines lie on z = 0; a real floor there is wide and hides, a wire above it hides, too."""
+    n = 16
+    solid = upload(np.full((n, n, n), 500.0, np.float32), np.ones((n, n, n, 3), np.float32))
+    world_from_field = np.diag([40.0, 40.0, 40.0, 1.0])
+    world_from_field[:3, 3] = -20.0, -20.0, -41.0  # below the floor, and wide enough to fill the view
+    view = np.linalg.inv(look_at((4.0, -6.0, 9.0), (0.0, 0.0, 0.0)))
+    projection = projection_of(INTRINSICS, SIZE)
+    if orthographic:
+        projection = np.diag([0.3, 0.45, -0.02, 1.0])
+    clip_from_world = projection @ view
+    world_from_clip = np.linalg.inv(clip_from_world)
+    ndc = (pixel_grid(*SIZE) / SIZE * 2.0 - 1.0) * (1.0, -1.0)
+    ends = []
+    for z in (-1.0, 1.0):
+        point = np.concatenate([ndc, np.full_like(ndc, (z, 1.0))], axis=-1) @ world_from_clip.T
+        ends.append(point[..., :3] / point[..., 3:])
+    near, far = ends
+    floor = near + (far - near) * (near[..., 2:] / (near[..., 2:] - far[..., 2:]))
+    clip = np.concatenate([floor, np.ones_like(floor[..., :1])], axis=-1) @ clip_from_world.T
+    floor_depth = clip[..., 2] / clip[..., 3] * 0.5 + 0.5
+    nothing = np.ones(SIZE[::-1])
+    lines, patch, wire = nothing.copy(), nothing.copy(), nothing.copy()
+    for where in (np.s_[20, :], np.s_[:, 50:52], np.s_[range(64), range(64)]):
+        lines[where] = floor_depth[where]
+    patch[20:40, 30:60] = floor_depth[20:40, 30:60]
+    wire[20, :] = floor_depth.min() * 0.9
+
+    def alpha(depth: Any) -> Any:
+        twin = PlacedTwin(solid, world_from_field)
+        return marched([twin], view, projection, SIZE, depth, grid_line_width=2)[..., 3]
+
+    assert alpha(nothing).min() > 0.99
+    assert alpha(lines).min() > 0.99
+    assert ((alpha(patch) < 0.01) == (patch < 1.0)).all()
+    assert ((alpha(wire) < 0.01) == (wire < 1.0)).all()
+
+
 def test_of_two_twins_the_nearer_hides_the_farther(gpu, marched, projection_of):
     n = 16
     solid = np.full((n, n, n), 500.0, np.float32)
