@@ -215,12 +215,16 @@ def test_a_view_damaged_before_packing_leaves_no_dataset(tmp_path: Path) -> None
 def test_a_disk_that_fills_while_packing_leaves_no_dataset(tmp_path: Path) -> None:
     plan = planned_dataset()
     stage(tmp_path / "views", plan)
+    output = tmp_path / "tea.h5"
+    packing.pack(tmp_path / "views", plan, output, QuietReporter())
+    whole = output.stat().st_size
+    output.unlink()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for size in (0, 3000, 100_000):
+    for size in (0, 2000, whole // 2, whole - 100):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
             with pytest.raises(UserError, match="cannot write .*free some space"):
-                packing.pack(tmp_path / "views", plan, tmp_path / "tea.h5", QuietReporter())
+                packing.pack(tmp_path / "views", plan, output, QuietReporter())
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["views"]
