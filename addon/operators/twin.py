@@ -83,7 +83,8 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
         if self.placement == "BESIDE":
             thing.location = beside(bake, view_right(context))
         hidden = hide_originals(context, bake) if self.placement == "IN_PLACE" and self.hide_original else 0
-        note = f", and {hidden} objects that it copies are hidden (Alt H shows them again)" if hidden else ""
+        objects = "1 object" if hidden == 1 else f"{hidden} objects"
+        note = f". Hidden where it stands: {objects}; Alt H shows what is hidden" if hidden else ""
         self.report({"INFO"}, f"Loaded {thing.name}{note}")
         return {"FINISHED"}
 

@@ -282,6 +282,11 @@ def test_memory_of_files_that_nothing_shows_any_more_is_given_back(file, tmp_pat
     assert set(twin._entries) == {str(tmp_path / "table.twin")}
 
 
+def test_a_dropped_file_is_loaded_without_a_dialog(file):
+    assert bpy.ops.radiance_twin.load_twin("INVOKE_DEFAULT", filepath=str(file)) == {"FINISHED"}
+    assert twin.is_twin(bpy.data.objects["chair"])
+
+
 def test_dropping_a_file_and_the_import_menu_lead_to_the_same_operator(extension):
     handler = bpy.types.FileHandler.bl_rna_get_subclass_py("RADIANCE_TWIN_FH_twin")
     assert (handler.bl_import_operator, handler.bl_file_extensions) == ("radiance_twin.load_twin", ".twin")
