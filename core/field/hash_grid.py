@@ -71,7 +71,7 @@ def encode(positions: Tensor, table: Tensor, layout: GridLayout) -> Tensor:
         low = scaled.detach().floor().clamp(max=resolution - 1)
         weight = scaled - low
         cell = low.to(torch.int64)
-        blended: Tensor | float = 0.0
+        blended = torch.zeros_like(positions[:, :1])
         for corner in range(8):
             step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=positions.device)
             share = torch.where(step.bool(), weight, 1.0 - weight).prod(dim=-1)
