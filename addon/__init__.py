@@ -16,7 +16,6 @@ MODULES = (
     "operators.sample",
     "operators.cancel",
     "panels",
-    "twin_panel",
     "commands",
 )
 

@@ -17,6 +17,9 @@ from .operators.train import is_loaded
 from .paths import Paths, paths_of_open_file
 from .preferences import ROOT, find_worker_python, preferences
 from .properties import settings_of
+from .viewport.draw import failure
+from .viewport.twin import is_twin, problem_of
+from .viewport.twin import settings_of as twin_settings_of
 
 Icon = Any  # the type stubs list all of Blender's icons one by one
 
@@ -139,6 +142,24 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
             figures(layout, metrics)
             worst_pair(layout, metrics)
             layout.operator("radiance_twin.open_report", icon="URL")
+
+
+class VIEW3D_PT_radiance_twin_object(_Step, bpy.types.Panel):
+    """The selected twin: its file, the way home, and why it is not shown when it is not."""
+
+    bl_label = "Selected Twin"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return is_twin(context.object)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.prop(twin_settings_of(context.object), "filepath", text="")
+        layout.operator("radiance_twin.twin_home", icon="HOME")
+        problem = problem_of(context.object) or failure()
+        if problem:
+            write(layout.box(), context, problem, icon="ERROR")
 
 
 def advanced_panel(layout: bpy.types.UILayout, identifier: str) -> bpy.types.UILayout | None:
@@ -272,6 +293,7 @@ CLASSES = (
     VIEW3D_PT_radiance_twin_render,
     VIEW3D_PT_radiance_twin_train,
     VIEW3D_PT_radiance_twin_compare,
+    VIEW3D_PT_radiance_twin_object,
 )
 
 
