@@ -20,14 +20,13 @@ from .field.render import TrainedField
 F4 = NDArray[np.float32]
 RESOLUTION = 128
 HALF_MAX = 65504.0
-SUBDIVISION = 4
+SUBDIVISION = 2
 # a share of a pixel below which a sample does not count
 SHOWN = 1e-3
-FIT_STEPS = 400
 
 
 def bake_field(
-    field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor, fit_steps: int = FIT_STEPS
+    field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor, fit_steps: int
 ) -> dict[str, NDArray[Any]]:
     """`bake/density` [n, n, n] f2 and `bake/colour` [n, n, n, 3] f2 (scene-linear, not premultiplied).
 
@@ -42,9 +41,9 @@ def bake_field(
         model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
     cpu_field = CpuField(model)
     density = _bake_density(cpu_field, _voxels_to_fill(field.occupied), pool)
-    colour, *seen = _bake_colour(cpu_field, field, rays, pool)
+    colour, origins, directions, targets = _bake_colour(cpu_field, field, rays, pool)
     if fit_steps:
-        density, colour = fit_grid(density, colour, *seen, fit_steps, pool)
+        density, colour = fit_grid(density, colour, origins, directions, targets, fit_steps, pool)
     return {
         "bake/density": np.clip(density, 0.0, HALF_MAX).astype(np.float16),
         "bake/colour": np.clip(colour, 0.0, HALF_MAX).astype(np.float16),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .bake_march import STEP
 from .field.cpu import RAYS_PER_BLOCK, Grid, Workspace
-from .field.cpu_kernels import ONE, ZERO, adam, compiled, march
+from .field.cpu_kernels import ONE, ZERO, adam, adam_settings, compiled, march
 from .field.occupancy import dilate
 
 F4 = NDArray[np.float32]
@@ -25,7 +25,7 @@ EPSILON = np.float32(0.02)
 FLOOR = np.float32(1e-4)
 RATE = 0.1
 # Adam's epsilon: voxels that hardly show get gradients below it and hardly move, instead of wandering
-CALM = 1e-2
+CALM = 1e-3
 # densities that a ray through the whole cube would hardly notice
 THIN = 0.5
 # rays end where they let less than this through
@@ -93,9 +93,7 @@ def fit_grid(
             _scatter(values, index, positions, upstream, gradient.reshape(-1, 4))
         progress = step / steps
         rate = RATE * (1.0 - 0.9 * progress)
-        corrections = (1.0 / (1.0 - beta ** (step + 1)) for beta in (0.9, 0.99))
-        settings = [np.float32(value) for value in (rate, 0.9, 0.99, *corrections, CALM)]
-        adam(voxels.reshape(-1), gradient, first, second, *settings, True)
+        adam(voxels.reshape(-1), gradient, first, second, adam_settings(rate, (0.9, 0.99), step + 1, CALM), True)
     density, colour = np.zeros_like(density), colour.copy()
     values = np.exp(voxels)
     density[reached] = np.where(values[:, 0] > THIN, values[:, 0], 0.0)

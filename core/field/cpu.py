@@ -29,7 +29,7 @@ from .occupancy import coarse_blocks
 F4 = NDArray[np.float32]
 Array = NDArray[Any]
 
-RAYS_PER_BLOCK = 512
+RAYS_PER_BLOCK = 256
 # the last layer of the colour network is padded to this width: narrow products are slow
 PADDED = 16
 RENDER_THRESHOLD = 1e-3

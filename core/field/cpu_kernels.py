@@ -411,24 +411,20 @@ def relu_backward(hidden: Any, gradient: Any) -> None:
             gradient[i, k] = gradient[i, k] if hidden[i, k] > ZERO else ZERO
 
 
+def adam_settings(rate: float, betas: tuple[float, float], steps: int, epsilon: float) -> Any:
+    """[6] f4 for the step that is number `steps` (from 1): rate, both betas, both bias corrections, epsilon."""
+    corrections = [1.0 / (1.0 - beta**steps) for beta in betas]
+    return np.array([rate, *betas, *corrections, epsilon], np.float32)
+
+
 @compiled
-def adam(
-    parameters: Any,
-    gradients: Any,
-    first: Any,
-    second: Any,
-    rate: Any,
-    beta1: Any,
-    beta2: Any,
-    correction1: Any,
-    correction2: Any,
-    epsilon: Any,
-    sparse: bool,
-) -> None:
-    """Adam (Kingma & Ba 2015) on flat arrays, gradients zeroed on the way.
+def adam(parameters: Any, gradients: Any, first: Any, second: Any, settings: Any, sparse: bool) -> None:
+    """Adam (Kingma & Ba 2015) on flat arrays, gradients zeroed on the way; `settings` is from `adam_settings`.
 
     With `sparse`, entries without a gradient keep their value and their moments (as tiny-cuda-nn does for tables).
     """
+    rate, beta1, beta2 = settings[0], settings[1], settings[2]
+    correction1, correction2, epsilon = settings[3], settings[4], settings[5]
     for i in range(parameters.shape[0]):
         g = gradients[i]
         if sparse and g == ZERO:

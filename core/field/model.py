@@ -44,8 +44,8 @@ class FieldConfig:
     features: int = 4
     base_resolution: int = 16
     finest_resolution: int = 512
-    log2_table_size: int = 16
-    hidden: int = 64
+    log2_table_size: int = 17
+    hidden: int = 32
     geometry_features: int = 16
     colour_layers: int = 2
     density_shift: float = 4.0
@@ -66,10 +66,10 @@ class FieldConfig:
         Raises:
             UserError: a value is missing or outside of what makes sense.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for item in fields(cls):
-            value = metadata.get(item.name) if isinstance(metadata, dict) else None
-            kind = type(item.default)
+            value: Any = metadata.get(item.name) if isinstance(metadata, dict) else None
+            kind: type[Any] = type(item.default)
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             if type(value) is not kind:

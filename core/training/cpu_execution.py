@@ -20,10 +20,11 @@ class CpuExecution:
     """Trains a field in place. The result depends on the rays alone, not on the number of threads."""
 
     def __init__(
-        self, field: RadianceField, occupied: NDArray[np.bool_], recipe: Recipe, pool: ThreadPoolExecutor
+        self, field: RadianceField, occupied: NDArray[np.bool_], step: float, recipe: Recipe, pool: ThreadPoolExecutor
     ) -> None:
         self._field = CpuField(field)
         self._recipe = recipe
+        self._step = step
         self._grid = Grid.of(occupied)
         self._pool = pool
         self._spaces: list[Workspace] = []
@@ -66,7 +67,7 @@ class CpuExecution:
                 rays.last[part],
                 jitter[part],
                 self._grid,
-                self._recipe.step,
+                self._step,
                 self._recipe.shade_above,
                 space,
             )
@@ -79,13 +80,12 @@ class CpuExecution:
                 np.float32(1.0 / count),
                 upstream[part],
             )
-            return self._field.backward(seen, upstream[part], self._recipe.step, space), float(loss)
+            return self._field.backward(seen, upstream[part], self._step, space), float(loss)
 
         results = list(self._pool.map(block, range(len(starts))))
         gradients = [gradient for gradient, _ in results]
         self._steps += 1
-        corrections = [1.0 / (1.0 - beta**self._steps) for beta in self._recipe.betas]
-        settings = [np.float32(value) for value in (rate, *self._recipe.betas, *corrections, 1e-15)]
+        settings = kernels.adam_settings(rate, self._recipe.betas, self._steps, 1e-15)
 
         def level(which: _Level) -> None:
             which.add(gradients)
@@ -107,8 +107,8 @@ class _Moments:
         self.parameter = parameter
         self.gradient, self.first, self.second = (np.zeros_like(parameter) for _ in range(3))
 
-    def step(self, settings: list[np.float32], sparse: bool) -> None:
-        kernels.adam(self.parameter, self.gradient, self.first, self.second, *settings, sparse)
+    def step(self, settings: F4, sparse: bool) -> None:
+        kernels.adam(self.parameter, self.gradient, self.first, self.second, settings, sparse)
 
 
 class _Level:

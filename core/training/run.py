@@ -22,7 +22,7 @@ from ..field.model import FieldConfig, RadianceField
 from ..field.render import TrainedField
 from .cpu_execution import CpuExecution
 from .execution import Execution
-from .recipe import Recipe
+from .recipe import Recipe, Scale, scale_of
 from .sampler import F4, NOTHING, ViewPixels, load_pixels
 from .seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
 from .torch_execution import TorchExecution
@@ -44,6 +44,7 @@ class Run:
         seed: int,
         pool: ThreadPoolExecutor,
         recipe: Recipe,
+        scale: Scale,
     ) -> None:
         self.pixels = pixels
         self.steps = 0
@@ -52,6 +53,7 @@ class Run:
         self.samples = 0
         self._field = field
         self._recipe = recipe
+        self._scale = scale
         self._pool = pool
         self._random = np.random.default_rng(seed)
         self._chosen = chosen
@@ -66,8 +68,8 @@ class Run:
 
     def _executor(self, field: RadianceField) -> Execution:
         if field.table.device.type == "cpu":
-            return CpuExecution(field, self._candidates, self._recipe, self._pool)
-        return TorchExecution(field, self._candidates, self._recipe)
+            return CpuExecution(field, self._candidates, self._scale.step, self._recipe, self._pool)
+        return TorchExecution(field, self._candidates, self._scale.step, self._recipe)
 
     @property
     def has_validation(self) -> bool:
@@ -99,7 +101,7 @@ class Run:
         rays = self.pixels.rays(picked)
         jitter = self._random.random(count, dtype=np.float32)
         known = (rays.last < NOTHING) & (rays.targets[:, 3] > 0.99)
-        rays.last = np.where(known, rays.last + np.float32(recipe.cut), NOTHING).astype(np.float32)
+        rays.last = np.where(known, rays.last + np.float32(self._scale.cut), NOTHING).astype(np.float32)
         rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warm_up)
         rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
         self.loss, samples = self._execution.step(rays, jitter, rate)
@@ -123,14 +125,14 @@ class Run:
 
     def _occupied(self) -> NDArray[np.bool_]:
         occupied = np.zeros(self._candidates.size, np.bool_)
-        occupied[self._cells] = self._cell_density * self._recipe.step > 0.01
+        occupied[self._cells] = self._cell_density * self._scale.step > 0.01
         return occupied.reshape(self._candidates.shape)
 
     def trained_field(self) -> TrainedField:
         """The field as it stands."""
         for _ in range(4):
             self._update_occupancy()
-        return TrainedField(self._field, self._occupied(), self._world_from_field, self._recipe.step)
+        return TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
 
     def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
         """Blocks of rays through the pixels that are trained on, evenly chosen."""
@@ -143,7 +145,7 @@ class Run:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""
         assert self._validation is not None
         rays, truth = self._validation
-        renderer = CpuRenderer(self._field, self._occupied(), self._recipe.step)
+        renderer = CpuRenderer(self._field, self._occupied(), self._scale.step)
         colour, alpha, _ = renderer.render(rays.origins, rays.directions)
         if self._field.config.background:
             alpha = np.ones_like(alpha)
@@ -164,13 +166,15 @@ def _quick_validation(dataset: Dataset) -> Any:
 def prepare(dataset: Dataset, device: torch.device, seed: int, pool: ThreadPoolExecutor, recipe: Recipe) -> Run:
     """Load the training views and find out what is empty."""
     pixels = load_pixels(dataset, dataset.splits["train"])
-    resolution = 128
+    scale = scale_of(pixels.footprint())
+    resolution = scale.occupancy_resolution
     unseen = cells_not_seen_empty(pixels, resolution, dataset.film == "transparent", pool)
     candidates = unseen
     if pixels.has_depth:
         candidates = cells_near_surfaces(pixels, resolution, recipe.margin)
     if not candidates.any():
         raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
-    chosen = pixels_worth_training(pixels, candidates, recipe.step, pool)
-    config = FieldConfig(background=dataset.film == "world")
-    return Run(RadianceField(config, seed), pixels, candidates, chosen, dataset, seed, pool, recipe)
+    chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
+    config = FieldConfig(finest_resolution=scale.finest_resolution, background=dataset.film == "world")
+    field = RadianceField(config, seed).to(device)
+    return Run(field, pixels, candidates, chosen, dataset, seed, pool, recipe, scale)

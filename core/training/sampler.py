@@ -62,8 +62,18 @@ class ViewPixels:
     def count(self) -> int:
         return len(self.rgba)
 
+    def footprint(self) -> float:
+        """Width of a pixel where the surfaces are (where the cube's middle is, when no depth is known), field units."""
+        focal = self.intrinsics[:, :2].mean(axis=1)
+        if not self.has_depth:
+            middle = np.linalg.norm(self.centres - 0.5, axis=1)
+            return float(np.median(np.maximum(middle, 0.25) / focal))
+        known = np.flatnonzero(self.distances < NOTHING)
+        known = known[:: max(1, len(known) // 100_000)]
+        return float(np.median(self.distances[known] / focal[self.view[known]]))
+
     def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
-        """The rays through `pixels` [R], up to the first hit; `shifts` [R, 2] moves them from the centres, in pixels."""
+        """Rays through `pixels` [R], up to the first hit; `shifts` [R, 2] moves them from the centres, in pixels."""
         count = len(pixels)
         rays = Rays(*(np.empty(shape, np.float32) for shape in ((count, 3), (count, 3), (count, 4), (count,))))
         kernels.gather_rays(

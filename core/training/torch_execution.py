@@ -18,9 +18,10 @@ from .sampler import F4, Rays
 class TorchExecution:
     """Trains a field in place by automatic differentiation, in the field's own floating type."""
 
-    def __init__(self, field: RadianceField, occupied: NDArray[np.bool_], recipe: Recipe) -> None:
+    def __init__(self, field: RadianceField, occupied: NDArray[np.bool_], step: float, recipe: Recipe) -> None:
         self._field = field
         self._recipe = recipe
+        self._step = step
         self._device, self._type = field.table.device, field.table.dtype
         self._optimiser = torch.optim.Adam(field.parameters(), betas=recipe.betas, eps=1e-15)
         self.set_occupied(occupied)
@@ -30,10 +31,8 @@ class TorchExecution:
 
     @torch.no_grad()
     def density_at(self, positions: F4) -> F4:
-        parts = [
-            self._field.density_features(self._tensor(part))[0]
-            for part in np.array_split(positions, 1 + len(positions) // 65536)
-        ]
+        blocks = np.array_split(positions, 1 + len(positions) // 65536)
+        parts = [self._field.density_features(self._tensor(part))[0] for part in blocks]
         density: F4 = torch.cat(parts).float().cpu().numpy()
         return density
 
@@ -50,7 +49,7 @@ class TorchExecution:
         """The loss of a batch, differentiable, and the number of its samples."""
         recipe = self._recipe
         origins, directions, targets = (self._tensor(part) for part in (rays.origins, rays.directions, rays.targets))
-        samples = march(origins, directions, self._occupied, recipe.step, self._tensor(jitter), self._tensor(rays.last))
+        samples = march(origins, directions, self._occupied, self._step, self._tensor(jitter), self._tensor(rays.last))
         density, radiance = self._field(samples.positions, directions[samples.ray])
         seen = composite(density, radiance, samples)
         behind = (1.0 - seen.alpha)[:, None] * self._field.background_radiance(directions)

@@ -30,6 +30,10 @@ from ..twin_file import write_twin
 from .recipe import Recipe
 from .run import Run, prepare
 
+# seconds between two reports of progress
+REPORT_EVERY = 0.5
+RECIPE = Recipe()
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -51,7 +55,7 @@ class TrainSettings:
     seed: int = 0
 
 
-def train(settings: TrainSettings, reporter: Reporter) -> dict[str, Any]:
+def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) -> dict[str, Any]:
     """Train a field on a dataset's training views and write it with its bake as a `.twin`.
 
     Returns:
@@ -68,7 +72,7 @@ def train(settings: TrainSettings, reporter: Reporter) -> dict[str, Any]:
     device = choose_device(settings.device)
     clock = Clock()
     with open_dataset(settings.dataset) as dataset, thread_pool() as pool:
-        run = prepare(dataset, device, settings.seed, pool, Recipe())
+        run = prepare(dataset, device, settings.seed, pool, recipe)
         clock.lap("loading")
         run.compile()
         clock.lap("compiling")
@@ -80,7 +84,7 @@ def train(settings: TrainSettings, reporter: Reporter) -> dict[str, Any]:
         field = run.trained_field()
         views = validate(field, dataset, reporter, cancelled)
         clock.lap("evaluating")
-        baked = bake_field(field, run.rays_for_bake(), pool)
+        baked = bake_field(field, run.rays_for_bake(), pool, recipe.bake_steps)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
         metadata = _metadata(dataset, field, run, settings, views, clock, device)
@@ -131,7 +135,7 @@ def _loop(run: Run, settings: TrainSettings, reporter: Reporter) -> bool:
     total = float(settings.steps) if settings.steps else settings.seconds
     report_at = 0.0
     psnr_at = 0.0
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     while True:
         done = float(run.steps) if settings.steps else run.seconds
         if done >= total:
@@ -140,7 +144,7 @@ def _loop(run: Run, settings: TrainSettings, reporter: Reporter) -> bool:
             return True
         run.step(done / total)
         if run.seconds >= report_at:
-            report_at = run.seconds + 0.5
+            report_at = run.seconds + REPORT_EVERY
             if run.has_validation and run.seconds >= psnr_at:
                 psnr_at = run.seconds + max(2.0, 0.05 * settings.seconds)
                 figures["psnr"] = run.quick_psnr()

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a dataset to a twin and back: quality, determinism, cancelling, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.comparison.metrics import display_image, image_metrics
+from radiance_twin.core.dataset.store import dataset_digest, open_dataset
+from radiance_twin.core.errors import Cancelled, UsageError, UserError
+from radiance_twin.core.field.model import FieldConfig
+from radiance_twin.core.field.render import load_field, render_view
+from radiance_twin.core.reporting import QuietReporter
+from radiance_twin.core.training import trainer
+from radiance_twin.core.training.recipe import Recipe
+from radiance_twin.core.training.trainer import TrainSettings, train
+from radiance_twin.core.twin_file import read_twin, write_twin
+
+SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_scene.py"))))
+
+
+# as the product trains, with less of everything
+QUICK = Recipe(rays=1024, bake_steps=20)
+
+
+class CountingReporter(QuietReporter):
+    """Remembers figures, and asks to stop after so many progress reports."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
+        self.figures: list[dict[str, float]] = []
+        self._stop_after = stop_after
+
+    def progress(self, stage: str, done: float, total: float, **figures: Any) -> None:
+        self.figures.append(figures)
+
+    def cancelled(self) -> bool:
+        return self._stop_after is not None and len(self.figures) >= self._stop_after
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(SCENE.write(tmp_path_factory.mktemp("scene") / "analytic.h5"))
+
+
+@pytest.fixture(scope="module")
+def trained(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], CountingReporter]:
+    output, reporter = tmp_path_factory.mktemp("twin") / "analytic.twin", CountingReporter()
+    return output, train(TrainSettings(str(scene), str(output), steps=250), reporter, QUICK), reporter
+
+
+def quality(scene: Path, twin: Path, baked: bool = False) -> float:
+    """Mean PSNR over the test views, of the field or of its bake."""
+    held = read_twin(twin)
+    field = load_field(held, "cpu")
+    figures = []
+    with open_dataset(scene) as dataset:
+        for index in dataset.splits["test"]:
+            camera, intrinsics, size = (
+                part[index] for part in (dataset.camera_to_world, dataset.intrinsics, dataset.size)
+            )
+            if baked:
+                density, colour = held.arrays["bake/density"], held.arrays["bake/colour"]
+                rgba = render_bake(density, colour, held.world_from_field, camera, intrinsics, size)
+            else:
+                rgba, _ = render_view(field, camera, intrinsics, size)
+            truth = dataset.rgba(int(index))
+            shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
+            figures.append(image_metrics(shown[0], shown[1], truth[..., 3]).psnr or np.inf)
+    return float(np.mean(figures))
+
+
+def test_a_field_shows_views_that_it_never_saw(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
+    output, result, _ = trained
+    assert quality(scene, output) > 27
+    assert quality(scene, output, baked=True) > 25
+    assert result["psnr"] > 27
+    assert result["psnr_foreground"] > 22
+    assert result["bytes"] == output.stat().st_size
+    assert result["steps"] == 250
+
+
+def test_the_twin_says_where_it_came_from(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
+    output, result, reporter = trained
+    twin = read_twin(output)
+    with open_dataset(scene) as dataset:
+        np.testing.assert_array_equal(twin.world_from_field, dataset.world_from_field)
+        np.testing.assert_array_equal(twin.arrays["view_transform/lut"], dataset.view_transform.lut)
+    assert twin.metadata["scene_name"] == "analytic"
+    assert twin.metadata["film"] == "transparent"
+    assert twin.metadata["bake"] == {"kind": "grid", "resolution": 128}
+    training = twin.metadata["training"]
+    assert training["dataset_digest"] == dataset_digest(scene)
+    assert training["steps"] == 250
+    assert training["seed"] == 0
+    assert [view["index"] for view in training["views"]] == [24, 25]
+    assert np.mean([view["psnr"] for view in training["views"]]) == pytest.approx(result["psnr"], abs=1e-3)
+    assert {"loading", "compiling", "training", "evaluating", "baking"} <= set(training["stages"])
+    assert any("seconds" in line for line in reporter.lines)
+    assert {"steps", "rays_per_second", "seconds_left", "psnr"} <= set(reporter.figures[-1])
+
+
+def test_depth_is_planar_and_in_scene_units(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
+    field = load_field(read_twin(trained[0]), "cpu")
+    with open_dataset(scene) as dataset:
+        index = int(dataset.splits["test"][0])
+        _, depth = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
+        truth = dataset.depth(index)
+        interior = (truth > 0) & (dataset.rgba(index)[..., 3] == 1)
+    # a pixel is 0.05 wide there
+    assert np.median(np.abs(depth - truth)[interior]) < 0.03
+    assert (depth[~(truth > 0)] == 0).mean() > 0.9
+
+
+def test_the_same_seed_gives_the_same_field(scene: Path, tmp_path: Path) -> None:
+    digests = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        settings = TrainSettings(str(scene), str(tmp_path / name), steps=6, seed=seed)
+        train(settings, QuietReporter(), QUICK)
+        digests.append({key: value.tobytes() for key, value in read_twin(tmp_path / name).arrays.items()})
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_the_reference_learns_too(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # what CUDA runs, on the CPU
+    from radiance_twin.core.training.run import Run
+    from radiance_twin.core.training.torch_execution import TorchExecution
+
+    monkeypatch.setattr(
+        Run, "_executor", lambda self, field: TorchExecution(field, self._candidates, self._scale.step, self._recipe)
+    )
+    output = tmp_path / "reference.twin"
+    train(TrainSettings(str(scene), str(output), steps=30), QuietReporter(), QUICK)
+    assert quality(scene, output) > 15
+
+
+def test_without_depth_it_works_too(tmp_path: Path) -> None:
+    path = SCENE.write(tmp_path / "blind.h5", depth=False)
+    train(TrainSettings(str(path), str(tmp_path / "blind.twin"), steps=250), QuietReporter(), QUICK)
+    assert quality(path, tmp_path / "blind.twin") > 23
+
+
+def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
+    path = SCENE.write(tmp_path / "world.h5", film="world")
+    train(TrainSettings(str(path), str(tmp_path / "world.twin"), steps=200), QuietReporter(), QUICK)
+    twin = read_twin(tmp_path / "world.twin")
+    assert FieldConfig.from_metadata(twin.metadata["model"]).background
+    assert quality(path, tmp_path / "world.twin") > 24
+    with open_dataset(path) as dataset:
+        camera = SCENE.look_at([0.0, 0.0, 3.0], [1.0, 0.0, 6.0])  # the scene lies behind
+        rgba, depth = render_view(load_field(twin, "cpu"), camera, dataset.intrinsics[0], (8, 8))
+    assert (rgba[..., 3] == 1).all()
+    assert not depth.any()
+
+
+def test_cancelling_writes_a_good_twin_first(scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "stopped.twin"
+    with pytest.raises(Cancelled):
+        train(TrainSettings(str(scene), str(output), seconds=600.0), CountingReporter(stop_after=2), QUICK)
+    twin = read_twin(output)
+    assert 0 < twin.metadata["training"]["seconds"] < 600
+    assert quality(scene, output) > 10
+
+
+def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        train(TrainSettings(str(scene), str(tmp_path / "never.twin")), CountingReporter(stop_after=0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_field_that_is_not_finite_is_never_saved(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from radiance_twin.core.training.cpu_execution import CpuExecution
+
+    step = CpuExecution.step
+
+    def poisoned(self: CpuExecution, *arguments: Any) -> tuple[float, int]:
+        loss, samples = step(self, *arguments)
+        return (float("nan") if arguments[2] and samples % 2 == 0 else loss), samples
+
+    monkeypatch.setattr(CpuExecution, "step", poisoned)
+    with pytest.raises(UserError, match="diverged"):
+        train(TrainSettings(str(scene), str(tmp_path / "nan.twin"), steps=50), QuietReporter())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"seconds": 0.0, "steps": None}, UsageError, "seconds"),
+        ({"seconds": float("nan"), "steps": None}, UsageError, "seconds"),
+        ({"steps": 0}, UsageError, "steps"),
+        ({"seed": -1}, UsageError, "seed"),
+        ({"device": "tpu"}, UsageError, "auto, cpu or cuda"),
+        ({"dataset": "missing.h5"}, UserError, "does not exist"),
+        ({"output": "/proc/never/x.twin"}, UserError, "another"),
+    ],
+)
+def test_wrong_settings_are_one_line_with_a_remedy(
+    scene: Path, tmp_path: Path, changes: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    settings = replace(TrainSettings(str(scene), str(tmp_path / "x.twin"), steps=1), **changes)
+    with pytest.raises(kind, match=words) as caught:
+        train(settings, QuietReporter())
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cuda_that_is_not_there_is_said(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cpu"):
+        train(TrainSettings(str(scene), str(tmp_path / "x.twin"), device="cuda"), QuietReporter())
+
+
+def test_views_that_show_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCENE.view.__globals__, "CENTRE", np.array([100.0, 0, 0]))
+    monkeypatch.setitem(SCENE.view.__globals__, "SLAB", np.array([[100.0, 0, 0], [101.0, 1, 1]]))
+    path = SCENE.write(tmp_path / "empty.h5", views=4, size=16)
+    with pytest.raises(UserError, match="show nothing"):
+        train(TrainSettings(str(path), str(tmp_path / "x.twin"), steps=1), QuietReporter())
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", {"levels": 10**6}),
+        ("model", None),
+        ("march", {"step": 0.0, "occupancy_resolution": 128}),
+        ("march", {"step": 0.004, "occupancy_resolution": 10**6}),
+    ],
+)
+def test_a_twin_whose_header_makes_no_sense_is_refused(
+    trained: tuple[Path, dict[str, Any], Any], tmp_path: Path, part: str, value: Any
+) -> None:
+    twin = read_twin(trained[0])
+    changed = {**twin.metadata[part], **value} if value else value
+    write_twin(tmp_path / "bad.twin", {**twin.metadata, part: changed}, twin.arrays)
+    with pytest.raises(UserError, match="train again"):
+        load_field(read_twin(tmp_path / "bad.twin"), "cpu")
+
+
+def test_a_twin_whose_weights_do_not_fit_is_refused(trained: tuple[Path, dict[str, Any], Any]) -> None:
+    twin = read_twin(trained[0])
+    for name in ("field/table", "field/density_0", "occupancy/bits"):
+        cut = replace(twin, arrays={**twin.arrays, name: twin.arrays[name][:-8]})
+        with pytest.raises(UserError, match="train again"):
+            load_field(cut, "cpu")
+    infinite = {**twin.arrays, "field/table": np.full_like(twin.arrays["field/table"], np.inf)}
+    with pytest.raises(UserError, match="not finite"):
+        load_field(replace(twin, arrays=infinite), "cpu")
+
+
+def test_rendering_can_be_cancelled(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
+    field = load_field(read_twin(trained[0]), "cpu")
+    with open_dataset(scene) as dataset, pytest.raises(Cancelled):
+        render_view(field, dataset.camera_to_world[0], dataset.intrinsics[0], (40, 40), cancelled=lambda: True)
+
+
+def test_progress_is_reported_often_enough_to_cancel() -> None:
+    assert trainer.REPORT_EVERY <= 1.0
