@@ -109,7 +109,9 @@ def march_what_is_due(
     marched = target.size[0] * target.size[1] * (rows[1] - rows[0])
     # a few pixels say little: their time is mostly that of the call
     if marched > 1000:
-        pictures.seconds_per_pixel = 0.5 * pictures.seconds_per_pixel + 0.5 * elapsed / marched
+        found = elapsed / marched
+        # slow once, for example because the shader was compiled, is not slow for ever
+        pictures.seconds_per_pixel = min(found, 0.5 * (pictures.seconds_per_pixel + found))
     if reduction == 1:
         pictures.done = rows[1]
     if pictures.done >= 1.0:
