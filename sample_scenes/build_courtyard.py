@@ -28,6 +28,7 @@ OCHRE = [(0.66, 0.40, 0.19), (0.74, 0.49, 0.26), (0.78, 0.55, 0.32)]
 def build() -> None:
     """Build the whole scene into an empty file."""
     scene = kit.empty_scene("Courtyard")
+    scene.cycles.diffuse_bounces = 2
     scene.frame_start, scene.frame_end = 1, 48
     floors()
     walls()
@@ -172,7 +173,7 @@ def arcades() -> None:
         )
 
 
-def arch_wall(name: str, stuff: bpy.types.Material) -> bpy.types.Object:
+def arch_wall(name: str, stuff: bpy.types.Material) -> kit.Object:
     """The wall above one row of columns, 0.36 thick, four bays of 2 m with arches of radius 0.8."""
     along: list[float] = []
     under: list[float] = []
@@ -220,7 +221,7 @@ def openings() -> None:
         window(f"Upper window {i + 1}", x, 5.0, 1.3, 0.0, dark, blue)
 
 
-def arched_panel(name: str, half: float, height: float, stuff: bpy.types.Material) -> bpy.types.Object:
+def arched_panel(name: str, half: float, height: float, stuff: bpy.types.Material) -> kit.Object:
     """A door leaf with a round head, 0.08 thick."""
     a = np.linspace(0.0, math.pi, 17)
     outline = [(half, 0.0), *[(half * math.cos(t), height + half * math.sin(t)) for t in a], (-half, 0.0)]
@@ -235,12 +236,12 @@ def window(
 ) -> None:
     """A window with a sill and two louvred shutters that stand open."""
 
-    def put(thing: bpy.types.Object, dx: float, dy: float, dz: float, extra: float = 0.0) -> None:
+    def put(thing: kit.Object, dx: float, dy: float, dz: float, extra: float = 0.0) -> None:
         kit.place(thing, "Doors and windows", turned((x + dx, WALL + dy, z + dz), turn), (0.0, 0.0, turn + extra))
 
     put(kit.box(name, (0.8, 0.03, height), dark), 0.0, -0.005, 0.0)
     put(kit.box(f"{name} sill", (1.0, 0.16, 0.07), stone(), bevel=0.012, segments=2), 0.0, -0.06, -0.07)
-    bars = [
+    bars: list[kit.Points] = [
         [(0, 0, 0), (0, 0, height)],
         [(-0.4, 0, height * 0.66), (0.4, 0, height * 0.66)],
         [(-0.4, 0, height * 0.33), (0.4, 0, height * 0.33)],
@@ -256,7 +257,7 @@ def window(
         )
 
 
-def shutter(name: str, width: float, height: float, paint: bpy.types.Material) -> bpy.types.Object:
+def shutter(name: str, width: float, height: float, paint: bpy.types.Material) -> kit.Object:
     """A frame with slanted louvres."""
     vertices: list[tuple[float, float, float]] = []
     faces: list[tuple[int, ...]] = []
@@ -315,7 +316,7 @@ def roofs() -> None:
 
 def tiles(
     name: str, low: float, high: float, z_low: float, z_high: float, clay: bpy.types.Material, mitre: bool = True
-) -> bpy.types.Object:
+) -> kit.Object:
     """A slope of barrel tiles that faces -y, from y = low to y = high; `mitre` cuts its ends along the diagonals."""
     pitch, courses = 0.24, round((high - low) / 0.33)
     x = np.arange(-6.36, 6.361, pitch / 8)
@@ -455,12 +456,12 @@ def furniture() -> None:
 
 def leaf_cloud(
     name: str,
-    centres: np.ndarray,
+    centres: kit.Array,
     size: float,
     green: bpy.types.Material,
     random: np.random.Generator,
-    outward: np.ndarray | None = None,
-) -> bpy.types.Object:
+    outward: kit.Array | None = None,
+) -> kit.Object:
     """Pointed leaves, folded along the middle, at `centres` [N,3], looking along `outward` [N,3] more or less."""
     count = len(centres)
     up = random.normal(size=(count, 3)) * 0.6 + (0.0, 0.0, 0.3) + (0 if outward is None else outward)
@@ -479,7 +480,7 @@ def leaf_cloud(
 
 def on_ellipsoid(
     count: int, radii: tuple[float, float, float], random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[kit.Array, kit.Array]:
     """Points near the surface of an ellipsoid and the directions away from its middle, both [N,3]."""
     direction = random.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -609,9 +610,9 @@ def planting() -> None:
     bougainvillea(random, green, bark)
 
 
-def agave_plant(name: str, green: bpy.types.Material) -> bpy.types.Object:
+def agave_plant(name: str, green: bpy.types.Material) -> kit.Object:
     """A rosette of long, stiff, pointed leaves along the golden angle."""
-    vertices: list[np.ndarray] = []
+    vertices: list[kit.Array] = []
     faces: list[tuple[int, ...]] = []
     u, w = np.meshgrid(np.linspace(0, 1, 7), np.array([-1.0, 0.0, 1.0]), indexing="ij")
     for i in range(30):
@@ -684,7 +685,7 @@ def surroundings() -> None:
 
 def light() -> None:
     """A warm sun in the south-south-east and a blue sky."""
-    sun = bpy.data.lights.new("Sun", "SUN")
+    sun: kit.Light = bpy.data.lights.new("Sun", "SUN")
     sun.energy, sun.angle, sun.color = 5.6, math.radians(1.5), (1.0, 0.87, 0.70)
     lamp = bpy.data.objects.new("Sun", sun)
     kit.place(lamp, "Lights")
@@ -693,7 +694,7 @@ def light() -> None:
     kit.gradient_world(
         "Sky",
         [(0.0, (0.30, 0.24, 0.18)), (0.48, (0.46, 0.42, 0.38)), (0.52, haze), (0.64, (0.22, 0.43, 0.82)), (1.0, sky)],
-        1.9,
+        2.1,
     )
 
 
@@ -715,7 +716,7 @@ def walk() -> None:
         thing.rotation_euler = matrix.to_euler()
         thing.keyframe_insert("location", frame=float(frame))
         thing.keyframe_insert("rotation_euler", frame=float(frame))
-    bpy.context.scene.frame_set(1)
+    kit.open_scene().frame_set(1)
 
 
 if __name__ == "__main__":

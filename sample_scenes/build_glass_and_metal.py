@@ -72,7 +72,7 @@ def brass() -> bpy.types.Material:
     return bpy.data.materials.get("Brass") or kit.material("Brass", (0.88, 0.58, 0.20), 0.14, metallic=1.0)
 
 
-def ring(name: str, radius: float, width: float, thickness: float, stuff: bpy.types.Material) -> bpy.types.Object:
+def ring(name: str, radius: float, width: float, thickness: float, stuff: bpy.types.Material) -> kit.Object:
     """A flat hoop about z: `width` along z, `thickness` along the radius."""
     r, t, w = radius, thickness / 2, width / 2
     corners = [(r - t, -w), (r + t, -w), (r + t, w), (r - t, w), (r - t, -w)]

@@ -88,7 +88,7 @@ def cloth_and_basket(angle: float) -> None:
     brass = kit.material("Brass", (0.91, 0.60, 0.22), 0.28, metallic=1.0)
     height, bottom, top, turns = 0.068, 0.050, 0.103, 0.30
 
-    def on_wall(t: np.ndarray, start: float, direction: float) -> np.ndarray:
+    def on_wall(t: kit.Array, start: float, direction: float) -> kit.Array:
         radius = bottom + (top - bottom) * np.sin(t * math.pi / 2)
         a = start + direction * turns * math.pi * t
         return np.stack([radius * np.cos(a), radius * np.sin(a), 0.004 + height * t**1.35], axis=1)
@@ -269,18 +269,16 @@ def flowers(at: tuple[float, float]) -> None:
     kit.place(kit.wires("Stems", stems, 0.0027, stem), "Flowers")
 
 
-def frond(name: str, length: float, lean: float, arch: float, green: bpy.types.Material) -> bpy.types.Object:
+def frond(name: str, length: float, lean: float, arch: float, green: bpy.types.Material) -> kit.Object:
     """An arching feathered leaf that grows from the origin towards +x; its leaflets hang a little."""
     t = np.linspace(0.0, 1.0, 25)
     angle = lean + arch * t**1.3
     step = length / 24
     spine = np.cumsum(np.stack([np.sin(angle), np.zeros(25), np.cos(angle)], axis=1) * step, axis=0)
-    vertices: list[np.ndarray] = []
+    vertices: list[kit.Array] = []
     faces: list[tuple[int, ...]] = []
 
-    def blade(
-        root: np.ndarray, along: np.ndarray, across: np.ndarray, up: np.ndarray, size: float, wide: float
-    ) -> None:
+    def blade(root: kit.Array, along: kit.Array, across: kit.Array, up: kit.Array, size: float, wide: float) -> None:
         s, w = np.meshgrid(np.linspace(0, 1, 7), np.array([-1.0, 0.0, 1.0]), indexing="ij")
         half = wide * np.sin(math.pi * np.clip(s * 0.93 + 0.04, 0, 1)) ** 0.8
         grid = (
@@ -315,10 +313,10 @@ def frond(name: str, length: float, lean: float, arch: float, green: bpy.types.M
     return kit.mesh_object(name, vertices, faces, green)
 
 
-def tulip_head(petal: bpy.types.Material) -> bpy.types.Object:
+def tulip_head(petal: bpy.types.Material) -> kit.Object:
     """Six petals in two rings around +z."""
     u, v = np.meshgrid(np.linspace(0, 1, 10), np.linspace(-1, 1, 7), indexing="ij")
-    vertices: list[np.ndarray] = []
+    vertices: list[kit.Array] = []
     faces: list[tuple[int, ...]] = []
     for i in range(6):
         inner = i % 2
@@ -343,7 +341,9 @@ def books(at: tuple[float, float]) -> None:
     ]
     height = BOARD
     for name, colour, (length, depth, thick), turn in bindings:
-        cover = kit.mottled(kit.material(name, colour, 0.7), [tuple(0.8 * c for c in colour), colour], 60.0)
+        cover = kit.mottled(
+            kit.material(name, colour, 0.7), [(0.8 * colour[0], 0.8 * colour[1], 0.8 * colour[2]), colour], 60.0
+        )
         parts = [
             ("cover below", (length, depth, 0.003), 0.0, 0.0, cover),
             ("cover above", (length, depth, 0.003), 0.0, thick - 0.003, cover),
@@ -406,7 +406,7 @@ def succulent(at: tuple[float, float]) -> None:
     swell = np.sin(math.pi * np.clip(u, 0, 1) ** 1.35) ** 0.6
     swell[0], swell[-1] = 0.25, 0.02
     leaf = np.stack([u, 0.30 * swell * np.cos(around), 0.13 * swell * np.sin(around) + 0.22 * u**2], axis=-1)
-    vertices: list[np.ndarray] = []
+    vertices: list[kit.Array] = []
     faces: list[tuple[int, ...]] = []
     count = 44
     for i in range(count):
@@ -458,7 +458,7 @@ def grapes(at: tuple[float, float], heading: float) -> None:
             across = max(1, min(4 - layer, rows - row)) if row else max(1, 3 - layer)
             for k in range(across):
                 centres.append((shift + row * 0.0235 - 0.06, (k - (across - 1) / 2) * 0.0265, 0.0142 + layer * 0.0195))
-    vertices: list[np.ndarray] = []
+    vertices: list[kit.Array] = []
     faces: list[tuple[int, ...]] = []
     for centre in centres:
         faces.extend(tuple(len(vertices) + i for i in quad) for quad in quads)

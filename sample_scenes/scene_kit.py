@@ -12,19 +12,35 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
 Colour = tuple[float, float, float]
-Points = Sequence[Sequence[float]]
+Array = np.ndarray[Any, Any]
+Place = Sequence[float] | Array
+Points = Sequence[Place] | Array
+# what an object's data or a node has depends on its kind, which Blender's type stubs do not follow
+Object = Any
+Scene = Any
+World = Any
+Light = Any
+Nodes = Any
+Node = Any
+Socket = Any
 
 
-def empty_scene(name: str) -> bpy.types.Scene:
+def open_scene() -> Scene:
+    """The scene of the open file."""
+    return bpy.context.scene
+
+
+def empty_scene(name: str) -> Scene:
     """Forget everything that is open and return one empty scene with the settings all samples share."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene = bpy.context.scene
+    scene = open_scene()
     scene.name = name
     scene.unit_settings.system = "METRIC"
     scene.render.engine = "CYCLES"
@@ -47,7 +63,8 @@ def empty_scene(name: str) -> bpy.types.Scene:
 
 def save(path: Path) -> None:
     """Write the open file, compressed, without a backup beside it."""
-    bpy.context.preferences.filepaths.save_version = 0
+    preferences: Any = bpy.context.preferences
+    preferences.filepaths.save_version = 0
     bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True, check_existing=False)
 
 
@@ -65,17 +82,17 @@ def collection(name: str) -> bpy.types.Collection:
     found = bpy.data.collections.get(name)
     if found is None:
         found = bpy.data.collections.new(name)
-        bpy.context.scene.collection.children.link(found)
+        open_scene().collection.children.link(found)
     return found
 
 
 def place(
-    thing: bpy.types.Object,
+    thing: Object,
     group: str,
-    location: Sequence[float] = (0.0, 0.0, 0.0),
+    location: Place = (0.0, 0.0, 0.0),
     rotation: Sequence[float] = (0.0, 0.0, 0.0),
     scale: float | Sequence[float] = 1.0,
-) -> bpy.types.Object:
+) -> Object:
     """Link an object into the collection `group` and put it somewhere."""
     collection(group).objects.link(thing)
     thing.location = location
@@ -84,7 +101,7 @@ def place(
     return thing
 
 
-def copy_of(thing: bpy.types.Object, name: str) -> bpy.types.Object:
+def copy_of(thing: Object, name: str) -> Object:
     """Another object with the same mesh (and modifiers)."""
     twin = thing.copy()
     twin.name = name
@@ -94,7 +111,7 @@ def copy_of(thing: bpy.types.Object, name: str) -> bpy.types.Object:
 # ---------------------------------------------------------------------------------------------------- shapes
 
 
-def smooth_curve(points: Points, steps: int = 8, cyclic: bool = False) -> np.ndarray:
+def smooth_curve(points: Points, steps: int = 8, cyclic: bool = False) -> Array:
     """Catmull-Rom curve through `points` [N,D], `steps` segments between two neighbours -> [M,D]."""
     p = np.asarray(points, dtype=float)
     padded = np.vstack([p[-1:], p, p[:2]]) if cyclic else np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
@@ -109,12 +126,12 @@ def smooth_curve(points: Points, steps: int = 8, cyclic: bool = False) -> np.nda
 
 def mesh_object(
     name: str,
-    vertices: Iterable[Sequence[float]],
+    vertices: Iterable[Place],
     faces: Iterable[Sequence[int]],
     material: bpy.types.Material,
     smooth: bool = True,
     sharp_angle: float = math.radians(40),
-) -> bpy.types.Object:
+) -> Object:
     """A mesh object, smooth but for edges sharper than `sharp_angle`."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata([tuple(map(float, v)) for v in vertices], [], [tuple(map(int, f)) for f in faces])
@@ -128,10 +145,10 @@ def mesh_object(
 
 def lathe(
     name: str, sections: Sequence[Points], material: bpy.types.Material, segments: int = 64, steps: int = 6
-) -> bpy.types.Object:
+) -> Object:
     """Turn a profile about z. Each section is a list of (radius, z); inside one the profile is smooth,
     where two meet there is an edge. List the sections so that the outside is on the right of the way."""
-    profile: list[np.ndarray] = []
+    profile: list[Array] = []
     for section in sections:
         curve = smooth_curve(section, steps) if len(section) > 2 else np.asarray(section, dtype=float)
         profile += [point for point in curve if not profile or np.linalg.norm(point - profile[-1]) > 1e-6]
@@ -156,7 +173,7 @@ def lathe(
     return mesh_object(name, vertices, faces, material)
 
 
-def sphere(name: str, radius: float, skin: bpy.types.Material, segments: int = 24) -> bpy.types.Object:
+def sphere(name: str, radius: float, skin: bpy.types.Material, segments: int = 24) -> Object:
     """A sphere about the origin."""
     a = np.linspace(-math.pi / 2, math.pi / 2, segments // 2 + 1)
     profile = np.stack([np.cos(a), np.sin(a)], axis=1) * radius
@@ -166,11 +183,11 @@ def sphere(name: str, radius: float, skin: bpy.types.Material, segments: int = 2
 
 def surface(
     name: str,
-    grid: np.ndarray,
+    grid: Array,
     material: bpy.types.Material,
     thickness: float = 0.0,
     subdivisions: int = 0,
-) -> bpy.types.Object:
+) -> Object:
     """A sheet from a grid of points [U,V,3] (one UV map, 0..1 each way), thickened when asked."""
     thing = mesh_object(name, grid.reshape(-1, 3), sheet_faces(grid.shape[0], grid.shape[1]), material)
     add_grid_uv(thing.data, grid.shape[0], grid.shape[1])
@@ -191,7 +208,7 @@ def sheet_faces(rows: int, columns: int, first: int = 0) -> list[tuple[int, int,
 
 def add_grid_uv(mesh: bpy.types.Mesh, rows: int, columns: int) -> None:
     """Give a grid mesh the UV map (row, column) / (count - 1)."""
-    uv = mesh.uv_layers.new(name="UVMap")
+    uv: Any = mesh.uv_layers.new(name="UVMap")
     index = np.empty(len(mesh.loops), dtype=np.int32)
     mesh.loops.foreach_get("vertex_index", index)
     coordinates = np.stack([(index // columns) / (rows - 1), (index % columns) / (columns - 1)], axis=1)
@@ -205,7 +222,7 @@ def wires(
     material: bpy.types.Material,
     cyclic: bool = False,
     resolution: int = 2,
-) -> bpy.types.Object:
+) -> Object:
     """Round wires along polylines [N,3] or, tapering, [N,4] with a relative radius as the fourth number."""
     curve = bpy.data.curves.new(name, "CURVE")
     curve.dimensions = "3D"
@@ -226,7 +243,7 @@ def wires(
 
 def box(
     name: str, size: Sequence[float], material: bpy.types.Material, bevel: float = 0.0, segments: int = 3
-) -> bpy.types.Object:
+) -> Object:
     """A box that stands on z = 0, its edges rounded by `bevel`."""
     x, y, z = size[0] / 2, size[1] / 2, size[2]
     corners = [(i * x, j * y, k * z) for k in (0, 1) for j in (-1, 1) for i in (-1, 1)]
@@ -239,7 +256,7 @@ def box(
     return thing
 
 
-def subdivide(thing: bpy.types.Object, levels: int) -> bpy.types.Object:
+def subdivide(thing: Object, levels: int) -> Object:
     """Smooth an object by subdivision, alike in the viewport and in renders."""
     modifier = thing.modifiers.new("Subdivision", "SUBSURF")
     modifier.levels = modifier.render_levels = levels
@@ -249,7 +266,7 @@ def subdivide(thing: bpy.types.Object, levels: int) -> bpy.types.Object:
 # ------------------------------------------------------------------------------------------------- materials
 
 
-def node_tree(owner: bpy.types.Material | bpy.types.World) -> bpy.types.NodeTree:
+def node_tree(owner: bpy.types.Material | World) -> Nodes:
     """The owner's node tree; Blender 5 always has one, 4.5 makes it when asked."""
     if owner.node_tree is None:
         owner.use_nodes = True
@@ -283,16 +300,16 @@ def material(
     }
     for socket, value in values.items():
         principled.inputs[socket].default_value = value
-    made.diffuse_color = (*colour, 1.0)
+    made.diffuse_color = (*colour, 1.0)  # type: ignore[assignment]
     return made
 
 
-def shader(of: bpy.types.Material) -> bpy.types.Node:
+def shader(of: bpy.types.Material) -> Node:
     """The material's Principled node."""
     return next(node for node in node_tree(of).nodes if node.type == "BSDF_PRINCIPLED")
 
 
-def add_node(tree: bpy.types.NodeTree, kind: str, **inputs: object) -> bpy.types.Node:
+def add_node(tree: Nodes, kind: str, **inputs: object) -> Node:
     """A node with some inputs set (underscores stand for spaces) or, given a socket, linked."""
     node = tree.nodes.new(kind)
     for name, value in inputs.items():
@@ -304,9 +321,7 @@ def add_node(tree: bpy.types.NodeTree, kind: str, **inputs: object) -> bpy.types
     return node
 
 
-def ramp(
-    tree: bpy.types.NodeTree, factor: bpy.types.NodeSocket, stops: Sequence[tuple[float, Colour]], mode: str = "LINEAR"
-) -> bpy.types.NodeSocket:
+def ramp(tree: Nodes, factor: Socket, stops: Sequence[tuple[float, Colour]], mode: str = "LINEAR") -> Socket:
     """A colour ramp over `factor`; returns its colour."""
     node = add_node(tree, "ShaderNodeValToRGB", Fac=factor)
     elements = node.color_ramp.elements
@@ -319,33 +334,29 @@ def ramp(
     return node.outputs["Color"]
 
 
-def coordinates(
-    tree: bpy.types.NodeTree, scale: Sequence[float] = (1.0, 1.0, 1.0), kind: str = "Object"
-) -> bpy.types.NodeSocket:
+def coordinates(tree: Nodes, scale: Sequence[float] = (1.0, 1.0, 1.0), kind: str = "Object") -> Socket:
     """The shading point in the object's own space (or another output of Texture Coordinate), scaled."""
     source = tree.nodes.new("ShaderNodeTexCoord").outputs[kind]
     return add_node(tree, "ShaderNodeMapping", Vector=source, Scale=scale).outputs["Vector"]
 
 
-def axis(tree: bpy.types.NodeTree, vector: bpy.types.NodeSocket, index: int) -> bpy.types.NodeSocket:
+def axis(tree: Nodes, vector: Socket, index: int) -> Socket:
     """One component of a vector."""
     return add_node(tree, "ShaderNodeSeparateXYZ", Vector=vector).outputs[index]
 
 
-def remap(tree: bpy.types.NodeTree, value: bpy.types.NodeSocket, low: float, high: float) -> bpy.types.NodeSocket:
+def remap(tree: Nodes, value: Socket, low: float, high: float) -> Socket:
     """`value` between low and high, as 0..1."""
     return add_node(tree, "ShaderNodeMapRange", Value=value, From_Min=low, From_Max=high).outputs["Result"]
 
 
-def colour_from(of: bpy.types.Material, socket: bpy.types.NodeSocket) -> bpy.types.Material:
+def colour_from(of: bpy.types.Material, socket: Socket) -> bpy.types.Material:
     """Let `socket` colour the material."""
     node_tree(of).links.new(socket, shader(of).inputs["Base Color"])
     return of
 
 
-def zigzag(
-    tree: bpy.types.NodeTree, value: bpy.types.NodeSocket, vector: bpy.types.NodeSocket, teeth: int, depth: float
-) -> bpy.types.NodeSocket:
+def zigzag(tree: Nodes, value: Socket, vector: Socket, teeth: int, depth: float) -> Socket:
     """`value` raised and lowered by up to `depth`, `teeth` times around the z axis: bands become chevrons or stars."""
     turn = add_node(tree, "ShaderNodeTexGradient", Vector=vector)
     turn.gradient_type = "RADIAL"
@@ -401,7 +412,7 @@ def wood(name: str, light: Colour, dark: Colour, scale: float, roughness: float 
         Detail_Scale=1.2,
     )
     bands.bands_direction = "Y"
-    middle = tuple((a + b) / 2 for a, b in zip(light, dark, strict=True))
+    middle: Colour = tuple((a + b) / 2 for a, b in zip(light, dark, strict=True))  # type: ignore[assignment]
     return colour_from(made, ramp(tree, bands.outputs["Fac"], [(0.0, dark), (0.35, middle), (1.0, light)]))
 
 
@@ -448,14 +459,14 @@ def bumpy(of: bpy.types.Material, scale: float, distance: float, detail: float =
 def look_at(eye: Sequence[float], target: Sequence[float]) -> Matrix:
     """Camera-to-world with -z towards `target` and world z up."""
     direction = Vector(target) - Vector(eye)
-    return Matrix.Translation(Vector(eye)) @ direction.to_track_quat("-Z", "Y").to_matrix().to_4x4()
+    return Matrix.Translation(eye) @ direction.to_track_quat("-Z", "Y").to_matrix().to_4x4()
 
 
 def area_light(
     name: str, eye: Sequence[float], target: Sequence[float], size: float, watts: float, colour: Colour
-) -> bpy.types.Object:
+) -> Object:
     """A round soft light that no camera sees."""
-    light = bpy.data.lights.new(name, "AREA")
+    light: Light = bpy.data.lights.new(name, "AREA")
     light.shape = "DISK"
     light.size = size
     light.energy = watts
@@ -467,35 +478,40 @@ def area_light(
     return thing
 
 
-def gradient_world(name: str, stops: Sequence[tuple[float, Colour]], strength: float) -> bpy.types.World:
+def gradient_world(name: str, stops: Sequence[tuple[float, Colour]], strength: float) -> World:
     """A world coloured by elevation: 0 straight down, 0.5 the horizon, 1 straight up."""
-    world = bpy.data.worlds.new(name)
-    bpy.context.scene.world = world
+    world: World = bpy.data.worlds.new(name)
+    open_scene().world = world
     tree = node_tree(world)
     direction = tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"]
     colour = ramp(tree, remap(tree, axis(tree, direction, 2), -1.0, 1.0), stops)
     background = next(node for node in tree.nodes if node.type == "BACKGROUND")
     tree.links.new(colour, background.inputs["Color"])
     background.inputs["Strength"].default_value = strength
+    # a smooth sky is met often enough by chance: sampling it costs time and measured no less noise
+    world.cycles.sampling_method = "NONE"
     return world
 
 
 def softbox(
-    world: bpy.types.World, towards: Sequence[float], half_size: tuple[float, float], strength: float, colour: Colour
+    world: World, towards: Sequence[float], half_size: tuple[float, float], strength: float, colour: Colour
 ) -> None:
     """Add a rectangle of light to a world: in the direction `towards`, `half_size` (across, up) at distance one."""
+    # lights that small must be aimed at; Blender's own choice of map is large and slow to compute
+    world.cycles.sampling_method = "MANUAL"
+    world.cycles.sample_map_resolution = 512
     tree = node_tree(world)
     direction = tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"]
-    frame = look_at((0.0, 0.0, 0.0), towards).to_3x3()
+    frame: Any = look_at((0.0, 0.0, 0.0), towards).to_3x3()
 
-    def along(vector: Vector) -> bpy.types.NodeSocket:
+    def along(vector: Vector) -> Socket:
         node = tree.nodes.new("ShaderNodeVectorMath")
         node.operation = "DOT_PRODUCT"
         tree.links.new(direction, node.inputs[0])
         node.inputs[1].default_value = vector
         return node.outputs["Value"]
 
-    def calculate(operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.NodeSocket:
+    def calculate(operation: str, *values: Socket | float) -> Socket:
         node = tree.nodes.new("ShaderNodeMath")
         node.operation = operation
         for socket, value in zip(node.inputs, values, strict=False):
@@ -520,7 +536,7 @@ def softbox(
 
 def camera(
     name: str, eye: Sequence[float], target: Sequence[float], lens: float, resolution: tuple[int, int]
-) -> bpy.types.Object:
+) -> Object:
     """The scene's camera; 36 mm sensor."""
     data = bpy.data.cameras.new(name)
     data.lens = lens
@@ -528,7 +544,7 @@ def camera(
     thing = bpy.data.objects.new(name, data)
     place(thing, "Cameras")
     thing.matrix_world = look_at(eye, target)
-    scene = bpy.context.scene
+    scene = open_scene()
     scene.camera = thing
     scene.render.resolution_x, scene.render.resolution_y = resolution
     return thing
