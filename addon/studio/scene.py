@@ -57,7 +57,7 @@ def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
         bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
     except RuntimeError as error:
         reason = str(error).removeprefix("Error: ").strip().splitlines()[0]
-        raise UserError(f"{name} cannot be opened ({reason}); is it complete, and a .blend?") from error
+        raise UserError(f"{name} cannot be opened ({reason}); fetch it again, or save it again in Blender") from error
     saved_by: tuple[int, ...] = tuple(bpy.data.version)  # type: ignore[arg-type]
     ours = file_version_of_blender()
     if saved_by > ours and not allow_newer:

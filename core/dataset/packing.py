@@ -113,12 +113,14 @@ def _read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
     record = read_record(folder, view)
     if record is None:
         raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")
-    beauty = read_layers(folder / f"{view.name}.beauty.exr")
-    if not view.truth:
-        return ViewPixels(rgba=beauty[plan.passes["rgba"]])
-    truth = read_layers(folder / f"{view.name}.truth.exr")
     try:
-        pixels = view_pixels(beauty, truth, plan.passes)
+        beauty, *truth = (read_layers(folder / name) for name in view.files)
+        if not truth:
+            return ViewPixels(rgba=beauty[plan.passes["rgba"]])
+        pixels = view_pixels(beauty, truth[0], plan.passes)
+    except UserError:
+        (folder / f"{view.name}.json").unlink(missing_ok=True)  # or it would count as done for ever
+        raise
     except KeyError as error:
         raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder, render again") from error
     recorded: dict[str, Any] = {"seconds": float(record["seconds"]), "samples": view.samples}

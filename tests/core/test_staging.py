@@ -231,6 +231,17 @@ def test_a_disk_that_fills_while_packing_leaves_no_dataset(tmp_path: Path) -> No
     assert staging.missing_views(tmp_path / "views", plan) == []
 
 
+def test_an_exr_that_was_written_cut_short_is_rendered_again(tmp_path: Path) -> None:
+    plan = planned_dataset()
+    folder = stage(tmp_path / "views", plan)
+    with open(folder / "view_000001.truth.exr", "r+b") as file:
+        file.truncate(500)
+    staging.write_record(folder, plan.views[1], 1.0)  # whoever rendered it believes that it is complete
+    with pytest.raises(UserError, match="view_000001"):
+        packing.pack(folder, plan, tmp_path / "tea.h5", QuietReporter())
+    assert [view.name for view in staging.missing_views(folder, plan)] == ["view_000001"]
+
+
 def test_cancelling_while_packing_keeps_the_views(tmp_path: Path) -> None:
     plan = planned_dataset()
     stage(tmp_path / "views", plan)
