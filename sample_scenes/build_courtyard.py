@@ -631,9 +631,13 @@ def agave_plant(name: str, green: bpy.types.Material) -> kit.Object:
 def bougainvillea(random: np.random.Generator, green: bpy.types.Material, bark: bpy.types.Material) -> None:
     """A climber: stems up the column, leaves and magenta bracts over the arches of the north-west corner."""
     corner = np.array([-COURT + 0.28, COURT - 0.28, 0.0])
-    up = [(*corner, 0.03 * math.sin(3 * z), 0.03 * math.cos(4 * z), z) for z in np.linspace(0.0, 3.1, 12)]
-    over_x = [(*corner, d, 0.02 * math.sin(5 * d), 3.1 + 0.32 * math.sin(1.2 * d)) for d in np.linspace(0.0, 3.1, 14)]
-    over_y = [(*corner, 0.02 * math.sin(5 * d), -d, 3.1 + 0.3 * math.sin(1.3 * d)) for d in np.linspace(0.0, 2.3, 11)]
+
+    def along(x: float, y: float, z: float) -> kit.Array:
+        return corner + np.array([x, y, z])
+
+    up = [along(0.03 * math.sin(3 * z), 0.03 * math.cos(4 * z), z) for z in np.linspace(0.0, 3.1, 12)]
+    over_x = [along(d, 0.02 * math.sin(5 * d), 3.1 + 0.32 * math.sin(1.2 * d)) for d in np.linspace(0.0, 3.1, 14)]
+    over_y = [along(0.02 * math.sin(5 * d), -d, 3.1 + 0.3 * math.sin(1.3 * d)) for d in np.linspace(0.0, 2.3, 11)]
     stems = [up, [up[-1], *over_x], [up[-1], *over_y]]
     kit.place(kit.wires("Bougainvillea stems", stems, 0.022, bark, resolution=1), "Plants")
     anchors = np.array([*up[3:], *over_x, *over_x, *over_y, *over_y])

@@ -20,9 +20,15 @@ def open_sample(name: str) -> bpy.types.Scene:
     return bpy.context.scene
 
 
-def described() -> dict[str, tuple[str, str]]:
-    """What stands in the open file: every object's kind and collection by its name."""
-    return {thing.name: (thing.type, thing.users_collection[0].name) for thing in bpy.data.objects}
+def described() -> dict[str, tuple[str, str, int]]:
+    """What stands in the open file: every object's kind, collection and number of points by its name."""
+    return {thing.name: (thing.type, thing.users_collection[0].name, points(thing)) for thing in bpy.data.objects}
+
+
+def points(thing: bpy.types.Object) -> int:
+    if thing.type == "MESH":
+        return len(thing.data.vertices)
+    return sum(len(spline.points) for spline in thing.data.splines) if thing.type == "CURVE" else 0
 
 
 @pytest.mark.parametrize("name", NAMES)
