@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from .bake_fit import fit_grid
 from .field.cpu import CpuField, Grid, Workspace
-from .field.cpu_kernels import compiled
+from .field.cpu_kernels import ONE, ZERO, compiled
 from .field.model import RadianceField
-from .field.occupancy import dilate
 from .field.render import TrainedField
 
 F4 = NDArray[np.float32]
@@ -129,17 +128,30 @@ def _splat(positions: Any, weights: Any, radiance: Any, total: Any) -> None:
 
 def _spread(colour: F4, known: NDArray[np.bool_], passes: int = 3) -> F4:
     """Give voxels around the known ones their neighbours' mean: textures are interpolated across the border."""
-    colour = colour.copy()
     for _ in range(passes):
-        near = dilate(known) & ~known
-        where = np.argwhere(near)
-        total, count = np.zeros((len(where), 3), np.float32), np.zeros((len(where), 1), np.float32)
-        for step in np.ndindex(3, 3, 3):
-            other = np.clip(where + np.array(step) - 1, 0, RESOLUTION - 1)
-            index = tuple(other.T)
-            share = known[index].astype(np.float32)[:, None]
-            total += colour[index] * share
-            count += share
-        colour[near] = total / np.maximum(count, 1.0)
-        known = known | near
+        wider, more = colour.copy(), known.copy()
+        _spread_once(colour, known, wider, more)
+        colour, known = wider, more
     return colour
+
+
+@compiled
+def _spread_once(colour: Any, known: Any, wider: Any, more: Any) -> None:
+    n = colour.shape[0]
+    for x in range(n):
+        for y in range(n):
+            for z in range(n):
+                if known[x, y, z]:
+                    continue
+                red, green, blue, count = ZERO, ZERO, ZERO, ZERO
+                for i in range(max(x - 1, 0), min(x + 2, n)):
+                    for j in range(max(y - 1, 0), min(y + 2, n)):
+                        for k in range(max(z - 1, 0), min(z + 2, n)):
+                            if known[i, j, k]:
+                                red += colour[i, j, k, 0]
+                                green += colour[i, j, k, 1]
+                                blue += colour[i, j, k, 2]
+                                count += ONE
+                if count > ZERO:
+                    wider[x, y, z, 0], wider[x, y, z, 1], wider[x, y, z, 2] = red / count, green / count, blue / count
+                    more[x, y, z] = True

@@ -21,6 +21,7 @@ from .field.occupancy import dilate
 F4 = NDArray[np.float32]
 
 RAYS_PER_STEP = 8192
+GROUPS = 8
 EPSILON = np.float32(0.02)
 FLOOR = np.float32(1e-4)
 RATE = 0.1
@@ -59,41 +60,44 @@ def fit_grid(
     # logarithms keep the values positive and let thick and thin voxels move alike
     start = np.concatenate([density[reached][:, None], colour[reached]], axis=1)
     voxels = np.log(np.maximum(start, FLOOR * np.array([1e3, 1, 1, 1], np.float32))).astype(np.float32)
-    gradient, first, second = (np.zeros(voxels.size, np.float32) for _ in range(3))
+    first, second = (np.zeros(voxels.size, np.float32) for _ in range(2))
+    # every group of rays adds up its own gradient, so that nothing is added atomically
+    gradients = np.zeros((GROUPS, *voxels.shape), np.float32)
     random = np.random.default_rng(seed)
-    spaces = [Workspace() for _ in range(0, RAYS_PER_STEP, RAYS_PER_BLOCK)]
+    spaces = [Workspace() for _ in range(GROUPS)]
     for step in range(steps):
-        chosen = random.integers(0, len(origins), min(RAYS_PER_STEP, len(origins)))
-        jitter = random.random(len(chosen), dtype=np.float32)
+        chosen = random.integers(0, len(origins), RAYS_PER_STEP)
+        jitter = random.random(RAYS_PER_STEP, dtype=np.float32)
         values = np.exp(voxels)
 
-        def block(number: int, chosen: Any = chosen, jitter: F4 = jitter, values: F4 = values) -> Any:
-            part = slice(number * RAYS_PER_BLOCK, (number + 1) * RAYS_PER_BLOCK)
-            rays, space = chosen[part], spaces[number]
-            most = len(rays) * (int(np.ceil(np.sqrt(3.0) / STEP)) + 1)
-            positions, times = space.array("positions", most, 3), space.array("times", most)
-            offsets = space.array("offsets", len(rays) + 1, dtype=np.int64)
-            count = march(
-                origins[rays],
-                directions[rays],
-                np.full(len(rays), 1e30, np.float32),
-                jitter[part],
-                np.float32(STEP),
-                grid.cells,
-                grid.coarse,
-                positions,
-                times,
-                offsets,
-            )
-            upstream = space.array("upstream", count, 4)
-            _see(values, index, positions[:count], offsets, targets[rays], np.float32(STEP), upstream)
-            return positions[:count], upstream
+        def group(number: int, chosen: Any = chosen, jitter: F4 = jitter, values: F4 = values) -> None:
+            size, space = RAYS_PER_STEP // GROUPS, spaces[number]
+            for start in range(number * size, (number + 1) * size, RAYS_PER_BLOCK):
+                part = slice(start, start + RAYS_PER_BLOCK)
+                rays = chosen[part]
+                most = len(rays) * (int(np.ceil(np.sqrt(3.0) / STEP)) + 1)
+                positions, times = space.array("positions", most, 3), space.array("times", most)
+                offsets = space.array("offsets", len(rays) + 1, dtype=np.int64)
+                last = np.full(len(rays), 1e30, np.float32)
+                lattice = (last, jitter[part], np.float32(STEP), grid.cells, grid.coarse)
+                count = march(origins[rays], directions[rays], *lattice, positions, times, offsets)
+                upstream = space.array("upstream", count, 4)
+                _see(values, index, positions[:count], offsets, targets[rays], np.float32(STEP), upstream)
+                _scatter(values, index, positions[:count], upstream, gradients[number])
 
-        for positions, upstream in pool.map(block, range(-(-len(chosen) // RAYS_PER_BLOCK))):
-            _scatter(values, index, positions, upstream, gradient.reshape(-1, 4))
+        list(pool.map(group, range(GROUPS)))
+        gradient = gradients.sum(axis=0)
+        gradients[:] = 0.0
         progress = step / steps
         rate = RATE * (1.0 - 0.9 * progress)
-        adam(voxels.reshape(-1), gradient, first, second, adam_settings(rate, (0.9, 0.99), step + 1, CALM), True)
+        adam(
+            voxels.reshape(-1),
+            gradient.reshape(-1),
+            first,
+            second,
+            adam_settings(rate, (0.9, 0.99), step + 1, CALM),
+            True,
+        )
     density, colour = np.zeros_like(density), colour.copy()
     values = np.exp(voxels)
     density[reached] = np.where(values[:, 0] > THIN, values[:, 0], 0.0)

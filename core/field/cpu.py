@@ -306,7 +306,7 @@ class CpuRenderer:
         self._grid = Grid.of(occupied)
         self._step = step
 
-    def render(self, origins: F4, directions: F4) -> tuple[F4, F4, F4]:
+    def render(self, origins: F4, directions: F4, jitter: float = 0.5) -> tuple[F4, F4, F4]:
         """Colour [R, 3] with what lies behind, alpha [R], expected distance times alpha [R] (field units)."""
         out = np.empty((len(origins), 5), np.float32)
 
@@ -318,7 +318,7 @@ class CpuRenderer:
                 np.ascontiguousarray(origins[part]),
                 rays,
                 np.full(shape, 1e30, np.float32),
-                np.full(shape, 0.5, np.float32),
+                np.full(shape, jitter, np.float32),
                 self._grid,
                 self._step,
                 RENDER_THRESHOLD,

@@ -36,6 +36,7 @@ class Recipe:
     margin: int = 1
     occupancy_every: int = 100
     bake_steps: int = 120
+    blur: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,5 +63,5 @@ def scale_of(pixel: float) -> Scale:
         step=min(max(0.8 * pixel, 1.0 / 1024.0), 1.0 / 32.0),
         cut=1.5 / resolution,
         occupancy_resolution=resolution,
-        finest_resolution=round(min(max(4.0 / pixel, 64.0), 4096.0)),
+        finest_resolution=round(min(max(2.0 / pixel, 64.0), 4096.0)),
     )

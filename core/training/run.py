@@ -98,10 +98,12 @@ class Run:
         recipe = self._recipe
         count = recipe.rays
         picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
-        rays = self.pixels.rays(picked)
+        shifts = self._random.normal(0.0, recipe.blur, (count, 2)).astype(np.float32) if recipe.blur else None
+        rays = self.pixels.rays(picked, shifts)
         jitter = self._random.random(count, dtype=np.float32)
-        known = (rays.last < NOTHING) & (rays.targets[:, 3] > 0.99)
-        rays.last = np.where(known, rays.last + np.float32(self._scale.cut), NOTHING).astype(np.float32)
+        farthest = self.pixels.farthest[picked]
+        known = (farthest < NOTHING) & (rays.targets[:, 3] > 0.99)
+        rays.last = np.where(known, farthest + np.float32(self._scale.cut), NOTHING).astype(np.float32)
         rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warm_up)
         rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
         self.loss, samples = self._execution.step(rays, jitter, rate)

@@ -41,6 +41,7 @@ class ViewPixels:
     Attributes:
         rgba: [P, 4] targets (see `Rays`).
         distances: [P] along the ray to the first hit, field units, `NOTHING` where none is known.
+        farthest: [P] the largest distance among a pixel and its eight neighbours: what its light can come from.
         view: [P] i4, each pixel's view (a position in the arrays below).
         first_pixel: [V + 1] i8.
         widths: [V] i4.
@@ -50,6 +51,7 @@ class ViewPixels:
 
     rgba: F4
     distances: F4
+    farthest: F4
     view: NDArray[np.int32]
     first_pixel: NDArray[np.int64]
     widths: NDArray[np.int32]
@@ -73,7 +75,7 @@ class ViewPixels:
         return float(np.median(self.distances[known] / focal[self.view[known]]))
 
     def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
-        """Rays through `pixels` [R], up to the first hit; `shifts` [R, 2] moves them from the centres, in pixels."""
+        """Rays through `pixels` [R], to their `distances`; `shifts` [R, 2] moves them from the centres, in pixels."""
         count = len(pixels)
         rays = Rays(*(np.empty(shape, np.float32) for shape in ((count, 3), (count, 3), (count, 4), (count,))))
         kernels.gather_rays(
@@ -121,9 +123,13 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
         centres.append(field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3])
     first = np.concatenate([[0], np.cumsum([len(part) for part in rgba])]).astype(np.int64)
     everything = np.concatenate(distances)
+    sizes = dataset.size[views]
     return ViewPixels(
         np.concatenate(rgba).astype(np.float32),
         everything,
+        np.concatenate(
+            [over_neighbours(part, int(size[0]), np.maximum) for part, size in zip(distances, sizes, strict=True)]
+        ),
         np.concatenate(view),
         first,
         dataset.size[views, 0].astype(np.int32),
@@ -132,6 +138,14 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
         dataset.intrinsics[views].astype(np.float32),
         bool((everything < NOTHING).any()),
     )
+
+
+def over_neighbours(image: F4, width: int, choose: np.ufunc) -> F4:
+    """`choose` (np.minimum or np.maximum) over each pixel of a flat image [h·w] and its eight neighbours."""
+    padded = np.pad(image.reshape(-1, width), 1, mode="edge")
+    rows = choose(choose(padded[:-2], padded[1:-1]), padded[2:])
+    result: F4 = choose(choose(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).reshape(-1)
+    return result
 
 
 def _along_the_ray(depth: F4, intrinsics: NDArray[np.float64], scale: float) -> F4:

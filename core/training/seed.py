@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..field.cpu import Grid, Workspace
 from ..field.cpu_kernels import ONE, compiled, march
 from ..field.occupancy import dilate
-from .sampler import NOTHING, ViewPixels
+from .sampler import NOTHING, ViewPixels, over_neighbours
 
 Bool = NDArray[np.bool_]
 
@@ -65,9 +65,7 @@ def _farthest_empty(pixels: ViewPixels, transparent: bool) -> NDArray[np.float32
     result = np.empty_like(reach)
     for view, width in enumerate(pixels.widths):
         part = slice(pixels.first_pixel[view], pixels.first_pixel[view + 1])
-        image = np.pad(reach[part].reshape(-1, width), 1, mode="edge")
-        rows = np.minimum(np.minimum(image[:-2], image[1:-1]), image[2:])
-        result[part] = np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).reshape(-1)
+        result[part] = over_neighbours(reach[part], int(width), np.minimum)
     return result
 
 
