@@ -79,7 +79,7 @@ def fit_grid(
                 positions, times = space.array("positions", most, 3), space.array("times", most)
                 offsets = space.array("offsets", len(rays) + 1, dtype=np.int64)
                 last = np.full(len(rays), 1e30, np.float32)
-                lattice = (last, jitter[part], np.float32(STEP), grid.cells, grid.coarse)
+                lattice = (last, jitter[part], np.float32(STEP), grid.bits, grid.coarse)
                 count = march(origins[rays], directions[rays], *lattice, positions, times, offsets)
                 upstream = space.array("upstream", count, 4)
                 _see(values, index, positions[:count], offsets, targets[rays], np.float32(STEP), upstream)

@@ -64,16 +64,15 @@ class Workspace:
 
 @dataclass
 class Grid:
-    """An occupancy grid as the kernels want it: [n, n, n] u1 and one cell for each 8³."""
+    """An occupancy grid as the marching kernel wants it: small enough for a core's own cache."""
 
-    cells: Array
+    bits: Array
     coarse: Array
 
     @classmethod
     def of(cls, occupied: NDArray[np.bool_]) -> Grid:
-        return cls(
-            np.ascontiguousarray(occupied).view(np.uint8), np.ascontiguousarray(coarse_blocks(occupied)).view(np.uint8)
-        )
+        coarse = np.ascontiguousarray(coarse_blocks(occupied)).view(np.uint8)
+        return cls(np.packbits(occupied, axis=2, bitorder="little"), coarse)
 
 
 class Network:
@@ -192,7 +191,7 @@ class CpuField:
         positions, times = space.array("positions", most, 3), space.array("times", most)
         offsets = space.array("offsets", rays + 1, dtype=np.int64)
         count = kernels.march(
-            origins, directions, last, jitter, np.float32(step), grid.cells, grid.coarse, positions, times, offsets
+            origins, directions, last, jitter, np.float32(step), grid.bits, grid.coarse, positions, times, offsets
         )
         positions, times = positions[:count], times[:count]
         encoded = space.array("encoded", count, self.config.levels * 4)

@@ -93,59 +93,68 @@ def march(
     last: Any,
     jitter: Any,
     step: Any,
-    occupied: Any,
+    bits: Any,
     coarse: Any,
     positions: Any,
     times: Any,
     offsets: Any,
 ) -> int:
-    """Samples in occupied cells, as `march.march`; `coarse` has one cell for each 8³. Returns their number."""
-    n = occupied.shape[0]
+    """Samples in occupied cells, as `march.march`. Returns their number.
+
+    `bits` [n, n, n / 8] u1 holds eight cells along z in one byte, lowest first; `coarse` one flag for each 8³ cells.
+    """
+    n = bits.shape[0]
     count = 0
-    size = np.float32(n)
+    size, eight = np.float32(n), np.float32(8.0)
     far = np.float32(1e30)
     for r in range(origins.shape[0]):
         offsets[r] = count
         entry, leave = ZERO, last[r]
-        ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
-        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
+        # in units of cells
+        ox, oy, oz = origins[r, 0] * size, origins[r, 1] * size, origins[r, 2] * size
+        dx, dy, dz = directions[r, 0] * size, directions[r, 1] * size, directions[r, 2] * size
         ix = ONE / dx if abs(dx) > np.float32(1e-30) else far
         iy = ONE / dy if abs(dy) > np.float32(1e-30) else far
         iz = ONE / dz if abs(dz) > np.float32(1e-30) else far
-        a, b = -ox * ix, (ONE - ox) * ix
+        a, b = -ox * ix, (size - ox) * ix
         entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
-        a, b = -oy * iy, (ONE - oy) * iy
+        a, b = -oy * iy, (size - oy) * iy
         entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
-        a, b = -oz * iz, (ONE - oz) * iz
+        a, b = -oz * iz, (size - oz) * iz
         entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
-        k = 0
+        # which face of a cell the ray leaves through, along each axis
+        bx = np.int32(1) if dx > 0 else np.int32(0)
+        by = np.int32(1) if dy > 0 else np.int32(0)
+        bz = np.int32(1) if dz > 0 else np.int32(0)
+        k = np.int32(0)
         shift = jitter[r]
         while True:
             t = entry + (np.float32(k) + shift) * step
             if t >= leave:
                 break
             x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-            cx = min(max(int(x * size), 0), n - 1)
-            cy = min(max(int(y * size), 0), n - 1)
-            cz = min(max(int(z * size), 0), n - 1)
-            if occupied[cx, cy, cz]:
-                positions[count, 0], positions[count, 1], positions[count, 2] = x, y, z
+            cx = min(max(np.int32(x), 0), n - 1)
+            cy = min(max(np.int32(y), 0), n - 1)
+            cz = min(max(np.int32(z), 0), n - 1)
+            # skip the empty block or the empty cell, but never past a sample that might be inside the next one
+            if not coarse[cx >> 3, cy >> 3, cz >> 3]:
+                tx = (np.float32((cx >> 3) + bx) * eight - ox) * ix
+                ty = (np.float32((cy >> 3) + by) * eight - oy) * iy
+                tz = (np.float32((cz >> 3) + bz) * eight - oz) * iz
+            elif bits[cx, cy, cz >> 3] >> (cz & 7) & 1:
+                positions[count, 0] = origins[r, 0] + t * directions[r, 0]
+                positions[count, 1] = origins[r, 1] + t * directions[r, 1]
+                positions[count, 2] = origins[r, 2] + t * directions[r, 2]
                 times[count] = t
                 count += 1
                 k += 1
                 continue
-            # skip the empty cell, or the whole empty block, but never past a sample that might be inside the next one
-            scale = size
-            if not coarse[cx >> 3, cy >> 3, cz >> 3]:
-                cx, cy, cz = cx >> 3, cy >> 3, cz >> 3
-                scale = size * np.float32(0.125)
-            edge = ONE / scale
-            tx = (np.float32(cx + (1 if dx > 0 else 0)) * edge - ox) * ix
-            ty = (np.float32(cy + (1 if dy > 0 else 0)) * edge - oy) * iy
-            tz = (np.float32(cz + (1 if dz > 0 else 0)) * edge - oz) * iz
+            else:
+                tx = (np.float32(cx + bx) - ox) * ix
+                ty = (np.float32(cy + by) - oy) * iy
+                tz = (np.float32(cz + bz) - oz) * iz
             beyond = min(tx, min(ty, tz)) - np.float32(1e-5)
-            skipped = int((beyond - entry) / step - shift)
-            k = max(k + 1, skipped)
+            k = max(k + 1, np.int32((beyond - entry) / step - shift))
     offsets[origins.shape[0]] = count
     return count
 
@@ -411,10 +420,10 @@ def relu_backward(hidden: Any, gradient: Any) -> None:
             gradient[i, k] = gradient[i, k] if hidden[i, k] > ZERO else ZERO
 
 
-def adam_settings(rate: float, betas: tuple[float, float], steps: int, epsilon: float) -> Any:
-    """[6] f4 for the step that is number `steps` (from 1): rate, both betas, both bias corrections, epsilon."""
+def adam_settings(rate: float, betas: tuple[float, float], steps: int, epsilon: float, decay: float = 0.0) -> Any:
+    """[7] f4 for the step that is number `steps` (from 1): rate, betas, bias corrections, epsilon, L2 decay."""
     corrections = [1.0 / (1.0 - beta**steps) for beta in betas]
-    return np.array([rate, *betas, *corrections, epsilon], np.float32)
+    return np.array([rate, *betas, *corrections, epsilon, decay], np.float32)
 
 
 @compiled
@@ -425,11 +434,13 @@ def adam(parameters: Any, gradients: Any, first: Any, second: Any, settings: Any
     """
     rate, beta1, beta2 = settings[0], settings[1], settings[2]
     correction1, correction2, epsilon = settings[3], settings[4], settings[5]
+    decay = settings[6]
     for i in range(parameters.shape[0]):
         g = gradients[i]
         if sparse and g == ZERO:
             continue
         gradients[i] = ZERO
+        g += decay * parameters[i]
         m = beta1 * first[i] + (ONE - beta1) * g
         v = beta2 * second[i] + (ONE - beta2) * g * g
         first[i] = m

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from .device import choose_device
 from .march import composite, march
 from .model import RadianceField, field_from_arrays
 from .occupancy import occupied_from_bits
+
+F4 = NDArray[np.float32]
 
 RAYS_AT_ONCE = 4096
 
@@ -88,7 +89,7 @@ def render_view(
     scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
     origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
     forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
-    render = _renderer(field)
+    render = ray_renderer(field)
     centres = pixel_grid(width, height).reshape(-1, 2)
     # premultiplied colour, alpha, planar depth times alpha
     seen = np.zeros((len(centres), 5), np.float32)
@@ -111,12 +112,17 @@ def render_view(
     return seen[:, :4].reshape(height, width, 4), depth.reshape(height, width)
 
 
-def _renderer(field: TrainedField) -> Callable[..., tuple[Any, Any, Any]]:
+def ray_renderer(field: TrainedField) -> Callable[[F4, F4, float], tuple[F4, F4, F4]]:
+    """The fastest way to render rays on the field's device.
+
+    The function takes origins and directions [R, 3] (field coordinates) and the samples' shift in steps, and returns
+    colour [R, 3] with what lies behind, alpha [R] and expected distance times alpha [R] (field units).
+    """
     if field.model.table.device.type == "cpu":
         return cpu.CpuRenderer(field.model, field.occupied, field.step).render
     occupied = torch.from_numpy(field.occupied).to(field.model.table.device)
 
-    def render(origins: NDArray[np.float32], directions: NDArray[np.float32], jitter: float) -> tuple[Any, Any, Any]:
+    def render(origins: F4, directions: F4, jitter: float) -> tuple[F4, F4, F4]:
         parts = []
         for first in range(0, len(directions), RAYS_AT_ONCE):
             block = slice(first, first + RAYS_AT_ONCE)

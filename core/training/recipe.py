@@ -13,7 +13,8 @@ class Recipe:
     """How a field is trained.
 
     Attributes:
-        rays: in a batch. Few: at the start the number of steps matters more than their noise.
+        rays: in a batch. Few: at the start the number of steps matters more than their noise. `rays_on_cuda`: there
+            a step costs the same for many.
         learning_rate: at the start; `final_rate` is the share of it at the end (cosine between).
         warm_up: steps until the learning rate is reached.
         betas: of Adam.
@@ -26,6 +27,7 @@ class Recipe:
     """
 
     rays: int = 2048
+    rays_on_cuda: int = 16384
     learning_rate: float = 2e-2
     final_rate: float = 1.0 / 30.0
     warm_up: int = 50
@@ -36,6 +38,7 @@ class Recipe:
     margin: int = 1
     occupancy_every: int = 100
     bake_steps: int = 120
+    decay: float = 0.0
     blur: float = 0.0
 
 

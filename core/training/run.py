@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,19 @@ from numpy.typing import NDArray
 from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
-from ..field.cpu import RAYS_PER_BLOCK, CpuRenderer
+from ..field.cpu import RAYS_PER_BLOCK
 from ..field.model import FieldConfig, RadianceField
-from ..field.render import TrainedField
+from ..field.render import TrainedField, ray_renderer
 from .cpu_execution import CpuExecution
 from .execution import Execution
 from .recipe import Recipe, Scale, scale_of
 from .sampler import F4, NOTHING, ViewPixels, load_pixels
-from .seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
+from .seed import candidate_cells, pixels_worth_training
 from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
 BAKE_RAYS = 200_000
+DIVERGED = "the training diverged (its values are not finite); try another --seed"
 
 
 class Run:
@@ -45,6 +47,7 @@ class Run:
         pool: ThreadPoolExecutor,
         recipe: Recipe,
         scale: Scale,
+        reference: bool,
     ) -> None:
         self.pixels = pixels
         self.steps = 0
@@ -54,6 +57,7 @@ class Run:
         self._field = field
         self._recipe = recipe
         self._scale = scale
+        self._reference = reference
         self._pool = pool
         self._random = np.random.default_rng(seed)
         self._chosen = chosen
@@ -67,7 +71,7 @@ class Run:
         self._cell_density = np.full(len(self._cells), np.inf, np.float32)
 
     def _executor(self, field: RadianceField) -> Execution:
-        if field.table.device.type == "cpu":
+        if field.table.device.type == "cpu" and not self._reference:
             return CpuExecution(field, self._candidates, self._scale.step, self._recipe, self._pool)
         return TorchExecution(field, self._candidates, self._scale.step, self._recipe)
 
@@ -108,7 +112,7 @@ class Run:
         rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
         self.loss, samples = self._execution.step(rays, jitter, rate)
         if not math.isfinite(self.loss):
-            raise UserError("the training diverged (its loss is not finite); try another --seed")
+            raise UserError(DIVERGED)
         self.steps += 1
         self.rays += count
         self.samples += samples
@@ -131,7 +135,13 @@ class Run:
         return occupied.reshape(self._candidates.shape)
 
     def trained_field(self) -> TrainedField:
-        """The field as it stands."""
+        """The field as it stands.
+
+        Raises:
+            UserError: it holds something that is not finite.
+        """
+        if not all(torch.isfinite(parameter).all() for parameter in self._field.parameters()):
+            raise UserError(DIVERGED)
         for _ in range(4):
             self._update_occupancy()
         return TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
@@ -147,8 +157,8 @@ class Run:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""
         assert self._validation is not None
         rays, truth = self._validation
-        renderer = CpuRenderer(self._field, self._occupied(), self._scale.step)
-        colour, alpha, _ = renderer.render(rays.origins, rays.directions)
+        field = TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
+        colour, alpha, _ = ray_renderer(field)(rays.origins, rays.directions, 0.5)
         if self._field.config.background:
             alpha = np.ones_like(alpha)
         seen = np.concatenate([colour, alpha[:, None]], axis=1)
@@ -165,18 +175,28 @@ def _quick_validation(dataset: Dataset) -> Any:
     return pixels.rays(chosen), pixels.rgba[chosen]
 
 
-def prepare(dataset: Dataset, device: torch.device, seed: int, pool: ThreadPoolExecutor, recipe: Recipe) -> Run:
-    """Load the training views and find out what is empty."""
+def prepare(
+    dataset: Dataset,
+    device: torch.device,
+    seed: int,
+    pool: ThreadPoolExecutor,
+    recipe: Recipe,
+    reference: bool = False,
+) -> Run:
+    """Load the training views and find out what is empty; `reference` trains in plain PyTorch on the CPU as well.
+
+    Raises:
+        UserError: there are no training views, or they show nothing.
+    """
+    if device.type == "cuda":
+        recipe = replace(recipe, rays=recipe.rays_on_cuda)
     pixels = load_pixels(dataset, dataset.splits["train"])
     scale = scale_of(pixels.footprint())
-    resolution = scale.occupancy_resolution
-    unseen = cells_not_seen_empty(pixels, resolution, dataset.film == "transparent", pool)
-    candidates = unseen
-    if pixels.has_depth:
-        candidates = cells_near_surfaces(pixels, resolution, recipe.margin)
+    transparent = dataset.film == "transparent"
+    candidates = candidate_cells(pixels, scale.occupancy_resolution, recipe.margin, transparent, pool)
     if not candidates.any():
         raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
     chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
     config = FieldConfig(finest_resolution=scale.finest_resolution, background=dataset.film == "world")
     field = RadianceField(config, seed).to(device)
-    return Run(field, pixels, candidates, chosen, dataset, seed, pool, recipe, scale)
+    return Run(field, pixels, candidates, chosen, dataset, seed, pool, recipe, scale, reference)

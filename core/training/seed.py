@@ -29,13 +29,41 @@ def cells_near_surfaces(pixels: ViewPixels, resolution: int, margin: int = 1) ->
     return dilate(marked, margin)
 
 
-def cells_not_seen_empty(pixels: ViewPixels, resolution: int, transparent: bool, pool: ThreadPoolExecutor) -> Bool:
+def candidate_cells(
+    pixels: ViewPixels, resolution: int, margin: int, transparent: bool, pool: ThreadPoolExecutor
+) -> Bool:
+    """[n, n, n]: cells that may hold something, from all that depth and alpha tell.
+
+    Where every pixel that shows something has a first hit, these are the cells around the hits. Smoke and the like
+    have no hit; then (and without depth) they are all cells that no view sees to be empty.
+    """
+    if not pixels.has_depth:
+        return cells_not_seen_empty(pixels, resolution, transparent, False, pool)
+    near = cells_near_surfaces(pixels, resolution, margin)
+    if transparent and _share_without_hit(pixels) > 1e-3:
+        near |= cells_not_seen_empty(pixels, resolution, transparent, False, pool)
+    return near
+
+
+def _share_without_hit(pixels: ViewPixels) -> float:
+    """Of the pixels that show something, how many have no hit in themselves or beside them."""
+    shown = pixels.rgba[:, 3] > 0.05
+    nearest = np.empty_like(pixels.distances)
+    for view, width in enumerate(pixels.widths):
+        part = slice(pixels.first_pixel[view], pixels.first_pixel[view + 1])
+        nearest[part] = over_neighbours(pixels.distances[part], int(width), np.minimum)
+    return float((shown & (nearest >= NOTHING)).sum() / max(shown.sum(), 1))
+
+
+def cells_not_seen_empty(
+    pixels: ViewPixels, resolution: int, transparent: bool, hits: bool, pool: ThreadPoolExecutor
+) -> Bool:
     """[n, n, n]: cells that no view proves empty.
 
-    A view proves a cell empty when all of its 3×3 pixels around the cell's centre see something farther away, or
-    (`transparent` film) nothing at all.
+    A view proves a cell empty when all of its 3×3 pixels around the cell's centre see nothing at all (`transparent`
+    film) or, with `hits`, something farther away.
     """
-    reach = _farthest_empty(pixels, transparent)
+    reach = _farthest_empty(pixels, transparent, hits)
     kept = np.ones((resolution,) * 3, np.bool_)
 
     def slab(x: int) -> None:
@@ -55,9 +83,11 @@ def cells_not_seen_empty(pixels: ViewPixels, resolution: int, transparent: bool,
     return kept
 
 
-def _farthest_empty(pixels: ViewPixels, transparent: bool) -> NDArray[np.float32]:
+def _farthest_empty(pixels: ViewPixels, transparent: bool, hits: bool) -> NDArray[np.float32]:
     """[P] up to which distance a pixel and its eight neighbours see nothing."""
-    reach = np.where(pixels.distances < NOTHING, pixels.distances, 0.0).astype(np.float32)
+    reach = np.zeros_like(pixels.distances)
+    if hits:
+        reach = np.where(pixels.distances < NOTHING, pixels.distances, reach)
     if transparent:
         reach[(pixels.rgba[:, 3] <= 0.0) & (pixels.distances >= NOTHING)] = NOTHING
     elif pixels.has_depth:
@@ -129,7 +159,7 @@ def pixels_worth_training(
             np.full(len(hidden), NOTHING, np.float32),
             np.full(len(hidden), 0.5, np.float32),
             np.float32(step),
-            grid.cells,
+            grid.bits,
             grid.coarse,
             space.array("positions", most, 3),
             space.array("times", most),

@@ -84,7 +84,9 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         field = run.trained_field()
         views = validate(field, dataset, reporter, cancelled)
         clock.lap("evaluating")
-        baked = bake_field(field, run.rays_for_bake(), pool, recipe.bake_steps)
+        reporter.progress("bake", 0.0, 1.0)
+        baked = bake_field(field, run.rays_for_bake(), pool, recipe.bake_steps // 4 if cancelled else recipe.bake_steps)
+        reporter.progress("bake", 1.0, 1.0)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
         metadata = _metadata(dataset, field, run, settings, views, clock, device)
@@ -164,7 +166,9 @@ def _loop(run: Run, settings: TrainSettings, reporter: Reporter) -> bool:
 def validate(field: TrainedField, dataset: Dataset, reporter: Reporter, hurry: bool = False) -> list[dict[str, Any]]:
     """PSNR of each val view (None when it is infinite); of the first alone in a hurry."""
     views = []
-    for index in dataset.splits["val"][: 1 if hurry else None]:
+    chosen = dataset.splits["val"][: 1 if hurry else None]
+    for number, index in enumerate(chosen):
+        reporter.progress("evaluate", number, len(chosen))
         rgba, _ = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,12 @@ import pytest
 from radiance_twin.core.cameras import pixel_grid, ray_directions
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.training.sampler import NOTHING, load_pixels
-from radiance_twin.core.training.seed import cells_near_surfaces, cells_not_seen_empty, pixels_worth_training
+from radiance_twin.core.training.seed import (
+    candidate_cells,
+    cells_near_surfaces,
+    cells_not_seen_empty,
+    pixels_worth_training,
+)
 
 SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_scene.py"))))
 
@@ -91,7 +97,7 @@ def test_cells_near_surfaces_hold_the_surface_and_little_else(dataset: Dataset) 
 
 def test_carving_keeps_every_solid_cell_and_empties_most_of_the_air(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
     pixels = load_pixels(dataset, dataset.splits["train"])
-    kept = cells_not_seen_empty(pixels, 32, True, pool).reshape(-1)
+    kept = cells_not_seen_empty(pixels, 32, True, True, pool).reshape(-1)
     points = world_points(dataset, centres(32))
     signed = distance_to_surface(points)
     assert kept[signed < 0].all()
@@ -105,10 +111,23 @@ def test_without_depth_the_silhouettes_carve(tmp_path: Path, pool: ThreadPoolExe
     with open_dataset(path) as dataset:
         pixels = load_pixels(dataset, dataset.splits["train"])
         assert not pixels.has_depth
-        kept = cells_not_seen_empty(pixels, 32, True, pool).reshape(-1)
+        kept = candidate_cells(pixels, 32, 1, True, pool).reshape(-1)
         points = world_points(dataset, centres(32))
     assert kept[distance_to_surface(points) < 0].all()
     assert kept[points[:, 2] > SCENE.CENTRE[2]].mean() < 0.2
+
+
+def test_what_has_no_hit_is_not_left_out(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
+    # the ball becomes smoke: its pixels show something, but no ray hits anything there
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    hits = pixels.rays(np.arange(pixels.count))
+    ends = world_points(dataset, hits.origins + np.minimum(hits.last, 9)[:, None].astype(np.float64) * hits.directions)
+    on_ball = np.abs(np.linalg.norm(ends - SCENE.CENTRE, axis=1) - SCENE.RADIUS) < 1e-3
+    assert on_ball.mean() > 0.01
+    smoky = replace(pixels, distances=np.where(on_ball, NOTHING, pixels.distances).astype(np.float32))
+    inside = np.linalg.norm(world_points(dataset, centres(32)) - SCENE.CENTRE, axis=1) < SCENE.RADIUS
+    assert candidate_cells(smoky, 32, 1, True, pool).reshape(-1)[inside].all()
+    assert not candidate_cells(pixels, 32, 1, True, pool).reshape(-1)[inside].all()
 
 
 def test_pixels_that_teach_nothing_are_left_out(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
