@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,7 +25,11 @@ SHOWN = 1e-3
 
 
 def bake_field(
-    field: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor, fit_steps: int
+    field: TrainedField,
+    rays: Iterable[tuple[F4, F4]],
+    pool: ThreadPoolExecutor,
+    fit_steps: int,
+    done: Callable[[int], None] = lambda step: None,
 ) -> dict[str, NDArray[Any]]:
     """`bake/density` [n, n, n] f2 and `bake/colour` [n, n, n, 3] f2 (scene-linear, not premultiplied).
 
@@ -33,6 +37,7 @@ def bake_field(
         rays: blocks of origins and directions [R, 3] (field coordinates) of views that show the whole scene. A voxel's
             colour is what those of them that see it see there, in the mean.
         fit_steps: of making the grid's pictures equal to the field's.
+        done: is told how many of them are done.
     """
     model = field.model
     if model.table.device.type != "cpu":
@@ -42,7 +47,7 @@ def bake_field(
     density = _bake_density(cpu_field, _voxels_to_fill(field.occupied), pool)
     colour, origins, directions, targets = _bake_colour(cpu_field, field, rays, pool)
     if fit_steps:
-        density, colour = fit_grid(density, colour, origins, directions, targets, fit_steps, pool)
+        density, colour = fit_grid(density, colour, origins, directions, targets, fit_steps, pool, done=done)
     return {
         "bake/density": np.clip(density, 0.0, HALF_MAX).astype(np.float16),
         "bake/colour": np.clip(colour, 0.0, HALF_MAX).astype(np.float16),

@@ -7,6 +7,7 @@ grid is rendered as the viewport renders it (`bake_march.py`) and its voxels are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,6 +43,7 @@ def fit_grid(
     steps: int,
     pool: ThreadPoolExecutor,
     seed: int = 0,
+    done: Callable[[int], None] = lambda step: None,
 ) -> tuple[F4, F4]:
     """Density [n, n, n] and colour [n, n, n, 3] whose pictures along the rays [R] are closest to `targets` [R, 4].
 
@@ -50,6 +52,7 @@ def fit_grid(
     Args:
         density, colour: where to start; voxels more than one away from any density stay empty.
         targets: scene-linear, premultiplied.
+        done: is told how many steps are done.
     """
     n = density.shape[0]
     occupied = dilate(density > THIN)
@@ -98,6 +101,7 @@ def fit_grid(
             adam_settings(rate, (0.9, 0.99), step + 1, CALM),
             True,
         )
+        done(step + 1)
     density, colour = np.zeros_like(density), colour.copy()
     values = np.exp(voxels)
     density[reached] = np.where(values[:, 0] > THIN, values[:, 0], 0.0)

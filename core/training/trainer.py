@@ -85,7 +85,15 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         views = validate(field, dataset, reporter, cancelled)
         clock.lap("evaluating")
         reporter.progress("bake", 0.0, 1.0)
-        baked = bake_field(field, run.rays_for_bake(), pool, recipe.bake_steps // 4 if cancelled else recipe.bake_steps)
+        fit_steps = recipe.bake_steps // 4 if cancelled else recipe.bake_steps
+        baking = time.perf_counter()
+
+        def baked_so_far(step: int) -> None:
+            spent = time.perf_counter() - baking
+            reporter.progress("bake", step, fit_steps, seconds_left=spent / step * (fit_steps - step))
+
+        reporter.progress("bake", 0, fit_steps)
+        baked = bake_field(field, run.rays_for_bake(), pool, fit_steps, baked_so_far)
         reporter.progress("bake", 1.0, 1.0)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
