@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .dataset.store import dataset_digest, open_dataset
+from .dataset.digest import dataset_digest
+from .dataset.store import open_dataset
 from .twin_file import read_twin
 
 

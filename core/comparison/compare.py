@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..dataset.store import Dataset, dataset_digest, open_dataset
+from ..dataset.digest import dataset_digest
+from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UserError
 from ..field.render import load_field, render_view
 from ..files import sha256_of_file

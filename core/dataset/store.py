@@ -26,8 +26,6 @@ HALF_MAX = 65504.0
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
 SPLITS = ("train", "val", "test")
-# what differs between two runs of the same work
-NOT_IN_DIGEST = ("seconds", "created", "noise_floor_seconds")
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,14 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
 
 
 class Dataset:
-    """An open dataset; close it, or use it as a context manager. The fields are those of `DatasetHeader`."""
+    """An open dataset; close it, or use it as a context manager. The fields are those of `DatasetHeader`.
+
+    `file` is the .h5 itself, for whoever needs what has no method here.
+    """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
-        self._file = file
+        self.file = file
         attributes = file.attrs
         if attributes.get("format") != FORMAT:
             raise UserError(f"{path} is an .h5 file of another kind, not a Radiance Twin dataset; import it first")
@@ -222,12 +223,12 @@ class Dataset:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self.file.close()
 
     @property
     def has_depth(self) -> bool:
         """Whether depth was rendered."""
-        return "views/depth" in self._file
+        return "views/depth" in self.file
 
     def rgba(self, index: int) -> NDArray[np.float32]:
         """[H, W, 4] float32 scene-linear, premultiplied."""
@@ -248,9 +249,9 @@ class Dataset:
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
         """A test view's index and its pixels [H, W, 4] with another seed, when it was rendered twice."""
-        if "noise_floor/rgba" not in self._file:
+        if "noise_floor/rgba" not in self.file:
             return None
-        pixels = self._file["noise_floor/rgba"]
+        pixels = self.file["noise_floor/rgba"]
         view = int(pixels.attrs["view"])
         width, height = (int(n) for n in self.size[view])
         if pixels.shape != (height, width, 4):
@@ -259,9 +260,9 @@ class Dataset:
 
     def _pixels(self, name: str, index: int) -> NDArray[Any]:
         width, height = (int(n) for n in self.size[index])
-        if f"views/{name}" not in self._file:
+        if f"views/{name}" not in self.file:
             return np.zeros((height, width, 3) if name == "normal" else (height, width), np.float32)
-        return self._read(self._file[f"views/{name}"], (index, slice(0, height), slice(0, width)))
+        return self._read(self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)))
 
     def _read(self, array: h5py.Dataset, selection: Any) -> NDArray[Any]:
         try:
@@ -296,38 +297,10 @@ class Dataset:
             raise UserError(f"{self.path} is damaged (splits overlap or point outside); render it again")
         largest = tuple(int(m) for m in self.size.max(axis=0)[::-1])
         for name, trailing in (("rgba", (4,)), ("depth", ()), ("normal", (3,)), ("object_index", ())):
-            if f"views/{name}" not in self._file and name != "rgba":
+            if f"views/{name}" not in self.file and name != "rgba":
                 continue
-            if self._file[f"views/{name}"].shape != (n, *largest, *trailing):
+            if self.file[f"views/{name}"].shape != (n, *largest, *trailing):
                 raise UserError(f"{self.path} is damaged (views/{name} has the wrong shape); render it again")
-
-
-def dataset_digest(path: str | os.PathLike[str]) -> str:
-    """One hash over every array and attribute but seconds and dates: two equal datasets have the same.
-
-    Raises:
-        UserError: as `open_dataset`.
-    """
-    with open_dataset(path) as dataset:
-        digest = hashlib.sha256()
-
-        def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            for key in sorted(item.attrs):
-                if key not in NOT_IN_DIGEST:
-                    value = item.attrs[key]
-                    digest.update(f"{name}@{key}={np.asarray(value).tolist()!r}\n".encode())
-            if isinstance(item, h5py.Dataset) and name.rpartition("/")[2] not in NOT_IN_DIGEST:
-                digest.update(f"{name} {item.shape} {item.dtype}\n".encode())
-                rows = item[()][None] if item.ndim < 2 else (item[index] for index in range(len(item)))
-                for row in rows:
-                    digest.update(np.ascontiguousarray(row).tobytes())
-
-        add("", dataset._file)
-        names: list[str] = []
-        dataset._file.visit(names.append)
-        for name in sorted(names):
-            add(name, dataset._file[name])
-        return digest.hexdigest()
 
 
 class _Sink:

@@ -17,7 +17,8 @@ import torch
 from ... import __version__
 from ..bake import bake_field
 from ..comparison.metrics import display_image, image_metrics
-from ..dataset.store import Dataset, dataset_digest, open_dataset
+from ..dataset.digest import dataset_digest
+from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError
 from ..field.cpu import thread_pool
 from ..field.device import choose_device

@@ -16,7 +16,8 @@ from PIL import Image
 from radiance_twin.core import cameras, colour
 from radiance_twin.core.comparison import compare as module
 from radiance_twin.core.comparison.compare import CompareSettings, compare, doubts, measure_views, noise_floor
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, dataset_digest, open_dataset, write_dataset
+from radiance_twin.core.dataset.digest import dataset_digest
+from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.field.model import FieldConfig, RadianceField, config_metadata, field_arrays
 from radiance_twin.core.field.occupancy import occupancy_bits

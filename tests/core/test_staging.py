@@ -13,8 +13,9 @@ import pytest
 
 from radiance_twin.core import colour
 from radiance_twin.core.dataset import packing, staging
+from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.staging import Plan, PlannedView
-from radiance_twin.core.dataset.store import dataset_digest, open_dataset
+from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.reporting import QuietReporter
 

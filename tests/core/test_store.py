@@ -10,7 +10,8 @@ import pytest
 
 from radiance_twin.core import cameras
 from radiance_twin.core.colour import standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, dataset_digest, open_dataset, write_dataset
+from radiance_twin.core.dataset.digest import dataset_digest
+from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import UserError
 
 WIDTH, HEIGHT, VIEWS = 16, 12, 4

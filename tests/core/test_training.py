@@ -16,7 +16,8 @@ import torch
 
 from radiance_twin.core.bake_march import render_bake
 from radiance_twin.core.comparison.metrics import display_image, image_metrics
-from radiance_twin.core.dataset.store import dataset_digest, open_dataset
+from radiance_twin.core.dataset.digest import dataset_digest
+from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.field.render import load_field, render_view
