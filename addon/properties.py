@@ -35,12 +35,12 @@ DEVICE_ITEMS = (
     ("cuda", "CUDA", "An NVIDIA GPU"),
     ("cpu", "CPU", "The processor"),
 )
-CYCLES_DEVICE_NAMES = {"auto": "Automatic", "CUDA": "CUDA", "OPTIX": "OptiX", "METAL": "Metal", "ONEAPI": "oneAPI"}
+CYCLES_DEVICE_NAMES = {"auto": "Automatic", "optix": "OptiX", "metal": "Metal", "oneapi": "oneAPI"}
 CYCLES_DEVICE_ITEMS = tuple(
     (
         word,
-        CYCLES_DEVICE_NAMES.get(word, word),
-        "The fastest that Cycles has" if word == "auto" else f"Render on {word}",
+        CYCLES_DEVICE_NAMES.get(word, word.upper()),
+        "The fastest that Cycles has" if word == "auto" else f"Render by {CYCLES_DEVICE_NAMES.get(word, word.upper())}",
     )
     for word in CYCLES_DEVICES
 )

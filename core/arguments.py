@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of the command, shared by `radiance-twin` and `blender --command radiance_twin`. Standard library alone."""
+"""The words of the command, shared by `radiance-twin` and `blender --command radiance_twin`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .errors import UsageError
+from .rigs import RIGS
 
-RIGS = ("hemisphere", "sphere", "orbit", "animated")
 FILMS = ("auto", "transparent", "world")
-CYCLES_DEVICES = ("auto", "CPU", "CUDA", "OPTIX", "HIP", "METAL", "ONEAPI")
+CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cuda", "cpu")
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import rigs
+from .arguments import CYCLES_DEVICES, FILMS
 from .dataset import staging
 from .dataset.packing import pack
 from .dataset.staging import Plan
@@ -17,10 +17,9 @@ from .errors import Cancelled, UsageError, UserError
 from .files import require_writable_file, require_writable_folder
 from .processes import blender_command, find_blender
 from .reporting import Reporter
+from .rigs import RIGS
 from .worker.child import Child, ChildCrashed
 
-FILMS = ("auto", "transparent", "world")
-CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 LARGEST_SIDE = 65536
 MOST_SAMPLES = 1 << 24
 # plain, zstd-compressed (since 3.0), gzip-compressed (before)
@@ -36,7 +35,7 @@ class RenderSettings:
 
     Attributes:
         scene: the .blend. output: the .h5 to write.
-        rig: one of rigs.RIGS.
+        rig: one of RIGS.
         views, val_views, test_views: how many to train with, to watch training with, and to compare with.
         resolution: width and height in pixels.
         samples, reference_samples: per pixel of training views, and of the others.
@@ -124,9 +123,9 @@ def check_settings(settings: RenderSettings) -> None:
             allowed = f"at least {least}" if most is None else f"between {least} and {most}"
             raise UsageError(f"--{name} is {value}; it must be {allowed}")
     for name, choice, choices in (
-        ("rig", settings.rig, rigs.RIGS),
+        ("rig", settings.rig, RIGS),
         ("film", settings.film, FILMS),
-        ("cycles-device", settings.cycles_device.lower(), CYCLES_DEVICES),
+        ("cycles-device", settings.cycles_device, CYCLES_DEVICES),
     ):
         if choice not in choices:
             raise UsageError(f"--{name} {choice} is unknown; choose one of {', '.join(choices)}")
@@ -214,11 +213,9 @@ def _none_done_since(folder: Path, failed: list[str]) -> bool:
 
 
 def _as_json(settings: RenderSettings) -> dict[str, Any]:
-    data = asdict(settings)
     return {
-        **data,
+        **asdict(settings),
         "scene": str(settings.scene),
         "output": str(settings.output),
         "resolution": list(settings.resolution),
-        "cycles_device": settings.cycles_device.lower(),
     }
