@@ -391,7 +391,7 @@ def relative_loss(
             error = (predicted - targets[r, k]) * inverse
             total += error * error * third
             upstream[r, k] = np.float32(2.0) * third * scale * error * inverse
-        error = seen[r, 3] - targets[r, 3]
+        error = seen[r, 3] - targets[r, 3] if targets[r, 3] >= ZERO else ZERO
         total += alpha_weight * error * error
         upstream[r, 3] = np.float32(2.0) * alpha_weight * scale * error
     return total * scale
@@ -420,10 +420,10 @@ def relu_backward(hidden: Any, gradient: Any) -> None:
             gradient[i, k] = gradient[i, k] if hidden[i, k] > ZERO else ZERO
 
 
-def adam_settings(rate: float, betas: tuple[float, float], steps: int, epsilon: float, decay: float = 0.0) -> Any:
-    """[7] f4 for the step that is number `steps` (from 1): rate, betas, bias corrections, epsilon, L2 decay."""
+def adam_settings(rate: float, betas: tuple[float, float], steps: int, epsilon: float) -> Any:
+    """[6] f4 for the step that is number `steps` (from 1): rate, betas, bias corrections, epsilon."""
     corrections = [1.0 / (1.0 - beta**steps) for beta in betas]
-    return np.array([rate, *betas, *corrections, epsilon, decay], np.float32)
+    return np.array([rate, *betas, *corrections, epsilon], np.float32)
 
 
 @compiled
@@ -434,13 +434,11 @@ def adam(parameters: Any, gradients: Any, first: Any, second: Any, settings: Any
     """
     rate, beta1, beta2 = settings[0], settings[1], settings[2]
     correction1, correction2, epsilon = settings[3], settings[4], settings[5]
-    decay = settings[6]
     for i in range(parameters.shape[0]):
         g = gradients[i]
         if sparse and g == ZERO:
             continue
         gradients[i] = ZERO
-        g += decay * parameters[i]
         m = beta1 * first[i] + (ONE - beta1) * g
         v = beta2 * second[i] + (ONE - beta2) * g * g
         first[i] = m

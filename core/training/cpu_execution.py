@@ -86,11 +86,10 @@ class CpuExecution:
         gradients = [gradient for gradient, _ in results]
         self._steps += 1
         settings = kernels.adam_settings(rate, self._recipe.betas, self._steps, 1e-15)
-        decaying = kernels.adam_settings(rate, self._recipe.betas, self._steps, 1e-15, self._recipe.decay)
 
         def level(which: _Level) -> None:
             which.add(gradients)
-            which.moments.step(decaying, True)
+            which.moments.step(settings, True)
 
         list(self._pool.map(level, self._levels))
         for index, moments in enumerate(self._matrices):

@@ -19,5 +19,5 @@ def relative_l2(predicted: Tensor, target: Tensor, epsilon: float) -> Tensor:
 
 
 def opacity_l2(alpha: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of opacities [R]."""
-    return torch.mean((alpha - target) ** 2)
+    """Mean squared difference of opacities [R]; a negative target is unknown and costs nothing."""
+    return torch.mean(torch.where(target >= 0.0, alpha - target, 0.0) ** 2)

@@ -13,8 +13,8 @@ class Recipe:
     """How a field is trained.
 
     Attributes:
-        rays: in a batch. Few: at the start the number of steps matters more than their noise. `rays_on_cuda`: there
-            a step costs the same for many.
+        samples: in a batch, about; `most_rays` of them at most. Few: in minutes the number of steps matters more
+            than their noise. `samples_on_cuda`: there a step costs nearly the same for many.
         learning_rate: at the start; `final_rate` is the share of it at the end (cosine between).
         warm_up: steps until the learning rate is reached.
         betas: of Adam.
@@ -22,12 +22,13 @@ class Recipe:
         alpha_weight: of the opacity's squared error.
         shade_above: samples with a smaller share of their pixel are not shaded.
         margin: occupancy cells kept around a known surface.
-        occupancy_every: steps between two updates of the occupancy grid.
+        occupancy_every: steps between two updates of the occupancy grid; `occupancy_every_blind` without depth.
         bake_steps: of fitting the bake to the field.
     """
 
-    rays: int = 2048
-    rays_on_cuda: int = 16384
+    samples: int = 20480
+    most_rays: int = 4096
+    samples_on_cuda: int = 1 << 18
     learning_rate: float = 2e-2
     final_rate: float = 1.0 / 30.0
     warm_up: int = 50
@@ -37,9 +38,8 @@ class Recipe:
     shade_above: float = 1e-4
     margin: int = 1
     occupancy_every: int = 100
+    occupancy_every_blind: int = 32
     bake_steps: int = 120
-    decay: float = 0.0
-    blur: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,14 @@ class Scale:
         cut: how far behind a known opaque surface samples are still taken.
         occupancy_resolution: cells along the cube's edge.
         finest_resolution: of the hash encoding.
+        log2_table_size: of the hash encoding; a surface has about as many entries as pixels would cover it.
     """
 
     step: float
     cut: float
     occupancy_resolution: int
     finest_resolution: int
+    log2_table_size: int
 
 
 def scale_of(pixel: float) -> Scale:
@@ -66,5 +68,6 @@ def scale_of(pixel: float) -> Scale:
         step=min(max(0.8 * pixel, 1.0 / 1024.0), 1.0 / 32.0),
         cut=1.5 / resolution,
         occupancy_resolution=resolution,
-        finest_resolution=round(min(max(2.0 / pixel, 64.0), 4096.0)),
+        finest_resolution=round(min(max(1.2 / pixel, 48.0), 4096.0)),
+        log2_table_size=round(min(max(math.log2(2.0 / pixel**2), 14.0), 19.0)),
     )

@@ -30,6 +30,9 @@ from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
 BAKE_RAYS = 200_000
+CELLS_AT_ONCE = 1 << 18
+# optical thickness of a sample below which a cell counts as empty
+THIN = 0.01
 DIVERGED = "the training diverged (its values are not finite); try another --seed"
 
 
@@ -67,6 +70,7 @@ class Run:
         self._validation = _quick_validation(dataset)
         self._background = dataset.background
         self._view_transform = dataset.view_transform
+        self._rays_at_once = min(recipe.samples // 16, recipe.most_rays)
         self._cells = np.flatnonzero(candidates.reshape(-1))
         self._cell_density = np.full(len(self._cells), np.inf, np.float32)
 
@@ -100,10 +104,9 @@ class Run:
         """
         began = time.perf_counter()
         recipe = self._recipe
-        count = recipe.rays
+        count = self._rays_at_once
         picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
-        shifts = self._random.normal(0.0, recipe.blur, (count, 2)).astype(np.float32) if recipe.blur else None
-        rays = self.pixels.rays(picked, shifts)
+        rays = self.pixels.rays(picked)
         jitter = self._random.random(count, dtype=np.float32)
         farthest = self.pixels.farthest[picked]
         known = (farthest < NOTHING) & (rays.targets[:, 3] > 0.99)
@@ -116,22 +119,33 @@ class Run:
         self.steps += 1
         self.rays += count
         self.samples += samples
-        if self.steps % recipe.occupancy_every == 0:
-            self._update_occupancy()
+        self._rays_at_once = max(min(round(count * recipe.samples / max(samples, 1)), recipe.most_rays), 256)
+        if self.steps % (recipe.occupancy_every if self.pixels.has_depth else recipe.occupancy_every_blind) == 0:
+            self._update_occupancy(CELLS_AT_ONCE)
         self.seconds += time.perf_counter() - began
 
-    def _update_occupancy(self) -> None:
+    def _update_occupancy(self, cells: int) -> None:
+        """Ask the field for its density in (at most so many) candidate cells, and drop those that hold next to nothing.
+
+        A dropped cell comes back when the field grows dense there again.
+        """
         n = self._candidates.shape[0]
-        corner = np.stack(np.unravel_index(self._cells, self._candidates.shape), axis=1)
+        which = np.arange(len(self._cells))
+        if len(which) > cells:
+            which = self._random.integers(0, len(which), cells)
+        corner = np.stack(np.unravel_index(self._cells[which], self._candidates.shape), axis=1)
         positions = (corner + self._random.random(corner.shape, dtype=np.float32)) / np.float32(n)
         density = self._execution.density_at(positions.astype(np.float32))
-        known = np.where(np.isfinite(self._cell_density), self._cell_density, 0.0)
-        self._cell_density = np.maximum(known * np.float32(0.8), density)
+        known = self._cell_density[which]
+        self._cell_density[which] = np.maximum(np.where(np.isfinite(known), known, 0.0) * np.float32(0.8), density)
         self._execution.set_occupied(self._occupied())
 
     def _occupied(self) -> NDArray[np.bool_]:
+        thickness = self._cell_density * self._scale.step
+        asked = thickness[np.isfinite(thickness)]
+        least = min(THIN, 0.5 * float(asked.mean())) if len(asked) else THIN
         occupied = np.zeros(self._candidates.size, np.bool_)
-        occupied[self._cells] = self._cell_density * self._scale.step > 0.01
+        occupied[self._cells] = thickness > least
         return occupied.reshape(self._candidates.shape)
 
     def trained_field(self) -> TrainedField:
@@ -143,7 +157,7 @@ class Run:
         if not all(torch.isfinite(parameter).all() for parameter in self._field.parameters()):
             raise UserError(DIVERGED)
         for _ in range(4):
-            self._update_occupancy()
+            self._update_occupancy(len(self._cells))
         return TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
 
     def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
@@ -172,7 +186,10 @@ def _quick_validation(dataset: Dataset) -> Any:
         return None
     pixels = load_pixels(dataset, views)
     chosen = np.linspace(0, pixels.count - 1, min(QUICK_PIXELS, pixels.count)).astype(np.int64)
-    return pixels.rays(chosen), pixels.rgba[chosen]
+    truth = pixels.rgba[chosen]
+    if dataset.film == "world":
+        truth[:, 3] = 1.0
+    return pixels.rays(chosen), truth
 
 
 def prepare(
@@ -189,7 +206,7 @@ def prepare(
         UserError: there are no training views, or they show nothing.
     """
     if device.type == "cuda":
-        recipe = replace(recipe, rays=recipe.rays_on_cuda)
+        recipe = replace(recipe, samples=recipe.samples_on_cuda, most_rays=recipe.samples_on_cuda // 4)
     pixels = load_pixels(dataset, dataset.splits["train"])
     scale = scale_of(pixels.footprint())
     transparent = dataset.film == "transparent"
@@ -197,6 +214,12 @@ def prepare(
     if not candidates.any():
         raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
     chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
-    config = FieldConfig(finest_resolution=scale.finest_resolution, background=dataset.film == "world")
+    config = FieldConfig(
+        # near a known surface the field starts half opaque; in an unknown cube light must reach the far side
+        density_shift=4.0 if pixels.has_depth else 1.0,
+        finest_resolution=scale.finest_resolution,
+        log2_table_size=scale.log2_table_size,
+        background=dataset.film == "world",
+    )
     field = RadianceField(config, seed).to(device)
     return Run(field, pixels, candidates, chosen, dataset, seed, pool, recipe, scale, reference)

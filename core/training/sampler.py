@@ -24,7 +24,8 @@ class Rays:
 
     Attributes:
         origins, directions: [R, 3], unit directions.
-        targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have.
+        targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have, negative
+            where it is not known.
         last: [R] samples beyond this distance along the ray are left out (`NOTHING`: none are).
     """
 
@@ -116,8 +117,12 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
         depth = dataset.depth(int(index))
         matrix = dataset.camera_to_world[index]
         axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-        rgba.append(pixels.reshape(-1, 4))
-        distances.append(_along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1))
+        distance = _along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1)
+        colours = pixels.reshape(-1, 4).copy()
+        if dataset.film == "world":
+            colours[:, 3] = _opacity_from_hits(distance, depth.shape[1])
+        rgba.append(colours)
+        distances.append(distance)
         view.append(np.full(depth.size, position, np.int32))
         rotations.append(turned @ axes)
         centres.append(field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3])
@@ -138,6 +143,14 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
         dataset.intrinsics[views].astype(np.float32),
         bool((everything < NOTHING).any()),
     )
+
+
+def _opacity_from_hits(distance: F4, width: int) -> F4:
+    """What the film "world" does not tell: 1 where a pixel and its neighbours hit something, 0 where none does."""
+    if not (distance < NOTHING).any():
+        return np.full_like(distance, -1.0)
+    nearest, farthest = (over_neighbours(distance, width, choose) for choose in (np.minimum, np.maximum))
+    return np.where(farthest < NOTHING, 1.0, np.where(nearest >= NOTHING, 0.0, -1.0)).astype(np.float32)
 
 
 def over_neighbours(image: F4, width: int, choose: np.ufunc) -> F4:

@@ -44,6 +44,7 @@ def some_rays(seed: int = 0) -> Rays:
     directions = random.random((RAYS, 3)) - origins
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     targets = random.random((RAYS, 4)).astype(np.float32)
+    targets[::7, 3] = -1.0  # opacity unknown
     last = np.where(random.random(RAYS) < 0.5, 1.5, NOTHING).astype(np.float32)
     return Rays(origins.astype(np.float32), directions.astype(np.float32), targets, last)
 

@@ -31,7 +31,7 @@ SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_
 
 
 # as the product trains, with less of everything
-QUICK = Recipe(rays=1024, bake_steps=20)
+QUICK = Recipe(samples=8192, bake_steps=20)
 
 
 class CountingReporter(QuietReporter):

@@ -106,6 +106,21 @@ def test_carving_keeps_every_solid_cell_and_empties_most_of_the_air(dataset: Dat
     assert kept[above & (signed > 4 * cell)].mean() < 0.02
 
 
+def test_with_a_world_behind_it_opacity_comes_from_the_hits(tmp_path: Path) -> None:
+    for depth in (True, False):
+        with open_dataset(SCENE.write(tmp_path / "world.h5", views=4, size=32, film="world", depth=depth)) as dataset:
+            assert (dataset.rgba(0)[..., 3] == 1).all()
+            pixels = load_pixels(dataset, dataset.splits["train"])
+        opacity = pixels.rgba[:, 3]
+        if not depth:
+            assert (opacity < 0).all()
+            continue
+        assert set(np.unique(opacity)) == {-1.0, 0.0, 1.0}
+        assert (pixels.distances[opacity == 1] < NOTHING).all()
+        assert (pixels.distances[opacity == 0] == NOTHING).all()
+        assert (opacity < 0).mean() < 0.25  # along the silhouettes alone
+
+
 def test_without_depth_the_silhouettes_carve(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     path = SCENE.write(tmp_path / "scene.h5", views=20, size=32, depth=False)
     with open_dataset(path) as dataset:
