@@ -378,22 +378,39 @@ def composite_backward(
 
 @compiled
 def relative_loss(
-    seen: Any, behind: Any, targets: Any, epsilon: Any, alpha_weight: Any, scale: Any, upstream: Any
+    seen: Any, behind: Any, targets: Any, together: int, epsilon: Any, alpha_weight: Any, scale: Any, upstream: Any
 ) -> Any:
-    """Relative L2 with a constant weight (see `training/losses.py`): fills `upstream` [R, 4], returns the loss."""
+    """Relative L2 with a constant weight (see `training/losses.py`): fills `upstream` [R, 4], returns the loss.
+
+    Each `together` rays that follow one another are one pixel, whose colour is their mean.
+    """
     total = 0.0
     third = np.float32(1.0 / 3.0)
-    for r in range(seen.shape[0]):
-        through = ONE - seen[r, 3]
-        for k in range(3):
-            predicted = seen[r, k] + through * behind[r, k]
-            inverse = ONE / (predicted + epsilon)
-            error = (predicted - targets[r, k]) * inverse
-            total += error * error * third
-            upstream[r, k] = np.float32(2.0) * third * scale * error * inverse
-        error = seen[r, 3] - targets[r, 3] if targets[r, 3] >= ZERO else ZERO
-        total += alpha_weight * error * error
-        upstream[r, 3] = np.float32(2.0) * alpha_weight * scale * error
+    share = ONE / np.float32(together)
+    for first in range(0, seen.shape[0], together):
+        red, green, blue, alpha = ZERO, ZERO, ZERO, ZERO
+        for r in range(first, first + together):
+            through = ONE - seen[r, 3]
+            red += share * (seen[r, 0] + through * behind[r, 0])
+            green += share * (seen[r, 1] + through * behind[r, 1])
+            blue += share * (seen[r, 2] + through * behind[r, 2])
+            alpha += share * seen[r, 3]
+        inverse_red, inverse_green, inverse_blue = (
+            ONE / (red + epsilon),
+            ONE / (green + epsilon),
+            ONE / (blue + epsilon),
+        )
+        red = (red - targets[first, 0]) * inverse_red
+        green = (green - targets[first, 1]) * inverse_green
+        blue = (blue - targets[first, 2]) * inverse_blue
+        alpha = alpha - targets[first, 3] if targets[first, 3] >= ZERO else ZERO
+        total += third * (red * red + green * green + blue * blue) + alpha_weight * alpha * alpha
+        factor = np.float32(2.0) * scale * share
+        for r in range(first, first + together):
+            upstream[r, 0] = factor * third * red * inverse_red
+            upstream[r, 1] = factor * third * green * inverse_green
+            upstream[r, 2] = factor * third * blue * inverse_blue
+            upstream[r, 3] = factor * alpha_weight * alpha
     return total * scale
 
 

@@ -75,9 +75,10 @@ class CpuExecution:
                 seen.pixels,
                 seen.behind,
                 rays.targets[part],
+                rays.together,
                 np.float32(self._recipe.epsilon),
                 np.float32(self._recipe.alpha_weight),
-                np.float32(1.0 / count),
+                np.float32(rays.together / count),
                 upstream[part],
             )
             return self._field.backward(seen, upstream[part], self._step, space), float(loss)

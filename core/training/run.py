@@ -20,7 +20,7 @@ from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cpu import RAYS_PER_BLOCK
 from ..field.model import FieldConfig, RadianceField
-from ..field.render import TrainedField, ray_renderer
+from ..field.render import PATTERN, TrainedField, ray_renderer
 from .cpu_execution import CpuExecution
 from .execution import Execution
 from .recipe import Recipe, Scale, scale_of
@@ -105,8 +105,17 @@ class Run:
         began = time.perf_counter()
         recipe = self._recipe
         count = self._rays_at_once
-        picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
-        rays = self.pixels.rays(picked)
+        if progress >= recipe.whole_pixels_from:
+            # a pixel's colour is that of its whole area: the rays that `render_view` will see it by
+            pattern = np.array(PATTERN, np.float32)[:, :2]
+            count -= count % len(pattern)
+            picked = self._chosen[self._random.integers(0, len(self._chosen), count // len(pattern))]
+            picked = picked.repeat(len(pattern))
+            rays = self.pixels.rays(picked, np.tile(pattern, (count // len(pattern), 1)))
+            rays.together = len(pattern)
+        else:
+            picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
+            rays = self.pixels.rays(picked)
         jitter = self._random.random(count, dtype=np.float32)
         farthest = self.pixels.farthest[picked]
         known = (farthest < NOTHING) & (rays.targets[:, 3] > 0.99)

@@ -27,12 +27,14 @@ class Rays:
         targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have, negative
             where it is not known.
         last: [R] samples beyond this distance along the ray are left out (`NOTHING`: none are).
+        together: so many rays that follow one another are one pixel, whose colour is their mean.
     """
 
     origins: F4
     directions: F4
     targets: F4
     last: F4
+    together: int = 1
 
 
 @dataclass
@@ -78,7 +80,8 @@ class ViewPixels:
     def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
         """Rays through `pixels` [R], to their `distances`; `shifts` [R, 2] moves them from the centres, in pixels."""
         count = len(pixels)
-        rays = Rays(*(np.empty(shape, np.float32) for shape in ((count, 3), (count, 3), (count, 4), (count,))))
+        origins, directions, targets, last = (np.empty((count, width), np.float32) for width in (3, 3, 4, 1))
+        rays = Rays(origins, directions, targets, last[:, 0])
         kernels.gather_rays(
             pixels,
             self.view,

@@ -53,8 +53,11 @@ class TorchExecution:
         density, radiance = self._field(samples.positions, directions[samples.ray])
         seen = composite(density, radiance, samples)
         behind = (1.0 - seen.alpha)[:, None] * self._field.background_radiance(directions)
-        loss = relative_l2(seen.colour + behind, targets[:, :3], recipe.epsilon)
-        return loss + recipe.alpha_weight * opacity_l2(seen.alpha, targets[:, 3]), len(samples.times)
+        colour = (seen.colour + behind).reshape(-1, rays.together, 3).mean(dim=1)
+        alpha = seen.alpha.reshape(-1, rays.together).mean(dim=1)
+        wanted = targets[:: rays.together]
+        loss = relative_l2(colour, wanted[:, :3], recipe.epsilon)
+        return loss + recipe.alpha_weight * opacity_l2(alpha, wanted[:, 3]), len(samples.times)
 
     def _tensor(self, array: F4) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, self._type)

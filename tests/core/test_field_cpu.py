@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,12 +158,13 @@ def test_pictures_and_gradients_agree_with_the_reference(occupied: np.ndarray, j
         assert relative(torch.from_numpy(ours), parameter.grad) < 1e-4
 
 
+@pytest.mark.parametrize("together", [1, 4])
 def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
-    occupied: np.ndarray, jitter: np.ndarray
+    occupied: np.ndarray, jitter: np.ndarray, together: int
 ) -> None:
     recipe = Recipe(shade_above=0.0)
     ours, theirs = lively_field(), lively_field()
-    rays = some_rays()
+    rays = replace(some_rays(), together=together)
     reference = TorchExecution(theirs, occupied, STEP, recipe)
     with thread_pool() as pool:
         fast = CpuExecution(ours, occupied, STEP, recipe, pool)
