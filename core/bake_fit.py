@@ -30,6 +30,9 @@ RATE = 0.1
 CALM = 1e-3
 # densities that a ray through the whole cube would hardly notice
 THIN = 0.5
+# how strongly neighbours shall have the same colour: enough to calm the grain that views leave between them
+SMOOTH = np.float32(0.01)
+BEND = np.float32(0.2)
 # rays end where they let less than this through
 OPAQUE = np.float32(1e-3)
 
@@ -60,12 +63,15 @@ def fit_grid(
     index = np.full((n, n, n), -1, np.int32)
     reached = dilate(occupied)  # trilinear reading touches one voxel more
     index[reached] = np.arange(int(reached.sum()), dtype=np.int32)
+    neighbours = _neighbours(index, np.argwhere(reached))
     # logarithms keep the values positive and let thick and thin voxels move alike
     start = np.concatenate([density[reached][:, None], colour[reached]], axis=1)
     voxels = np.log(np.maximum(start, FLOOR * np.array([1e3, 1, 1, 1], np.float32))).astype(np.float32)
     first, second = (np.zeros(voxels.size, np.float32) for _ in range(2))
     # every group of rays adds up its own gradient, so that nothing is added atomically
     gradients = np.zeros((GROUPS, *voxels.shape), np.float32)
+    share = -(-len(voxels) // GROUPS)
+    parts = [slice(number * share, (number + 1) * share) for number in range(GROUPS)]
     random = np.random.default_rng(seed)
     spaces = [Workspace() for _ in range(GROUPS)]
     for step in range(steps):
@@ -90,6 +96,11 @@ def fit_grid(
 
         list(pool.map(group, range(GROUPS)))
         gradient = gradients.sum(axis=0)
+
+        def smooth(rows: slice, gradient: F4 = gradient) -> None:
+            _smooth(voxels, neighbours, rows.start, rows.stop, gradient)
+
+        list(pool.map(smooth, parts))
         gradients[:] = 0.0
         progress = step / steps
         rate = RATE * (1.0 - 0.9 * progress)
@@ -107,6 +118,30 @@ def fit_grid(
     density[reached] = np.where(values[:, 0] > THIN, values[:, 0], 0.0)
     colour[reached] = values[:, 1:]
     return density, colour
+
+
+def _neighbours(index: NDArray[np.int32], where: NDArray[np.int64]) -> NDArray[np.int32]:
+    """[V, 6]: the rows of each voxel's neighbours, its own where there is none."""
+    n = index.shape[0]
+    own = index[tuple(where.T)]
+    rows = np.empty((len(where), 6), np.int32)
+    for side in range(6):
+        step = np.zeros(3, np.int64)
+        step[side >> 1] = 1 if side & 1 else -1
+        other = index[tuple(np.clip(where + step, 0, n - 1).T)]
+        rows[:, side] = np.where(other >= 0, other, own)
+    return rows
+
+
+@compiled
+def _smooth(voxels: Any, neighbours: Any, first: int, end: int, gradient: Any) -> None:
+    """Add the gradient of the squared differences between neighbours' logarithmic colours, bounded as Huber's."""
+    for i in range(first, min(end, voxels.shape[0])):
+        for c in range(1, 4):
+            total = ZERO
+            for side in range(6):
+                total += min(max(voxels[i, c] - voxels[neighbours[i, side], c], -BEND), BEND)
+            gradient[i, c] += SMOOTH * total
 
 
 @compiled

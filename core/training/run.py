@@ -29,7 +29,7 @@ from .seed import candidate_cells, pixels_worth_training
 from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
-BAKE_RAYS = 200_000
+BAKE_RAYS = 250_000
 CELLS_AT_ONCE = 1 << 18
 # optical thickness of a sample below which a cell counts as empty
 THIN = 0.01
