@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,17 +19,27 @@ import numpy as np
 
 
 def _cache_folder() -> str:
-    """Compiled code goes to the user's cache, never beside the sources (an extension's folder may be read-only)."""
+    """Compiled code goes to the user's cache, never beside the sources (an extension's folder may be read-only).
+
+    Where that cannot be written either, to a temporary folder.
+    """
     if sys.platform == "win32":
         root = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         root = str(Path.home() / "Library" / "Caches")
     else:
         root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return str(Path(root) / "radiance_twin" / "numba")
+    folder = Path(root) / "radiance_twin" / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except OSError:
+        return tempfile.mkdtemp(prefix="radiance_twin_numba_")
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
+if "NUMBA_CACHE_DIR" not in os.environ:
+    os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 
 import numba  # noqa: E402  (the cache folder must be named before)
 

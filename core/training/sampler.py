@@ -112,39 +112,29 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     field_from_world = np.linalg.inv(dataset.world_from_field)
     scale = float(np.cbrt(abs(np.linalg.det(field_from_world[:3, :3]))))
     turned = field_from_world[:3, :3] / scale
-    rgba, distances, view, rotations, centres = [], [], [], [], []
+    widths, heights = dataset.size[views].T.astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(widths * heights)])
+    # filled view by view, so that nothing is held twice
+    rgba, distances = np.empty((first[-1], 4), np.float32), np.empty(first[-1], np.float32)
+    farthest, view = np.empty_like(distances), np.empty(first[-1], np.int32)
+    rotations, centres = np.empty((len(views), 3, 3), np.float32), np.empty((len(views), 3), np.float32)
     for position, index in enumerate(views):
-        pixels = dataset.rgba(int(index))
-        if not np.isfinite(pixels).all():
+        part = slice(first[position], first[position + 1])
+        colour, width = dataset.rgba(int(index)), int(widths[position])
+        if not np.isfinite(colour).all():
             raise UserError(f"view {int(index)} of {dataset.path} holds values that are not finite; render it again")
-        depth = dataset.depth(int(index))
-        matrix = dataset.camera_to_world[index]
-        axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-        distance = _along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1)
-        colours = pixels.reshape(-1, 4).copy()
+        distance = _along_the_ray(dataset.depth(int(index)), dataset.intrinsics[index], scale).reshape(-1)
+        rgba[part], distances[part], view[part] = colour.reshape(-1, 4), distance, position
+        farthest[part] = over_neighbours(distance, width, np.maximum)
         if dataset.film == "world":
-            colours[:, 3] = _opacity_from_hits(distance, depth.shape[1])
-        rgba.append(colours)
-        distances.append(distance)
-        view.append(np.full(depth.size, position, np.int32))
-        rotations.append(turned @ axes)
-        centres.append(field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3])
-    first = np.concatenate([[0], np.cumsum([len(part) for part in rgba])]).astype(np.int64)
-    everything = np.concatenate(distances)
-    sizes = dataset.size[views]
+            rgba[part, 3] = _opacity_from_hits(distance, width)
+        matrix = dataset.camera_to_world[index]
+        rotations[position] = turned @ (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
+        centres[position] = field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]
+    intrinsics = dataset.intrinsics[views].astype(np.float32)
+    has_depth = bool((distances < NOTHING).any())
     return ViewPixels(
-        np.concatenate(rgba).astype(np.float32),
-        everything,
-        np.concatenate(
-            [over_neighbours(part, int(size[0]), np.maximum) for part, size in zip(distances, sizes, strict=True)]
-        ),
-        np.concatenate(view),
-        first,
-        dataset.size[views, 0].astype(np.int32),
-        np.array(rotations, np.float32),
-        np.array(centres, np.float32),
-        dataset.intrinsics[views].astype(np.float32),
-        bool((everything < NOTHING).any()),
+        rgba, distances, farthest, view, first, widths.astype(np.int32), rotations, centres, intrinsics, has_depth
     )
 
 

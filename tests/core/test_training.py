@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -145,6 +146,17 @@ def test_without_depth_it_works_too(tmp_path: Path) -> None:
     path = SCENE.write(tmp_path / "blind.h5", depth=False)
     train(TrainSettings(str(path), str(tmp_path / "blind.twin"), steps=250), QuietReporter(), QUICK)
     assert quality(path, tmp_path / "blind.twin") > 23
+
+
+def test_views_to_validate_are_not_needed(tmp_path: Path) -> None:
+    path = SCENE.write(tmp_path / "all.h5", views=8, size=24)
+    with h5py.File(path, "r+") as file:
+        for name in ("val", "test"):
+            del file[f"splits/{name}"]
+            file[f"splits/{name}"] = np.zeros(0, np.int64)
+    result = train(TrainSettings(str(path), str(tmp_path / "all.twin"), steps=3), QuietReporter(), QUICK)
+    assert result["psnr"] is None
+    assert read_twin(tmp_path / "all.twin").metadata["training"]["views"] == []
 
 
 def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
