@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .errors import UsageError
+from .presets import PRESETS
 from .rigs import RIGS
 
 FILMS = ("auto", "transparent", "world")
@@ -110,8 +111,13 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, inside_blender, "the twin", "//radiance_twin/NAME.twin")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="how long to train (%(default)s)")
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), default="preview", help="how long, unless told otherwise (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long to train")
     parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
+    parser.add_argument("--until-psnr", type=float, metavar="DB", help="stop when the val views reach it")
+    parser.add_argument("--resume", metavar="SCENE.twin", help="go on from this twin")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
 

@@ -100,6 +100,20 @@ class CpuExecution:
         self._field.refresh()
         return sum(loss for _, loss in results), sum(len(gradient.positions) for gradient in gradients)
 
+    def snapshot(self) -> tuple[int, list[tuple[F4, F4, F4]]] | None:
+        held = [(part.parameter.copy(), part.first.copy(), part.second.copy()) for part in self._moments()]
+        return (self._steps, held) if all(np.isfinite(values).all() for part in held for values in part) else None
+
+    def restore(self, snapshot: tuple[int, list[tuple[F4, F4, F4]]]) -> None:
+        self._steps, held = snapshot
+        for part, values in zip(self._moments(), held, strict=True):
+            part.parameter[:], part.first[:], part.second[:] = values
+            part.gradient[:] = 0.0
+        self._field.refresh()
+
+    def _moments(self) -> list[_Moments]:
+        return [*(level.moments for level in self._levels), *self._matrices]
+
 
 class _Moments:
     """A flat parameter with its gradient and Adam's two running means."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every way of training a field can do; `cpu_execution.py` and `torch_execution.py` are the two there are."""
+"""What the two ways of training a field on rays from the CPU can do: `cpu_execution.py` and `torch_execution.py`."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,3 +25,9 @@ class Execution(Protocol):
 
         Returns the loss before the step and the number of samples.
         """
+
+    def snapshot(self) -> Any:
+        """A copy of the parameters and Adam's means, for `restore`; None when something in it is not finite."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""

@@ -44,6 +44,12 @@ class Recipe:
     whole_pixels_from: float = 0.7
     bake_steps: int = 120
 
+    def rate(self, steps: int, progress: float) -> float:
+        """The learning rate after `steps`: linear warm-up, then a cosine over `progress` 0..1 of the training."""
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        share = self.final_rate + (1.0 - self.final_rate) * cosine
+        return self.learning_rate * share * min(1.0, (steps + 1) / self.warm_up)
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of one training: the field, its pixels, its occupancy grid, and one step after another."""
+"""One training: the field, its pixels, one step after another, and what may be asked of it in between."""
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -20,154 +18,102 @@ from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cpu import RAYS_PER_BLOCK
 from ..field.model import FieldConfig, RadianceField
-from ..field.render import PATTERN, TrainedField, ray_renderer
+from ..field.render import TrainedField, ray_renderer
 from .cpu_execution import CpuExecution
 from .execution import Execution
-from .recipe import Recipe, Scale, scale_of
-from .sampler import F4, NOTHING, ViewPixels, load_pixels
+from .host_stepper import HostStepper
+from .recipe import Recipe, scale_of
+from .safeguard import Safeguard
+from .sampler import F4, ViewPixels, load_pixels
 from .seed import candidate_cells, pixels_worth_training
+from .stepper import Stepper
 from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
 BAKE_RAYS = 250_000
-CELLS_AT_ONCE = 1 << 18
-# optical thickness of a sample below which a cell counts as empty
-THIN = 0.01
-DIVERGED = "the training diverged (its values are not finite); try another --seed"
 
 
 class Run:
-    """One training, advanced by `step`."""
+    """One training, advanced by `step`.
+
+    Attributes:
+        pixels: the training views.
+        steps, seconds: taken so far, in this run.
+    """
 
     def __init__(
         self,
         field: RadianceField,
+        stepper: Stepper,
         pixels: ViewPixels,
-        candidates: NDArray[np.bool_],
         chosen: NDArray[np.int64],
         dataset: Dataset,
-        seed: int,
-        pool: ThreadPoolExecutor,
-        recipe: Recipe,
-        scale: Scale,
-        reference: bool,
+        step_length: float,
+        log: Callable[[str], None],
     ) -> None:
         self.pixels = pixels
         self.steps = 0
         self.seconds = 0.0
-        self.rays = 0
-        self.samples = 0
         self._field = field
-        self._recipe = recipe
-        self._scale = scale
-        self._reference = reference
-        self._pool = pool
-        self._random = np.random.default_rng(seed)
+        self._stepper = stepper
         self._chosen = chosen
-        self._candidates = candidates
         self._world_from_field = dataset.world_from_field
-        self._execution = self._executor(field)
+        self._step_length = step_length
         self._validation = _quick_validation(dataset)
         self._background = dataset.background
         self._view_transform = dataset.view_transform
-        self._rays_at_once = min(recipe.samples // 16, recipe.most_rays)
-        self._cells = np.flatnonzero(candidates.reshape(-1))
-        self._cell_density = np.full(len(self._cells), np.inf, np.float32)
-
-    def _executor(self, field: RadianceField) -> Execution:
-        if field.table.device.type == "cpu" and not self._reference:
-            return CpuExecution(field, self._candidates, self._scale.step, self._recipe, self._pool)
-        return TorchExecution(field, self._candidates, self._scale.step, self._recipe)
+        self._safeguard = Safeguard(stepper, log)
 
     @property
     def has_validation(self) -> bool:
         return self._validation is not None
 
+    @property
+    def rays(self) -> int:
+        return self._stepper.rays
+
+    @property
+    def samples(self) -> int:
+        return self._stepper.samples
+
     def describe(self) -> str:
         """One line about what is going to be trained."""
         return (
             f"training on {len(self.pixels.widths)} views, {len(self._chosen):,} of {self.pixels.count:,} pixels, "
-            f"{int(self._candidates.sum()):,} cells; {self._field.table.numel():,} table entries"
+            f"{int(self._stepper.occupied().sum()):,} cells; {self._field.table.numel():,} table entries"
         )
 
     def compile(self) -> None:
-        """Compile every kernel by a step on a copy, so that the clock does not count it."""
-        scratch = self._executor(copy.deepcopy(self._field))
-        few = self._chosen[:64]
-        scratch.step(self.pixels.rays(few), np.zeros(len(few), np.float32), 0.0)
+        """Compile every kernel, so that the clock does not count it."""
+        self._stepper.compile()
 
     def step(self, progress: float) -> None:
         """One step; `progress` 0..1 sets the learning rate.
 
         Raises:
-            UserError: the training diverged.
+            UserError: the training diverged again and again.
         """
         began = time.perf_counter()
-        recipe = self._recipe
-        count = self._rays_at_once
-        if progress >= recipe.whole_pixels_from:
-            # a pixel's colour is that of its whole area: the rays that `render_view` will see it by
-            pattern = np.array(PATTERN, np.float32)[:, :2]
-            count -= count % len(pattern)
-            picked = self._chosen[self._random.integers(0, len(self._chosen), count // len(pattern))]
-            picked = picked.repeat(len(pattern))
-            rays = self.pixels.rays(picked, np.tile(pattern, (count // len(pattern), 1)))
-            rays.together = len(pattern)
-        else:
-            picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
-            rays = self.pixels.rays(picked)
-        jitter = self._random.random(count, dtype=np.float32)
-        farthest = self.pixels.farthest[picked]
-        known = (farthest < NOTHING) & (rays.targets[:, 3] > 0.99)
-        rays.last = np.where(known, farthest + np.float32(self._scale.cut), NOTHING).astype(np.float32)
-        rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warm_up)
-        rate *= recipe.final_rate + (1.0 - recipe.final_rate) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
-        self.loss, samples = self._execution.step(rays, jitter, rate)
-        if not math.isfinite(self.loss):
-            raise UserError(DIVERGED)
+        self._stepper.step(progress)
         self.steps += 1
-        self.rays += count
-        self.samples += samples
-        self._rays_at_once = max(min(round(count * recipe.samples / max(samples, 1)), recipe.most_rays), 256)
-        if self.steps % (recipe.occupancy_every if self.pixels.has_depth else recipe.occupancy_every_blind) == 0:
-            self._update_occupancy(CELLS_AT_ONCE)
+        self._safeguard.watch(self.steps)
         self.seconds += time.perf_counter() - began
 
-    def _update_occupancy(self, cells: int) -> None:
-        """Ask the field for its density in (at most so many) candidate cells, and drop those that hold next to nothing.
-
-        A dropped cell comes back when the field grows dense there again.
-        """
-        n = self._candidates.shape[0]
-        which = np.arange(len(self._cells))
-        if len(which) > cells:
-            which = self._random.integers(0, len(which), cells)
-        corner = np.stack(np.unravel_index(self._cells[which], self._candidates.shape), axis=1)
-        positions = (corner + self._random.random(corner.shape, dtype=np.float32)) / np.float32(n)
-        density = self._execution.density_at(positions.astype(np.float32))
-        known = self._cell_density[which]
-        self._cell_density[which] = np.maximum(np.where(np.isfinite(known), known, 0.0) * np.float32(0.8), density)
-        self._execution.set_occupied(self._occupied())
-
-    def _occupied(self) -> NDArray[np.bool_]:
-        thickness = self._cell_density * self._scale.step
-        asked = thickness[np.isfinite(thickness)]
-        least = min(THIN, 0.5 * float(asked.mean())) if len(asked) else THIN
-        occupied = np.zeros(self._candidates.size, np.bool_)
-        occupied[self._cells] = thickness > least
-        return occupied.reshape(self._candidates.shape)
+    def synchronise(self) -> None:
+        """Wait for a device that lags behind; the clock counts it."""
+        began = time.perf_counter()
+        self._stepper.synchronise()
+        self.seconds += time.perf_counter() - began
 
     def trained_field(self) -> TrainedField:
-        """The field as it stands.
+        """The field as it stands, or as it last was when all of it was finite."""
+        self._stepper.synchronise()
+        self._safeguard.require_finite()
+        self._stepper.look_everywhere()
+        return self._as_it_stands()
 
-        Raises:
-            UserError: it holds something that is not finite.
-        """
-        if not all(torch.isfinite(parameter).all() for parameter in self._field.parameters()):
-            raise UserError(DIVERGED)
-        for _ in range(4):
-            self._update_occupancy(len(self._cells))
-        return TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
+    def _as_it_stands(self) -> TrainedField:
+        return TrainedField(self._field, self._stepper.occupied(), self._world_from_field, self._step_length)
 
     def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
         """Blocks of rays through the pixels that are trained on, evenly chosen."""
@@ -180,8 +126,8 @@ class Run:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""
         assert self._validation is not None
         rays, truth = self._validation
-        field = TrainedField(self._field, self._occupied(), self._world_from_field, self._scale.step)
-        colour, alpha, _ = ray_renderer(field)(rays.origins, rays.directions, 0.5)
+        self._stepper.synchronise()
+        colour, alpha, _ = ray_renderer(self._as_it_stands())(rays.origins, rays.directions, 0.5)
         if self._field.config.background:
             alpha = np.ones_like(alpha)
         seen = np.concatenate([colour, alpha[:, None]], axis=1)
@@ -208,16 +154,25 @@ def prepare(
     pool: ThreadPoolExecutor,
     recipe: Recipe,
     reference: bool = False,
+    start: TrainedField | None = None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Run:
-    """Load the training views and find out what is empty; `reference` trains in plain PyTorch on the CPU as well.
+    """Load the training views and find out what is empty.
+
+    Args:
+        reference: train in plain PyTorch on the CPU as well.
+        start: a field to go on from, instead of a new one.
+        log: told when the training had to go back.
 
     Raises:
-        UserError: there are no training views, or they show nothing.
+        UserError: there are no training views, they show nothing, or `start` does not fit them.
     """
     if device.type == "cuda":
         recipe = replace(recipe, samples=recipe.samples_on_cuda, most_rays=recipe.samples_on_cuda // 4)
     pixels = load_pixels(dataset, dataset.splits["train"])
     scale = scale_of(pixels.footprint())
+    if start is not None:
+        scale = replace(scale, step=start.step, occupancy_resolution=start.occupied.shape[0])
     transparent = dataset.film == "transparent"
     candidates = candidate_cells(pixels, scale.occupancy_resolution, recipe.margin, transparent, pool)
     if not candidates.any():
@@ -230,5 +185,12 @@ def prepare(
         log2_table_size=scale.log2_table_size,
         background=dataset.film == "world",
     )
-    field = RadianceField(config, seed).to(device)
-    return Run(field, pixels, candidates, chosen, dataset, seed, pool, recipe, scale, reference)
+    field = RadianceField(config, seed).to(device) if start is None else start.model
+
+    def execute(trained: RadianceField, occupied: NDArray[np.bool_]) -> Execution:
+        if device.type == "cpu" and not reference:
+            return CpuExecution(trained, occupied, scale.step, recipe, pool)
+        return TorchExecution(trained, occupied, scale.step, recipe)
+
+    stepper = HostStepper(field, pixels, chosen, candidates, execute, recipe, scale, seed)
+    return Run(field, stepper, pixels, chosen, dataset, scale.step, log)

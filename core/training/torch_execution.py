@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,3 +64,16 @@ class TorchExecution:
 
     def _tensor(self, array: F4) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, self._type)
+
+    def snapshot(self) -> Any:
+        values = [parameter.detach() for parameter in self._field.parameters()]
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            return None
+        return [value.clone() for value in values], copy.deepcopy(self._optimiser.state_dict())
+
+    def restore(self, snapshot: Any) -> None:
+        values, state = snapshot
+        with torch.no_grad():
+            for parameter, value in zip(self._field.parameters(), values, strict=True):
+                parameter.copy_(value)
+        self._optimiser.load_state_dict(copy.deepcopy(state))

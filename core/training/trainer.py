@@ -26,14 +26,17 @@ from ..field.model import config_metadata, field_arrays
 from ..field.occupancy import occupancy_bits
 from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
+from ..presets import PRESETS, preset_seconds
 from ..reporting import Reporter
 from ..twin_file import write_twin
 from .recipe import Recipe
+from .resume import Earlier, read_earlier
 from .run import Run, prepare
 
 # seconds between two reports of progress
 REPORT_EVERY = 0.5
 RECIPE = Recipe()
+MOST_PSNR = 100
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,22 @@ class TrainSettings:
 
     Attributes:
         dataset: the .h5. output: the .twin.
+        preset: draft | preview | final: how long, unless one of the next three says it.
         seconds: of training, counted from the first step.
-        steps: instead of seconds, when given; the same seed on the CPU then gives the same field.
+        steps: instead of seconds; the same seed on the CPU then gives the same field.
+        until_psnr: stop as soon as the val views reach it, in dB; `seconds` (final's, unless given) are the limit.
+        resume: a .twin of the same scene to go on from; its seconds and steps count as the first part of the whole.
         device: auto | cpu | cuda.
         seed: of every random choice.
     """
 
     dataset: str
     output: str
-    seconds: float = 120.0
+    preset: str = "preview"
+    seconds: float | None = None
     steps: int | None = None
+    until_psnr: float | None = None
+    resume: str | None = None
     device: str = "auto"
     seed: int = 0
 
@@ -60,7 +69,8 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
     """Train a field on a dataset's training views and write it with its bake as a `.twin`.
 
     Returns:
-        steps, seconds (each stage's), psnr and psnr_foreground over the val views (None without any), bytes, device.
+        steps, seconds (each stage's), psnr and psnr_foreground over the val views (None without any), bytes, device;
+        reached: whether `until_psnr` was, None when it was not asked for.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -73,12 +83,19 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
     device = choose_device(settings.device)
     clock = Clock()
     with open_dataset(settings.dataset) as dataset, thread_pool() as pool:
-        run = prepare(dataset, device, settings.seed, pool, recipe)
+        if settings.until_psnr is not None and not len(dataset.splits["val"]):
+            raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
+        earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
+        run = prepare(
+            dataset, device, settings.seed, pool, recipe, start=earlier.field if earlier else None, log=reporter.log
+        )
         clock.lap("loading")
         run.compile()
         clock.lap("compiling")
         reporter.log(run.describe())
-        cancelled = _loop(run, settings, reporter)
+        goal = _goal(settings, device, earlier)
+        ended = _loop(run, goal, reporter)
+        cancelled = ended == "cancelled"
         clock.lap("training")
         if cancelled and not run.steps:
             raise Cancelled
@@ -98,7 +115,7 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         reporter.progress("bake", 1.0, 1.0)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
-        metadata = _metadata(dataset, field, run, settings, views, clock, device)
+        metadata = _metadata(dataset, field, run, settings, earlier, views, clock, device)
         arrays = {**field_arrays(field.model), **occupancy_bits(field.occupied), **baked}
         arrays["view_transform/lut"] = dataset.view_transform.lut
         write_twin(output, metadata, arrays)
@@ -106,6 +123,9 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
     if cancelled:
         raise Cancelled
     mean = {name: _mean([view[name] for view in views]) for name in ("psnr", "psnr_foreground")}
+    reached = None if settings.until_psnr is None else ended == "reached"
+    if reached is False:
+        reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.total:g} {goal.unit}")
     reporter.log("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
     return {
         "output": str(output),
@@ -113,6 +133,7 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         "seconds": round(run.seconds, 3),
         "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
         **mean,
+        "reached": reached,
         "bytes": output.stat().st_size,
         "device": str(device),
     }
@@ -133,39 +154,78 @@ class Clock:
 
 
 def _check(settings: TrainSettings) -> None:
+    if settings.preset not in PRESETS:
+        raise UsageError(f"unknown preset {settings.preset!r}; use {', '.join(PRESETS)}")
     if settings.steps is not None and settings.steps < 1:
         raise UsageError(f"cannot train {settings.steps} steps; ask for 1 or more")
-    if settings.steps is None and not 0 < settings.seconds < math.inf:
+    if settings.seconds is not None and not 0 < settings.seconds < math.inf:
         raise UsageError(f"cannot train for {settings.seconds} seconds; ask for more than 0")
+    if settings.seconds is not None and settings.steps is not None:
+        raise UsageError("cannot train for both --seconds and --steps; give one of them")
+    if settings.until_psnr is not None and not 0 < settings.until_psnr < MOST_PSNR:
+        raise UsageError(f"cannot train until {settings.until_psnr} dB; ask for more than 0 and less than {MOST_PSNR}")
     if settings.seed < 0:
         raise UsageError(f"the seed is {settings.seed}; use 0 or more")
 
 
-def _loop(run: Run, settings: TrainSettings, reporter: Reporter) -> bool:
-    """Train until the time or the steps are up. Returns whether it was cancelled."""
-    total = float(settings.steps) if settings.steps else settings.seconds
+@dataclass(frozen=True)
+class Goal:
+    """When a training is done.
+
+    Attributes:
+        total: of `unit` ("seconds" or "steps"), in this run.
+        before: of the same, spent by the training that is resumed.
+        until_psnr: or when the val views reach it.
+    """
+
+    unit: str
+    total: float
+    before: float
+    until_psnr: float | None
+
+    def done(self, run: Run) -> float:
+        """How much of `total` is spent."""
+        return float(run.steps) if self.unit == "steps" else run.seconds
+
+    def progress(self, run: Run) -> float:
+        """0..1 of the whole training, the resumed part included."""
+        return (self.before + self.done(run)) / (self.before + self.total)
+
+
+def _goal(settings: TrainSettings, device: torch.device, earlier: Earlier | None) -> Goal:
+    if settings.steps is not None:
+        return Goal("steps", settings.steps, earlier.steps if earlier else 0, settings.until_psnr)
+    # who asks for a quality wants to wait for it
+    preset = settings.preset if settings.until_psnr is None else "final"
+    seconds = settings.seconds or preset_seconds(preset, device.type == "cuda")
+    return Goal("seconds", seconds, earlier.seconds if earlier else 0.0, settings.until_psnr)
+
+
+def _loop(run: Run, goal: Goal, reporter: Reporter) -> str:
+    """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "cancelled"."""
     report_at = 0.0
     psnr_at = 0.0
     figures: dict[str, Any] = {}
     while True:
-        done = float(run.steps) if settings.steps else run.seconds
-        if done >= total:
-            return False
+        if goal.done(run) >= goal.total:
+            run.synchronise()
+            return "spent"
         if reporter.cancelled():
-            return True
-        run.step(done / total)
+            return "cancelled"
+        run.step(goal.progress(run))
         if run.seconds >= report_at:
             report_at = run.seconds + REPORT_EVERY
             if run.has_validation and run.seconds >= psnr_at:
-                psnr_at = run.seconds + max(2.0, 0.05 * settings.seconds)
+                psnr_at = run.seconds + max(1.0, 0.02 * run.seconds if goal.until_psnr else 0.05 * goal.total)
                 figures["psnr"] = run.quick_psnr()
-            done = float(run.steps) if settings.steps else run.seconds
-            left = run.seconds / done * (total - done)
+                if goal.until_psnr is not None and figures["psnr"] >= goal.until_psnr:
+                    return "reached"
+            done = goal.done(run)
             reporter.progress(
                 "train",
-                min(done, total),
-                total,
-                seconds_left=max(left, 0.0),
+                min(done, goal.total),
+                goal.total,
+                seconds_left=max(run.seconds / done * (goal.total - done), 0.0),
                 steps=run.steps,
                 rays_per_second=run.rays / run.seconds,
                 **figures,
@@ -196,6 +256,7 @@ def _metadata(
     field: TrainedField,
     run: Run,
     settings: TrainSettings,
+    earlier: Earlier | None,
     views: list[dict[str, Any]],
     clock: Clock,
     device: torch.device,
@@ -211,8 +272,10 @@ def _metadata(
         "bake": {"kind": "grid", "resolution": 128},
         "view_transform": dataset.view_transform.to_metadata(),
         "training": {
-            "seconds": round(run.seconds, 3),
-            "steps": run.steps,
+            # of all runs when this one went on from another
+            "seconds": round(run.seconds + (earlier.seconds if earlier else 0.0), 3),
+            "steps": run.steps + (earlier.steps if earlier else 0),
+            "resumed_at_step": earlier.steps if earlier else 0,
             "rays": run.rays,
             "samples": run.samples,
             "stages": {name: round(value, 3) for name, value in clock.seconds.items()},

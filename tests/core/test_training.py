@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,9 @@ from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.field.render import load_field, render_view
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.training import trainer
+from radiance_twin.core.training.host_stepper import HostStepper
 from radiance_twin.core.training.recipe import Recipe
+from radiance_twin.core.training.safeguard import Safeguard
 from radiance_twin.core.training.trainer import TrainSettings, train
 from radiance_twin.core.twin_file import read_twin, write_twin
 
@@ -175,7 +178,7 @@ def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
 def test_cancelling_writes_a_good_twin_first(scene: Path, tmp_path: Path) -> None:
     output = tmp_path / "stopped.twin"
     with pytest.raises(Cancelled):
-        train(TrainSettings(str(scene), str(output), seconds=600.0), CountingReporter(stop_after=2), QUICK)
+        train(TrainSettings(str(scene), str(output), preset="final"), CountingReporter(stop_after=2), QUICK)
     twin = read_twin(output)
     assert 0 < twin.metadata["training"]["seconds"] < 600
     assert quality(scene, output) > 10
@@ -187,21 +190,97 @@ def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_field_that_is_not_finite_is_never_saved(
+@pytest.mark.parametrize(("reference", "steps", "floor"), [(False, 150, 18), (True, 100, 11)])
+def test_a_batch_that_ruins_the_field_is_taken_back(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: bool, steps: int, floor: float
+) -> None:
+    monkeypatch.setattr(trainer, "prepare", partial(trainer.prepare, reference=reference))
+    ruin(monkeypatch, lambda step: step == 30)
+    reporter = QuietReporter()
+    output = tmp_path / "saved.twin"
+    train(TrainSettings(str(scene), str(output), steps=steps), reporter, QUICK)
+    assert [line for line in reporter.lines if "astray" in line and "back to step 0" in line]
+    assert quality(scene, output) > floor
+
+
+def test_a_last_step_that_ruins_the_field_is_taken_back(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from radiance_twin.core.training.cpu_execution import CpuExecution
+    ruin(monkeypatch, lambda step: step == 5)
+    reporter = QuietReporter()
+    train(TrainSettings(str(scene), str(tmp_path / "saved.twin"), steps=5), reporter, QUICK)
+    assert any("not finite" in line for line in reporter.lines)
+    assert all(np.isfinite(array).all() for array in read_twin(tmp_path / "saved.twin").arrays.values())
 
-    step = CpuExecution.step
 
-    def poisoned(self: CpuExecution, *arguments: Any) -> tuple[float, int]:
-        loss, samples = step(self, *arguments)
-        return (float("nan") if arguments[2] and samples % 2 == 0 else loss), samples
-
-    monkeypatch.setattr(CpuExecution, "step", poisoned)
+def test_a_field_that_is_ruined_again_and_again_is_never_saved(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruin(monkeypatch, lambda step: step % 3 == 0)
     with pytest.raises(UserError, match="diverged"):
-        train(TrainSettings(str(scene), str(tmp_path / "nan.twin"), steps=50), QuietReporter())
+        train(TrainSettings(str(scene), str(tmp_path / "nan.twin"), steps=50), QuietReporter(), QUICK)
     assert not list(tmp_path.iterdir())
+
+
+def ruin(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    """Make a matrix of the field infinite after those of a training's steps (from 1) for which `when` holds."""
+    take, taken = HostStepper.step, 0
+
+    def step(self: HostStepper, progress: float) -> None:
+        nonlocal taken
+        take(self, progress)
+        taken += 1
+        if when(taken):
+            with torch.no_grad():
+                self._field.density[0].fill_(float("inf"))
+
+    monkeypatch.setattr(HostStepper, "step", step)
+
+
+def test_a_loss_that_explodes_counts_as_astray() -> None:
+    stepper = SimpleNamespace(loss=1.0, caution=1.0, went_back=0)
+    stepper.snapshot = lambda: "sound"
+    stepper.synchronise = lambda: None
+    stepper.restore = lambda snapshot: setattr(stepper, "went_back", stepper.went_back + 1)
+    lines: list[str] = []
+    guard = Safeguard(stepper, lines.append)
+    for step in range(1, 700):
+        stepper.loss = 1.0 if step < 600 or stepper.went_back else 30.0
+        guard.watch(step)
+    assert (stepper.went_back, stepper.caution) == (1, 0.5)
+    assert "back to step 500" in lines[0]
+
+
+def test_a_training_goes_on_from_a_twin(scene: Path, trained: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:
+    before, output = quality(scene, trained[0]), tmp_path / "longer.twin"
+    train(TrainSettings(str(scene), str(output), steps=150, resume=str(trained[0])), QuietReporter(), QUICK)
+    assert quality(scene, output) > before
+    training = read_twin(output).metadata["training"]
+    assert (training["steps"], training["resumed_at_step"]) == (400, 250)
+    assert training["seconds"] > read_twin(trained[0]).metadata["training"]["seconds"]
+
+
+def test_a_twin_of_another_scene_cannot_be_resumed(trained: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:
+    other = SCENE.write(tmp_path / "other.h5", views=4, size=16, film="world")
+    with pytest.raises(UserError, match="another film"):
+        train(TrainSettings(str(other), str(tmp_path / "x.twin"), resume=str(trained[0])), QuietReporter())
+    moved = SCENE.write(tmp_path / "moved.h5", views=4, size=16)
+    with h5py.File(moved, "r+") as file:
+        file.attrs["world_from_field"] = file.attrs["world_from_field"] * np.float64(1.5)
+    with pytest.raises(UserError, match="stands elsewhere"):
+        train(TrainSettings(str(moved), str(tmp_path / "x.twin"), resume=str(trained[0])), QuietReporter())
+
+
+def test_training_stops_at_the_quality_asked_for(scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "enough.twin"
+    result = train(TrainSettings(str(scene), str(output), until_psnr=20.0), QuietReporter(), QUICK)
+    assert result["reached"] is True
+    assert result["seconds"] < 60
+    assert quality(scene, output) > 18
+    reporter = QuietReporter()
+    result = train(TrainSettings(str(scene), str(output), until_psnr=90.0, steps=3), reporter, QUICK)
+    assert result["reached"] is False
+    assert any("did not reach 90 dB within 3 steps" in line for line in reporter.lines)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +289,11 @@ def test_a_field_that_is_not_finite_is_never_saved(
         ({"seconds": 0.0, "steps": None}, UsageError, "seconds"),
         ({"seconds": float("nan"), "steps": None}, UsageError, "seconds"),
         ({"steps": 0}, UsageError, "steps"),
+        ({"seconds": 5.0, "steps": 5}, UsageError, "one of them"),
+        ({"preset": "best"}, UsageError, "draft, preview, final"),
+        ({"until_psnr": 0.0}, UsageError, "until 0.0 dB"),
+        ({"until_psnr": float("nan")}, UsageError, "until nan dB"),
+        ({"resume": "missing.twin"}, UserError, "does not exist"),
         ({"seed": -1}, UsageError, "seed"),
         ({"device": "tpu"}, UsageError, "auto, cpu or cuda"),
         ({"dataset": "missing.h5"}, UserError, "does not exist"),
