@@ -77,6 +77,8 @@ class ViewPixels:
         depth: [H, W] float32 planar, 0 where nothing was hit.
         normal: [H, W, 3] float32 world-space, unit, 0 on a miss.
         object_index: [H, W] uint16, 0 = background.
+        valid: [H, W] bool, which pixels are to be trained on and compared; None: all of them.
+        depth_complete: whether a depth of 0 always means that nothing was hit; otherwise it may be unknown.
         seconds: that rendering took. samples: per pixel.
     """
 
@@ -84,6 +86,8 @@ class ViewPixels:
     depth: NDArray[np.float32] | None = None
     normal: NDArray[np.float32] | None = None
     object_index: NDArray[np.uint16] | None = None
+    valid: NDArray[np.bool_] | None = None
+    depth_complete: bool = True
     seconds: float = 0.0
     samples: int = 0
 
@@ -97,7 +101,7 @@ def write_dataset(
     """Write a dataset, one view at a time, complete or not at all.
 
     Args:
-        views: in the header's order; taken one by one, so that memory stays flat.
+        views: in the header's order; taken one by one, so that memory stays flat. All have the same passes.
         noise_floor: a test view's index and its pixels [H, W, 4] rendered with another seed.
 
     Raises:
@@ -110,13 +114,16 @@ def write_dataset(
         _write_header(file, header)
         arrays: dict[str, h5py.Dataset] = {}
         seconds, samples, hashes = np.zeros(count), np.zeros(count, np.int32), []
-        done = 0
+        done, depth_complete = 0, True
         for index, view in enumerate(views):
             if index >= count:
                 raise ValueError(f"more views than the {count} in the header")
             passes = _encode(view)
             if passes["rgba"].shape[:2] != tuple(header.size[index][::-1]):
                 raise ValueError(f"view {index} is {passes['rgba'].shape[:2]}, the header says {header.size[index]}")
+            if index and passes.keys() != arrays.keys():
+                raise ValueError(f"view {index} has other passes than those before it")
+            depth_complete &= view.depth_complete
             hashes.append(_hash_of_passes(passes))
             for name, pixels in passes.items():
                 if name not in arrays:
@@ -136,6 +143,8 @@ def write_dataset(
             sink.check()
         if done != count:
             raise ValueError(f"{done} views for a header of {count}")
+        if not depth_complete:
+            arrays["depth"].attrs["complete"] = False
         file["views/seconds"] = seconds
         file["views/samples"] = samples
         file["views/sha256"] = np.array(hashes, dtype="S64")
@@ -154,7 +163,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path} does not exist; render first, or check the path")
+        raise UserError(f"{path} does not exist; render or import it first, or check the path")
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a dataset; name the .h5 file")
     if path.stat().st_size == 0:
@@ -227,15 +236,27 @@ class Dataset:
 
     @property
     def has_depth(self) -> bool:
-        """Whether depth was rendered."""
+        """Whether there is depth at all."""
         return "views/depth" in self.file
+
+    @property
+    def depth_complete(self) -> bool:
+        """Whether a depth of 0 always means that nothing was hit. In imported datasets it may also be unknown."""
+        return bool(self.file["views/depth"].attrs.get("complete", True)) if self.has_depth else False
+
+    @property
+    def passes(self) -> list[str]:
+        """Names of what every view holds: "rgba", and what there is of depth, normal, object_index, valid."""
+        return sorted(
+            name for name, array in self.file["views"].items() if isinstance(array, h5py.Dataset) and array.ndim >= 3
+        )
 
     def rgba(self, index: int) -> NDArray[np.float32]:
         """[H, W, 4] float32 scene-linear, premultiplied."""
         return np.asarray(self._pixels("rgba", index), np.float32)
 
     def depth(self, index: int) -> NDArray[np.float32]:
-        """[H, W] float32 planar depth, 0 where nothing was hit (all 0 without that pass)."""
+        """[H, W] float32 planar depth, 0 where nothing was hit (all 0 without that pass); see `depth_complete`."""
         return np.asarray(self._pixels("depth", index), np.float32)
 
     def normal(self, index: int) -> NDArray[np.float32]:
@@ -245,6 +266,13 @@ class Dataset:
     def object_index(self, index: int) -> NDArray[np.uint16]:
         """[H, W] uint16, 0 = background (all 0 without that pass)."""
         return np.asarray(self._pixels("object_index", index), np.uint16)
+
+    def valid(self, index: int) -> NDArray[np.bool_]:
+        """[H, W] bool, which pixels are to be trained on and compared (all of them without that pass)."""
+        if "views/valid" not in self.file:
+            width, height = (int(n) for n in self.size[index])
+            return np.ones((height, width), np.bool_)
+        return self._pixels("valid", index).astype(np.bool_)
 
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
@@ -296,7 +324,7 @@ class Dataset:
         if len(used) and (used.min() < 0 or used.max() >= n or len(np.unique(used)) != len(used)):
             raise UserError(f"{self.path} is damaged (splits overlap or point outside); render it again")
         largest = tuple(int(m) for m in self.size.max(axis=0)[::-1])
-        for name, trailing in (("rgba", (4,)), ("depth", ()), ("normal", (3,)), ("object_index", ())):
+        for name, trailing in (("rgba", (4,)), ("depth", ()), ("normal", (3,)), ("object_index", ()), ("valid", ())):
             if f"views/{name}" not in self.file and name != "rgba":
                 continue
             if self.file[f"views/{name}"].shape != (n, *largest, *trailing):
@@ -409,6 +437,8 @@ def _encode(view: ViewPixels) -> dict[str, NDArray[Any]]:
         passes["normal"] = np.asarray(view.normal, np.float16)
     if view.object_index is not None:
         passes["object_index"] = np.asarray(view.object_index, np.uint16)
+    if view.valid is not None:
+        passes["valid"] = np.asarray(view.valid, np.uint8)
     return passes
 
 
