@@ -66,6 +66,8 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
         case "render":
             return start_render(settings, output or paths.dataset)
         case "train":
+            if settings["resume"] is not None:
+                settings["resume"] = str(Path(bpy.path.abspath(settings["resume"])).absolute())
             return start_train(settings, paths.dataset, output or paths.twin, load_after=False)
         case _:
             return start_compare(settings, paths.dataset, paths.twin, output or paths.report)

@@ -114,14 +114,24 @@ class VIEW3D_PT_radiance_twin_train(_Step, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_of(context.scene)
         layout = self.settings_column()
-        layout.prop(settings, "seconds")
+        layout.prop(settings, "preset")
+        if settings.preset == "custom":
+            layout.prop(settings, "seconds")
+        row = layout.row(heading="Stop at PSNR")
+        row.prop(settings, "stop_at_psnr", text="")
+        value = row.row()
+        value.active = settings.stop_at_psnr
+        value.prop(settings, "until_psnr", text="")
         layout.prop(settings, "device")
+        paths = paths_of_open_file()
+        there = paths is not None and paths.twin.is_file()
+        if there:
+            layout.prop(settings, "go_on")
         layout.prop(settings, "load_after")
         layout.separator()
         start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
         outcome(layout, context, "train", lambda paths: paths.twin)
-        paths = paths_of_open_file()
-        if paths is not None and paths.twin.is_file() and not is_loaded(paths.twin):
+        if paths is not None and there and not is_loaded(paths.twin):
             layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import bpy
 
 from ..core.arguments import CYCLES_DEVICES
+from ..core.presets import PRESETS
+from ..core.reporting import format_seconds
 
 # the words of the command line are the values here, so that both say the same
 RIG_ITEMS = (
@@ -34,6 +36,19 @@ DEVICE_ITEMS = (
     ("auto", "Automatic", "The GPU when there is one that can, else the processor"),
     ("cuda", "CUDA", "An NVIDIA GPU"),
     ("cpu", "CPU", "The processor"),
+)
+PRESET_ITEMS = (
+    *(
+        (
+            name,
+            name.capitalize(),
+            f"{format_seconds(preset.seconds)} on a processor, {format_seconds(preset.seconds_on_cuda)} with CUDA: "
+            f"{preset.description}",
+            number,
+        )
+        for number, (name, preset) in enumerate(PRESETS.items())
+    ),
+    ("custom", "Custom", "A time of your own", len(PRESETS)),
 )
 CYCLES_DEVICE_NAMES = {"auto": "Automatic", "optix": "OptiX", "metal": "Metal", "oneapi": "oneAPI"}
 CYCLES_DEVICE_ITEMS = tuple(
@@ -93,6 +108,9 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     cycles_device: bpy.props.EnumProperty(
         name="Device", description="What Cycles renders on", items=CYCLES_DEVICE_ITEMS
     )
+    preset: bpy.props.EnumProperty(
+        name="Quality", description="How long to train", items=PRESET_ITEMS, default="preview"
+    )
     seconds: bpy.props.FloatProperty(
         name="Time",
         description="How long to train. It can be stopped earlier, and the twin is as good as it is then",
@@ -103,6 +121,15 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         step=1000,
         subtype="TIME_ABSOLUTE",
         unit="TIME_ABSOLUTE",
+    )
+    stop_at_psnr: bpy.props.BoolProperty(
+        name="Stop at PSNR", description="Stop as soon as the val views look as much like the classic render as asked"
+    )
+    until_psnr: bpy.props.FloatProperty(
+        name="PSNR", description="In decibels, over the val views", default=30.0, min=5.0, max=60.0, precision=1
+    )
+    go_on: bpy.props.BoolProperty(
+        name="Go On", description="Train the twin that is there further, instead of a new one"
     )
     device: bpy.props.EnumProperty(name="Device", description="What trains and compares the twin", items=DEVICE_ITEMS)
     load_after: bpy.props.BoolProperty(

@@ -111,9 +111,7 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, inside_blender, "the twin", "//radiance_twin/NAME.twin")
-    parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default="preview", help="how long, unless told otherwise (%(default)s)"
-    )
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="how long, when no number says it (preview)")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long to train")
     parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
     parser.add_argument("--until-psnr", type=float, metavar="DB", help="stop when the val views reach it")

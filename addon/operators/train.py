@@ -29,7 +29,15 @@ class RADIANCE_TWIN_OT_train(bpy.types.Operator):
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
         settings = settings_of(context.scene)
-        arguments = {"seconds": settings.seconds, "device": settings.device, "seed": settings.seed}
+        arguments: dict[str, Any] = {"device": settings.device, "seed": settings.seed}
+        if settings.preset == "custom":
+            arguments["seconds"] = settings.seconds
+        else:
+            arguments["preset"] = settings.preset
+        if settings.stop_at_psnr:
+            arguments["until_psnr"] = settings.until_psnr
+        if settings.go_on and paths.twin.is_file():
+            arguments["resume"] = str(paths.twin)
         return run(self, lambda: start_train(arguments, paths.dataset, paths.twin, settings.load_after))
 
 

@@ -45,10 +45,10 @@ class TrainSettings:
 
     Attributes:
         dataset: the .h5. output: the .twin.
-        preset: draft | preview | final: how long, unless one of the next three says it.
+        preset: draft | preview | final: how long, when no number says it. None is preview.
         seconds: of training, counted from the first step.
         steps: instead of seconds; the same seed on the CPU then gives the same field.
-        until_psnr: stop as soon as the val views reach it, in dB; `seconds` (final's, unless given) are the limit.
+        until_psnr: stop as soon as the val views reach it, in dB; the seconds (final's, unless given) are the limit.
         resume: a .twin of the same scene to go on from; its seconds and steps count as the first part of the whole.
         device: auto | cpu | cuda.
         seed: of every random choice.
@@ -56,7 +56,7 @@ class TrainSettings:
 
     dataset: str
     output: str
-    preset: str = "preview"
+    preset: str | None = None
     seconds: float | None = None
     steps: int | None = None
     until_psnr: float | None = None
@@ -154,7 +154,7 @@ class Clock:
 
 
 def _check(settings: TrainSettings) -> None:
-    if settings.preset not in PRESETS:
+    if settings.preset is not None and settings.preset not in PRESETS:
         raise UsageError(f"unknown preset {settings.preset!r}; use {', '.join(PRESETS)}")
     if settings.steps is not None and settings.steps < 1:
         raise UsageError(f"cannot train {settings.steps} steps; ask for 1 or more")
@@ -196,7 +196,7 @@ def _goal(settings: TrainSettings, device: torch.device, earlier: Earlier | None
     if settings.steps is not None:
         return Goal("steps", settings.steps, earlier.steps if earlier else 0, settings.until_psnr)
     # who asks for a quality wants to wait for it
-    preset = settings.preset if settings.until_psnr is None else "final"
+    preset = settings.preset or ("preview" if settings.until_psnr is None else "final")
     seconds = settings.seconds or preset_seconds(preset, device.type == "cuda")
     return Goal("seconds", seconds, earlier.seconds if earlier else 0.0, settings.until_psnr)
 

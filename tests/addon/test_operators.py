@@ -283,7 +283,35 @@ def test_trained_twin_stands_beside_the_original_once(saved_file: Path, fake_wor
     assert [each.name for each in twins] == ["table"]
     assert twins[0].location.length > 0.1
     job = worker.last("train")
-    assert job is not None and job.outcome == "31.25 dB after 2:00"
+    assert job is not None and job.outcome == "31.25 dB after 1 s"
+
+
+def test_how_long_to_train_is_a_preset_or_a_number(saved_file: Path, fake_worker: None) -> None:
+    settings = settings_of(bpy.context.scene)
+    paths = paths_of_open_file()
+    assert paths is not None
+
+    def asked() -> dict[str, Any]:
+        bpy.ops.radiance_twin.train()
+        job = worker.last("train")
+        assert job is not None
+        return {name: value for name, value in job.arguments.items() if name not in ("dataset", "output")}
+
+    bpy.ops.radiance_twin.render_views()
+    assert asked() == {"device": "auto", "seed": 0, "preset": "preview"}
+    settings.preset, settings.seconds, settings.device = "custom", 5.0, "cpu"
+    assert asked() == {"device": "cpu", "seed": 0, "seconds": 5.0}
+    settings.preset, settings.stop_at_psnr, settings.until_psnr, settings.go_on = "final", True, 32.5, True
+    assert asked() == {
+        "device": "cpu",
+        "seed": 0,
+        "preset": "final",
+        "until_psnr": 32.5,
+        "resume": str(paths.twin),
+    }
+    # what is asked for is what the command line knows
+    words = arguments.parse(["train", "--preset", "final", "--until-psnr", "32.5", "--resume", "x.twin"], "b", True)
+    assert set(asked()) <= set(arguments.settings_of(words))
 
 
 def test_twin_is_not_loaded_when_not_wanted(saved_file: Path, fake_worker: None) -> None:

@@ -32,7 +32,7 @@ settings = bpy.context.scene.radiance_twin
 settings.views, settings.val_views, settings.test_views = 3, 1, 1
 settings.width, settings.height = 24, 24
 settings.samples, settings.reference_samples, settings.denoise = 1, 2, False
-settings.seconds, settings.device = 1.0, "cpu"
+settings.preset, settings.seconds, settings.device = "custom", 1.0, "cpu"
 assert bpy.ops.radiance_twin.render_views() == {"FINISHED"}
 assert bpy.ops.radiance_twin.train() == {"FINISHED"}
 assert bpy.ops.radiance_twin.compare() == {"FINISHED"}
