@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,23 @@ def require_writable_file(file: str | os.PathLike[str]) -> Path:
         raise UserError(f"cannot write {path}: it is a folder; choose another name")
     require_writable_folder(path.parent)
     return path
+
+
+def cache_folder(name: str) -> Path:
+    """A folder for what can be made again at any time, in the user's cache; a temporary one where that is read-only."""
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        root = str(Path.home() / "Library" / "Caches")
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(root) / "radiance_twin" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix=f"radiance_twin_{name}_"))
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:

@@ -9,39 +9,18 @@ the same input gives the same bits.
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-
-def _cache_folder() -> str:
-    """Compiled code goes to the user's cache, never beside the sources (an extension's folder may be read-only).
-
-    Where that cannot be written either, to a temporary folder.
-    """
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        root = str(Path.home() / "Library" / "Caches")
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(root) / "radiance_twin" / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return str(folder)
-    except OSError:
-        return tempfile.mkdtemp(prefix="radiance_twin_numba_")
-
+from ..files import cache_folder
 
 if "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
+    # never beside the sources: an extension's folder may be read-only
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder("numba"))
 
-import numba  # noqa: E402  (the cache folder must be named before)
+import numba  # the cache folder must be named before
 
 numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 # the four features of a table row then move as one vector: encoding is 2.3 times as fast
