@@ -14,6 +14,8 @@ from .rigs import RIGS
 FILMS = ("auto", "transparent", "world")
 CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cuda", "cpu")
+IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
+BENCHMARKS = ("nerf-synthetic",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,6 +36,8 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     if not inside_blender:
         _add_demo(commands)
     _add_render(commands, inside_blender)
+    if not inside_blender:
+        _add_import(commands)
     _add_train(commands, inside_blender)
     _add_compare(commands, inside_blender)
     if not inside_blender:
@@ -106,6 +110,21 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
+def _add_import(commands: Any) -> None:
+    parser = _command(commands, "import", "somebody else's posed images, as one .h5 dataset")
+    parser.add_argument("source", metavar="FOLDER_OR_JSON")
+    _add_output(parser, False, "the dataset", "")
+    parser.add_argument("--format", choices=IMPORTS, default="auto", help="of the images' cameras (%(default)s)")
+    parser.add_argument("--images", metavar="FOLDER", help="where the images lie, when not in the dataset's folder")
+    parser.add_argument(
+        "--background", metavar="COLOUR", help="what transparent images are shown on: black, white or R,G,B in 0..1"
+    )
+    parser.add_argument(
+        "--distance-depth", action="store_true", help="depth files hold distances from the camera, not planar z"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail on the first image that is missing or wrong")
+
+
 def _add_train(commands: Any, inside_blender: bool) -> None:
     parser = _command(commands, "train", "a radiance field from a dataset, as one .twin")
     if not inside_blender:
@@ -127,6 +146,9 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
         parser.add_argument("twin", metavar="SCENE.twin")
     _add_output(parser, inside_blender, "the report's folder", "//radiance_twin/NAME_report")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
+    parser.add_argument(
+        "--benchmark", choices=BENCHMARKS, help="measure as this benchmark does, to compare with others"
+    )
 
 
 def _add_info(commands: Any) -> None:

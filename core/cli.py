@@ -54,6 +54,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .render import RenderSettings, render_dataset
 
             return render_dataset(RenderSettings(**settings), reporter)
+        case "import":
+            from .importing import ImportSettings, import_dataset
+
+            return import_dataset(ImportSettings(**settings), reporter)
         case "train":
             from .training.trainer import TrainSettings, train
 
@@ -75,6 +79,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{metrics_in_words(result)}\nReport: {result['report']}"
         case "render":
             return f"{result['output']}: {result['views']} views in {format_seconds(result['seconds'])}"
+        case "import":
+            return imported_in_words(result)
         case "train":
             return (
                 f"{result['output']}: {result['steps']} steps in {format_seconds(result['seconds'])}, "
@@ -82,6 +88,14 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             )
         case _:
             return "\n".join(f"{name}: {value}" for name, value in result.items())
+
+
+def imported_in_words(result: dict[str, Any]) -> str:
+    """How many views of an imported dataset are there for what, and how many problems were named."""
+    views = ", ".join(f"{count} {name}" for name, count in result["views"].items())
+    count = len(result["problems"])
+    problems = f"; {count} {'problem' if count == 1 else 'problems'}, named above" if count else ""
+    return f"{result['output']}: {views} views from {result['format']}, film {result['film']}{problems}"
 
 
 def metrics_in_words(metrics: dict[str, Any]) -> str:

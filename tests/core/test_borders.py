@@ -52,6 +52,7 @@ FLOORS = {
     "core.info": 5,
     "core.training": 4,
     "core.render": 4,
+    "core.importing": 4,
     "core.comparison": 3,
     "core.bake": 3,
     "core.field": 2,

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nerfstudio's transforms.json, as its page on data conventions and its own parser have it.
+
+Poses are camera-to-world with OpenGL axes, intrinsics stand at the top or in each frame. Black in `mask_path` means a
+pixel not to be trained on. `depth_file_path` is planar z in integer or .npy units of `depth_unit_scale_factor` (0.001:
+millimetres), 0 unknown. `applied_transform`, `applied_scale` and `orientation_override` say how these poses came about
+or how nerfstudio shall turn them; the file's own coordinates stay the world here, and they are kept for the record.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .posed import PosedImage, PosedImages, Problems, Unsound, find_file, frames_of, name_of, number, pose, read_json
+from .transforms import lens_of, picture_of, require_known_camera, transforms_file
+
+DEPTH_UNIT = 1e-3
+NOTED = ("applied_transform", "applied_scale", "orientation_override", "ply_file_path")
+SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
+
+
+def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
+    """Read a transforms.json, or the folder that holds one.
+
+    Raises:
+        UserError: it is missing or no list of cameras, or has cameras that cannot be imported.
+    """
+    path = transforms_file(source)
+    meta = read_json(path)
+    require_known_camera(meta, path)
+    splits = _splits(meta, path)
+    found: list[PosedImage] = []
+    for position, frame in enumerate(frames_of(meta, path)):
+        name = name_of(frame, position)
+        try:
+            if not isinstance(frame, dict):
+                raise Unsound("it is no JSON object")
+            found.append(_posed_image(name, meta, frame, path.parent, images, splits.get(name)))
+        except Unsound as error:
+            problems.add(name, f"{error}; left out")
+    if splits and any(image.split is None for image in found):
+        for image in [image for image in found if image.split is None]:
+            problems.add(image.name, "it is in none of train_filenames, val_filenames and test_filenames; left out")
+            found.remove(image)
+    return PosedImages(found, notes={name: meta[name] for name in NOTED if name in meta})
+
+
+def _posed_image(
+    name: str, meta: dict[str, Any], frame: dict[str, Any], root: Path, images: Path | None, split: str | None
+) -> PosedImage:
+    matrix = pose(frame.get("transform_matrix"))
+    picture = picture_of(frame, root, images)
+    mask = depth = None
+    if frame.get("mask_path"):
+        mask = _side_file(root, frame["mask_path"], "mask")
+    if frame.get("depth_file_path"):
+        depth = _side_file(root, frame["depth_file_path"], "depth")
+    unit = number(meta.get("depth_unit_scale_factor", DEPTH_UNIT), "depth_unit_scale_factor")
+    lens = lens_of(meta, frame, picture)
+    return PosedImage(name, picture, lens, matrix, split, mask=mask, depth=depth, depth_unit=unit)
+
+
+def _side_file(root: Path, name: Any, what: str) -> Path:
+    try:
+        return find_file(root, name)
+    except Unsound as error:
+        raise Unsound(f"its {what} {name!r}: {error}") from error
+
+
+def _splits(meta: dict[str, Any], path: Path) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for split, key in SPLITS.items():
+        names = meta.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path}: {key} is no list of file names; mend it or leave it out")
+        for name in names:
+            # nerfstudio itself has one list for val and test; a test view is the one that must stay unseen
+            if splits.get(name, split) == "train" != split:
+                raise UserError(f"{path}: {name} is in train_filenames and in {key}; mend it")
+            splits[name] = split
+    return splits

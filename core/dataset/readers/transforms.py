@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the transforms.json of instant-ngp and of nerfstudio have in common: frames with a file, a pose and a lens."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .pictures import ENDINGS, picture_size
+from .posed import Lens, Unsound, find_file, number
+
+TRANSFORMS = "transforms.json"
+# instant-ngp's flags of cameras that are no central projection onto a plane, and nerfstudio's names of pinholes
+OTHER_CAMERAS = ("latlong", "equirectangular", "orthographic", "ftheta_p0", "is_equirectangular")
+PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+
+
+def transforms_file(source: Path) -> Path:
+    """The transforms.json that `source` is, or that lies in it."""
+    return source / TRANSFORMS if source.is_dir() else source
+
+
+def require_known_camera(meta: dict[str, Any], path: Path) -> None:
+    """Refuse cameras that no pinhole can stand for.
+
+    Raises:
+        UserError: which.
+    """
+    for name in OTHER_CAMERAS:
+        if meta.get(name):
+            raise UserError(f"{path} has cameras of the kind {name}, which cannot be imported; use perspective images")
+    model = meta.get("camera_model", "OPENCV")
+    if model not in (*PERSPECTIVE, *FISHEYE):
+        raise UserError(f"{path} has the camera model {model!r}, which cannot be imported; undistort its images first")
+
+
+def picture_of(frame: dict[str, Any], root: Path, images: Path | None) -> Path:
+    """The picture that a frame names, in the dataset's folder or in the one that was given for the images.
+
+    Raises:
+        Unsound: it is missing or lies elsewhere.
+    """
+    name = frame.get("file_path")
+    if images is None:
+        return find_file(root, name, ENDINGS)
+    try:
+        return find_file(images, name, ENDINGS)
+    except Unsound:
+        # a folder given by --images is the folder in which the files lie, whatever the dataset called it
+        return find_file(images, str(name).replace("\\", "/").rpartition("/")[2], ENDINGS)
+
+
+def lens_of(meta: dict[str, Any], frame: dict[str, Any], picture: Path) -> Lens:
+    """The lens of a frame: its own values first, then those of the whole file.
+
+    Raises:
+        Unsound: values that are missing, make no sense or do not fit the picture.
+    """
+
+    def value(*names: str) -> float | None:
+        for source in (frame, meta):
+            for name in names:
+                if source.get(name) is not None:
+                    return number(source[name], name)
+        return None
+
+    width, height = picture_size(picture)
+    stated = (value("w"), value("h"))
+    if stated != (None, None) and (stated[0] or width, stated[1] or height) != (width, height):
+        said = " x ".join("?" if side is None else f"{side:g}" for side in stated)
+        raise Unsound(f"the picture is {width} x {height}, but {said} is stated")
+    fx = _focal(value("fl_x"), value("camera_angle_x"), value("x_fov"), width)
+    fy = _focal(value("fl_y"), value("camera_angle_y"), value("y_fov"), height)
+    fx, fy = fx or fy, fy or fx
+    if fx is None or fy is None:
+        raise Unsound("there is no focal length (fl_x or camera_angle_x)")
+    cx, cy = value("cx"), value("cy")
+    k1, k2, k3, k4, p1, p2 = (value(name) or 0.0 for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    model = frame.get("camera_model", meta.get("camera_model"))
+    fisheye = model in FISHEYE or bool(frame.get("is_fisheye", meta.get("is_fisheye", False)))
+    if model in ("PINHOLE", "SIMPLE_PINHOLE"):
+        k1 = k2 = k3 = k4 = p1 = p2 = 0.0
+    if not fisheye and k4:
+        raise Unsound("k4 of a perspective lens means different things to different programs; undistort it first")
+    return Lens(
+        width,
+        height,
+        fx,
+        fy,
+        width / 2 if cx is None else cx,
+        height / 2 if cy is None else cy,
+        fisheye,
+        (k1, k2, k3, k4) if fisheye else (k1, k2, p1, p2, k3),
+    )
+
+
+def _focal(pixels: float | None, radians: float | None, degrees: float | None, side: int) -> float | None:
+    """Focal length in pixels, given as such or as the whole angle of view over `side` pixels."""
+    if pixels is not None:
+        if pixels <= 0.0:
+            raise Unsound(f"the focal length is {pixels:g}")
+        return pixels
+    angle = math.radians(degrees) if radians is None and degrees is not None else radians
+    if angle is None:
+        return None
+    if not 0.0 < angle < math.pi:
+        raise Unsound(f"the angle of view is {angle:g} radians")
+    return 0.5 * side / math.tan(0.5 * angle)
