@@ -56,20 +56,27 @@ def display_image(rgba: ArrayLike, background: ArrayLike, view_transform: ViewTr
     return image
 
 
-def image_metrics(classic: Image, neural: Image, classic_alpha: ArrayLike) -> ImageMetrics:
+def image_metrics(
+    classic: Image, neural: Image, classic_alpha: ArrayLike, valid: NDArray[np.bool_] | None = None
+) -> ImageMetrics:
     """Compare two display images [H, W, 3] uint8; `classic_alpha` [H, W] says where the foreground is.
+
+    Where `valid` [H, W] is False, nobody knows the truth: such pixels are left out of PSNR, and count as identical in
+    SSIM and FLIP, which look at neighbourhoods.
 
     Raises:
         ValueError: the images have different sizes, or are smaller than 11 x 11.
     """
     if classic.shape != neural.shape:
         raise ValueError(f"the images have different sizes: {classic.shape} and {neural.shape}")
-    foreground = np.asarray(classic_alpha) > FOREGROUND_ALPHA
+    known = np.ones(classic.shape[:2], np.bool_) if valid is None else valid
+    neural = np.where(known[..., None], neural, classic)
+    foreground = (np.asarray(classic_alpha) > FOREGROUND_ALPHA) & known
     flip, flip_map = flip_error(classic, neural)
     return ImageMetrics(
-        psnr=psnr(classic, neural),
+        psnr=psnr(classic[known], neural[known]),
         psnr_foreground=psnr(classic[foreground], neural[foreground]),
-        foreground=float(foreground.mean()),
+        foreground=float(foreground.sum() / max(known.sum(), 1)),
         ssim=ssim(classic, neural),
         flip=flip,
         flip_map=flip_map,

@@ -141,6 +141,9 @@ def _quick_validation(dataset: Dataset) -> Any:
         return None
     pixels = load_pixels(dataset, views)
     chosen = np.linspace(0, pixels.count - 1, min(QUICK_PIXELS, pixels.count)).astype(np.int64)
+    chosen = chosen[pixels.valid[chosen]]
+    if not len(chosen):
+        return None
     truth = pixels.rgba[chosen]
     if dataset.film == "world":
         truth[:, 3] = 1.0
@@ -178,6 +181,9 @@ def prepare(
     if not candidates.any():
         raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
     chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
+    chosen = chosen[pixels.valid[chosen]]
+    if not len(chosen):
+        raise UserError(f"the training views of {dataset.path} hold no valid pixel; check their masks")
     config = FieldConfig(
         # near a known surface the field starts half opaque; in an unknown cube light must reach the far side
         density_shift=4.0 if pixels.has_depth else 1.0,

@@ -50,6 +50,7 @@ class ViewPixels:
         widths: [V] i4.
         rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
         has_depth: whether any pixel knows its distance.
+        valid: [P] which pixels may be trained on; the others prove nothing about what is empty either.
     """
 
     rgba: F4
@@ -62,6 +63,7 @@ class ViewPixels:
     centres: F4
     intrinsics: F4
     has_depth: bool
+    valid: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
@@ -117,24 +119,40 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     # filled view by view, so that nothing is held twice
     rgba, distances = np.empty((first[-1], 4), np.float32), np.empty(first[-1], np.float32)
     farthest, view = np.empty_like(distances), np.empty(first[-1], np.int32)
+    valid = np.empty(first[-1], np.bool_)
+    # where "no depth" may mean "not measured", depth cannot tell the sky from a surface
+    has_depth = dataset.has_depth and (dataset.depth_complete or dataset.film == "transparent")
     rotations, centres = np.empty((len(views), 3, 3), np.float32), np.empty((len(views), 3), np.float32)
     for position, index in enumerate(views):
         part = slice(first[position], first[position + 1])
         colour, width = dataset.rgba(int(index)), int(widths[position])
         if not np.isfinite(colour).all():
             raise UserError(f"view {int(index)} of {dataset.path} holds values that are not finite; render it again")
-        distance = _along_the_ray(dataset.depth(int(index)), dataset.intrinsics[index], scale).reshape(-1)
+        depth = dataset.depth(int(index)) if has_depth else np.zeros(colour.shape[:2], np.float32)
+        distance = _along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1)
+        valid[part] = dataset.valid(int(index)).reshape(-1)
+        distance[~valid[part]] = NOTHING
         rgba[part], distances[part], view[part] = colour.reshape(-1, 4), distance, position
         farthest[part] = over_neighbours(distance, width, np.maximum)
         if dataset.film == "world":
             rgba[part, 3] = _opacity_from_hits(distance, width)
+        rgba[part][~valid[part]] = (0.0, 0.0, 0.0, 1.0)  # opaque, for all that is known
         matrix = dataset.camera_to_world[index]
         rotations[position] = turned @ (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
         centres[position] = field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]
     intrinsics = dataset.intrinsics[views].astype(np.float32)
-    has_depth = bool((distances < NOTHING).any())
     return ViewPixels(
-        rgba, distances, farthest, view, first, widths.astype(np.int32), rotations, centres, intrinsics, has_depth
+        rgba=rgba,
+        distances=distances,
+        farthest=farthest,
+        view=view,
+        first_pixel=first,
+        widths=widths.astype(np.int32),
+        rotations=rotations,
+        centres=centres,
+        intrinsics=intrinsics,
+        has_depth=bool((distances < NOTHING).any()),
+        valid=valid,
     )
 
 

@@ -241,7 +241,7 @@ def validate(field: TrainedField, dataset: Dataset, reporter: Reporter, hurry: b
         rgba, _ = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
-        figures = image_metrics(shown[0], shown[1], truth[..., 3])
+        figures = image_metrics(shown[0], shown[1], truth[..., 3], dataset.valid(int(index)))
         views.append({"index": int(index), "psnr": figures.psnr, "psnr_foreground": figures.psnr_foreground})
     return views
 
