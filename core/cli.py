@@ -101,9 +101,11 @@ def imported_in_words(result: dict[str, Any]) -> str:
 def metrics_in_words(metrics: dict[str, Any]) -> str:
     """One line of figures: the mean over the held-out views."""
     mean = metrics["mean"]
+    protocol = metrics.get("protocol", "radiance-twin")
+    measured = "" if protocol == "radiance-twin" else f", measured as {protocol} does"
     return (
         f"PSNR {decibels(mean['psnr'])} (foreground {decibels(mean['psnr_foreground'])}), "
-        f"SSIM {mean['ssim']:.3f}, FLIP {mean['flip']:.3f}, over {len(metrics['views'])} held-out views"
+        f"SSIM {mean['ssim']:.3f}, FLIP {mean['flip']:.3f}, over {len(metrics['views'])} held-out views{measured}"
     )
 
 

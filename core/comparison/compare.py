@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..colour import standard_view_transform
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
-from ..errors import Cancelled, UserError
+from ..errors import Cancelled, UsageError, UserError
 from ..field.render import load_field, render_view
 from ..files import sha256_of_file
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
+from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
 from .machine import describe_machine
 from .metrics import SSIM_WINDOW, display_image, flip_levels, image_metrics, magma, mean_of
 from .report import write_report
@@ -28,7 +30,10 @@ from .report_folder import FORMAT, IMAGES, PAGE, VERSION, report_folder
 
 # camera_to_world [4, 4], intrinsics [4], (width, height) to rgba [H, W, 4] scene-linear, premultiplied
 Render = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
+# rgba [H, W, 4] scene-linear, premultiplied, to what is compared: [H, W, 3] uint8
+Show = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
+PROTOCOL = "radiance-twin"
 FIGURES = ("psnr", "psnr_foreground", "ssim", "flip")
 
 
@@ -41,12 +46,14 @@ class CompareSettings:
         twin: the .twin.
         output: the report's folder; an earlier report there is replaced.
         device: auto | cpu | cuda, on which the field is rendered.
+        benchmark: "nerf-synthetic" measures as that benchmark does; None is this house's own way (see metrics.py).
     """
 
     dataset: str
     twin: str
     output: str
     device: str = "auto"
+    benchmark: str | None = None
 
 
 def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
@@ -56,9 +63,12 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         metrics.json, and `report`: the page's path.
 
     Raises:
+        UsageError: an unknown benchmark.
         UserError: a file is missing, damaged or foreign; there is no test view; the report cannot be written.
         Cancelled: an earlier report is as it was, and nothing new was written.
     """
+    if settings.benchmark not in (None, NERF_SYNTHETIC):
+        raise UsageError(f"--benchmark {settings.benchmark} is unknown; there is {NERF_SYNTHETIC}")
     with open_dataset(settings.dataset) as dataset:
         _require_judges(dataset)
         twin = read_twin(settings.twin)
@@ -70,12 +80,15 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
             ) -> NDArray[np.float32]:
                 return render_view(field, camera_to_world, intrinsics, size, cancelled=reporter.cancelled)[0]
 
+            show = how_to_show(dataset, settings.benchmark)
             warnings = doubts(dataset, twin)
+            if settings.benchmark and dataset.view_transform.view != "Standard":
+                warnings.append(f"{settings.benchmark} is measured in sRGB, not in the scene's own view transform.")
             for warning in warnings:
                 reporter.log(f"Note: {warning}")
             _compile(render, dataset)
             (folder / IMAGES).mkdir()
-            views = measure_views(dataset, render, folder / IMAGES, reporter)
+            views = measure_views(dataset, render, show, folder / IMAGES, reporter)
             metrics = {
                 "format": FORMAT,
                 "version": VERSION,
@@ -86,10 +99,11 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                     "blender": dataset.blender_version,
                 },
                 "twin": {"path": os.fspath(settings.twin), "sha256": sha256_of_file(settings.twin)},
-                "view_transform": dataset.view_transform.to_metadata(),
-                "background": [float(value) for value in dataset.background],
+                "protocol": settings.benchmark or PROTOCOL,
+                "view_transform": _view_transform(dataset, settings.benchmark),
+                "background": [1.0, 1.0, 1.0] if settings.benchmark else [float(value) for value in dataset.background],
                 "mean": {name: mean_of(view[name] for view in views) for name in FIGURES},
-                "noise_floor": noise_floor(dataset),
+                "noise_floor": noise_floor(dataset, show),
                 "views": views,
                 "bytes": {
                     "scene": dataset.scene_bytes,
@@ -104,7 +118,20 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
     return {**metrics, "report": str(Path(settings.output).resolve() / PAGE)}
 
 
-def measure_views(dataset: Dataset, render: Render, images: Path, reporter: Reporter) -> list[dict[str, Any]]:
+def how_to_show(dataset: Dataset, benchmark: str | None) -> Show:
+    """What makes the pictures that are compared, on both sides alike."""
+    if benchmark == NERF_SYNTHETIC:
+        return nerf_synthetic_image
+
+    def show(rgba: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return display_image(rgba, dataset.background, dataset.view_transform)
+
+    return show
+
+
+def measure_views(
+    dataset: Dataset, render: Render, show: Show, images: Path, reporter: Reporter
+) -> list[dict[str, Any]]:
     """Render and measure every test view; the pair and its FLIP map go into the folder `images` as PNG.
 
     Returns:
@@ -129,12 +156,12 @@ def measure_views(dataset: Dataset, render: Render, images: Path, reporter: Repo
             text=f"view {done + 1} of {len(test)}",
             **({} if mean is None else {"psnr": mean}),
         )
-        views.append(_measure_view(dataset, index, render, images))
+        views.append(_measure_view(dataset, index, render, show, images))
     reporter.progress("compare", len(test), len(test), seconds_left=0.0)
     return views
 
 
-def noise_floor(dataset: Dataset) -> dict[str, Any] | None:
+def noise_floor(dataset: Dataset, show: Show) -> dict[str, Any] | None:
     """The figures between two classic renders of one view with different seeds: no twin can be expected to beat them.
 
     None when the dataset holds no second render.
@@ -144,8 +171,7 @@ def noise_floor(dataset: Dataset) -> dict[str, Any] | None:
         return None
     index, rgba = second
     first = dataset.rgba(index)
-    one, other = (display_image(image, dataset.background, dataset.view_transform) for image in (first, rgba))
-    result = image_metrics(one, other, first[..., 3])
+    result = image_metrics(show(first), show(rgba), first[..., 3])
     return {"index": index, **{name: getattr(result, name) for name in FIGURES}}
 
 
@@ -161,14 +187,14 @@ def doubts(dataset: Dataset, twin: Twin) -> list[str]:
     return []
 
 
-def _measure_view(dataset: Dataset, index: int, render: Render, images: Path) -> dict[str, Any]:
+def _measure_view(dataset: Dataset, index: int, render: Render, show: Show, images: Path) -> dict[str, Any]:
     size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
     began = time.perf_counter()
     rgba = render(dataset.camera_to_world[index], dataset.intrinsics[index], size)
     neural_seconds = time.perf_counter() - began
     truth = dataset.rgba(index)
-    classic, neural = (display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba))
-    result = image_metrics(classic, neural, truth[..., 3])
+    classic, neural = show(truth), show(rgba)
+    result = image_metrics(classic, neural, truth[..., 3], dataset.valid(index))
     names = {kind: f"{kind}_{index:03d}.png" for kind in ("classic", "neural", "flip")}
     Image.fromarray(classic).save(images / names["classic"], optimize=True)
     Image.fromarray(neural).save(images / names["neural"], optimize=True)
@@ -184,6 +210,10 @@ def _measure_view(dataset: Dataset, index: int, render: Render, images: Path) ->
         "neural_seconds": neural_seconds,
         "images": {kind: f"{IMAGES}/{name}" for kind, name in names.items()},
     }
+
+
+def _view_transform(dataset: Dataset, benchmark: str | None) -> dict[str, Any]:
+    return (standard_view_transform() if benchmark else dataset.view_transform).to_metadata()
 
 
 def _require_judges(dataset: Dataset) -> None:

@@ -15,7 +15,14 @@ from PIL import Image
 
 from radiance_twin.core import cameras, colour
 from radiance_twin.core.comparison import compare as module
-from radiance_twin.core.comparison.compare import CompareSettings, compare, doubts, measure_views, noise_floor
+from radiance_twin.core.comparison.compare import (
+    CompareSettings,
+    compare,
+    doubts,
+    how_to_show,
+    measure_views,
+    noise_floor,
+)
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import Cancelled, UserError
@@ -163,7 +170,8 @@ def test_metrics_json_says_what_was_compared_with_what(example: CompareSettings)
 def test_the_figures_are_those_of_pencil_and_paper(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with open_dataset(write_grey_dataset(tmp_path / "grey.h5")) as dataset:
-        views = measure_views(dataset, shown(grey(110)), tmp_path / "images", QuietReporter())
+        show = how_to_show(dataset, None)
+        views = measure_views(dataset, shown(grey(110)), show, tmp_path / "images", QuietReporter())
     assert [view["index"] for view in views] == TEST
     for view in views:
         assert view["psnr"] == pytest.approx(20 * math.log10(255 / 10), abs=1e-6)
@@ -179,13 +187,13 @@ def test_both_sides_stand_before_the_datasets_background(tmp_path: Path) -> None
     path = write_grey_dataset(tmp_path / "grey.h5", background=(1.0, 1.0, 1.0))
     with open_dataset(path) as dataset:
         empty = np.zeros((HEIGHT, WIDTH, 4), np.float32)
-        views = measure_views(dataset, shown(empty), tmp_path / "images", QuietReporter())
+        views = measure_views(dataset, shown(empty), how_to_show(dataset, None), tmp_path / "images", QuietReporter())
     assert views[0]["psnr"] == pytest.approx(20 * math.log10(255 / 155), abs=1e-6)
 
 
 def test_the_noise_floor_is_the_difference_of_two_seeds(tmp_path: Path) -> None:
     with open_dataset(write_grey_dataset(tmp_path / "grey.h5")) as dataset:
-        floor = noise_floor(dataset)
+        floor = noise_floor(dataset, how_to_show(dataset, None))
     assert floor is not None
     assert floor["index"] == TEST[0]
     assert floor["psnr"] == pytest.approx(20 * math.log10(255 / 2), abs=1e-6)
@@ -230,7 +238,7 @@ def test_progress_counts_the_views(tmp_path: Path) -> None:
 
     (tmp_path / "images").mkdir()
     with open_dataset(write_grey_dataset(tmp_path / "grey.h5")) as dataset:
-        measure_views(dataset, shown(grey(100)), tmp_path / "images", Listener())
+        measure_views(dataset, shown(grey(100)), how_to_show(dataset, None), tmp_path / "images", Listener())
     assert seen == [("compare", 0, 2), ("compare", 1, 2), ("compare", 2, 2)]
 
 
