@@ -59,7 +59,7 @@ A gradient that is not finite sets NONFINITE: the step then changes no parameter
     update_occupancy, measure_occupancy, pack_occupancy     one after the other: a new occupancy grid (`bits`, `coarse`)
     pack_table (each table), pack_matrices                  working copies from the masters, before anything else
     average               moving average of a master array, when wanted
-    camera_rays, render   a picture; evaluate_density       density at given points
+    camera_rays, forward_background, render   a picture; evaluate_density   density at given points
 
 `KERNELS` names the parameters of each kernel in order; `Kernel.call` says what each is.
 """
@@ -90,6 +90,7 @@ class Counter(IntEnum):
     PIXELS = 4  # in this step's loss
     DROPPED_RAYS = 5  # for which there was no room, this step
     NONFINITE = 6  # not zero: this step met a gradient that is not finite
+    QUEUE = 7  # of a picture's own counters: rays that `render` has begun
     UPDATES = 8  # steps that changed the parameters
     SKIPPED = 9  # steps that did not
     DRAWS = 10  # steps begun: the random generator's counter
@@ -143,8 +144,11 @@ class Choice(IntEnum):
 #   cells [N] u4: candidate cells (i as in bits); cell_density [N] f4: infinity = never asked; asked: so many per call;
 #     keep: share of the old maximum that stays; salt: any number, another one for each call within one step
 #   camera [16] f4 as one row of cameras; right, down: shift from the pixel's centre
-#   queue [1] u4: zero at render's start (camera_rays zeroes it); picture [count, 5] f4: premultiplied colour with what
-#     is behind, alpha, expected distance times alpha; times `share`, and added to what is there when `add` is 1
+#   render: counters of the picture's own, of which RAYS is the number of rays and QUEUE is 0 (camera_rays sets both,
+#     rows from the top; the host does for rays of its own); behind [R, 4] f4 from forward_background (with these
+#     counters, and 0 for background_encoded), 0: nothing; stop: a ray ends when less light than this is left;
+#     shade_above as the setting; picture [R, 5] f4: premultiplied colour with what is behind, alpha, expected distance
+#     times alpha; times `share`, and added to what is there when `add` is 1
 _SIGNATURES = {
     "begin_step": "counters:u4* state:f4* settings:f4* choices:u4*",
     "generate_rays": "counters:u4* settings:f4* choices:u4* chosen:u4* chosen_count:u4 alias_threshold:f4* "
@@ -182,15 +186,14 @@ _SIGNATURES = {
     "pack_occupancy": "state:f4* cells:u4* cell_count:u4 cell_density:f4* step:f4 thin:f4 resolution:u4 bits:u4* "
     "coarse:u4*",
     "evaluate_density": "count:u4 positions:f4* table:f2* weights:u4* density:f4*",
-    "camera_rays": "camera:f4* width:u4 height:u4 right:f4 down:f4 jitter:f4 rays:f4* queue:u4*",
-    "render": "queue:u4* count:u4 rays:f4* step:f4 bits:u4* coarse:u4* resolution:u4 table:f2* background_table:f2* "
-    "weights:u4* stop:f4 shade_above:f4 share:f4 add:u4 picture:f4*",
+    "camera_rays": "counters:u4* camera:f4* width:u4 height:u4 right:f4 down:f4 jitter:f4 rays:f4*",
+    "render": "counters:u4* rays:f4* behind:f4* step:f4 bits:u4* coarse:u4* resolution:u4 table:f2* weights:u4* "
+    "stop:f4 shade_above:f4 share:f4 add:u4 picture:f4*",
 }
 
 # the order of the files is that of their use; the first is the only one that speaks to the hardware
 _INTRINSICS = "intrinsics.cuh"
 _FILES = (
-    "half.cuh",
     "random.cuh",
     "network.cuh",
     "encoding.cuh",
@@ -325,9 +328,10 @@ def program_of(config: FieldConfig, *, intrinsics: bool = True) -> Program:
         networks.append(background)
 
     # A warp carries 32 samples (two tiles of 16) through narrow networks, 16 through wide ones, so that a layer's
-    # inputs and sums fit its registers.
-    tiles = 2 if config.hidden <= 32 else 1
-    rows_per_block = THREADS // WARP * 16 * tiles
+    # inputs and sums fit its registers. On the way back it also holds all activations and the matrices' gradients.
+    forward_tiles = 2 if config.hidden <= 64 else 1
+    backward_tiles = 2 if config.hidden <= 32 else 1
+    rows_per_block = THREADS // WARP * 16 * backward_tiles
     # Weights go to shared memory where that leaves room for others; else they are read through the first-level cache,
     # which is as wide.
     exchange = rows_per_block * 2 * 2 * max(config.hidden, density.padded_inputs, colour.padded_inputs)
@@ -360,7 +364,8 @@ def program_of(config: FieldConfig, *, intrinsics: bool = True) -> Program:
     constants: dict[str, float] = {
         "HIDDEN": config.hidden,
         "COLOUR_LAYERS": config.colour_layers,
-        "ROW_TILES": tiles,
+        "FORWARD_TILES": forward_tiles,
+        "BACKWARD_TILES": backward_tiles,
         "THREADS": THREADS,
         "FORWARD_STAGED": forward_staged,
         "BACKWARD_STAGED": backward_staged,
@@ -370,8 +375,6 @@ def program_of(config: FieldConfig, *, intrinsics: bool = True) -> Program:
         "DENSITY_SHIFT": config.density_shift,
         "DENSITY_BOUND": DENSITY_BOUND,
         "RADIANCE_BOUND": RADIANCE_BOUND,
-        "PRIME_Y": PRIME_Y,
-        "PRIME_Z": PRIME_Z,
         "DROPPED": DROPPED,
         "NOWHERE": NOWHERE,
         "DENSITY_INPUTS": density.inputs,
