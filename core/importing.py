@@ -133,15 +133,20 @@ def detect_format(source: Path) -> str:
 
 
 def choose_splits(named: list[str | None]) -> dict[str, list[int]]:
-    """Indices of train, val and test: as the format says; else every 8th view is for the test, and a few for val."""
-    count = len(named)
-    if any(named):
-        return {split: [i for i in range(count) if named[i] == split] for split in ("train", "val", "test")}
-    test = list(range(0, count, TEST_EVERY)) if count >= 4 else []
-    rest = [i for i in range(count) if i not in set(test)]
-    few = min(MOST_VAL, len(rest) // TEST_EVERY)
-    val = [rest[int((i + 0.5) * len(rest) / few)] for i in range(few)]
-    return {"train": [i for i in rest if i not in val], "val": val, "test": test}
+    """Indices of train, val and test: as the format says.
+
+    Where it names no test views, every 8th of the training views is one; where it names no val views either, a few are.
+    """
+    train = [i for i, split in enumerate(named) if split in (None, "train")]
+    val = [i for i, split in enumerate(named) if split == "val"]
+    test = [i for i, split in enumerate(named) if split == "test"]
+    if not test:
+        test = train[::TEST_EVERY] if len(train) >= 4 else []
+        train = [i for i in train if i not in set(test)]
+        few = 0 if val else min(MOST_VAL, len(train) // TEST_EVERY)
+        val += [train[int((i + 0.5) * len(train) / few)] for i in range(few)]
+        train = [i for i in train if i not in val]
+    return {"train": train, "val": val, "test": test}
 
 
 def _check(settings: ImportSettings) -> tuple[Path, Path, Path | None, tuple[float, float, float] | None]:

@@ -227,6 +227,8 @@ def test_splits_without_a_word_of_the_format() -> None:
     assert splits["test"] == list(range(0, 100, 8)) and len(splits["val"]) == 4
     together = sorted(splits["train"] + splits["val"] + splits["test"])
     assert together == list(range(100))
+    assert choose_splits(["train"] * 3 + ["val"] + ["test"] * 2) == {"train": [0, 1, 2], "val": [3], "test": [4, 5]}
+    assert choose_splits(["train"] * 4 + ["val"]) == {"train": [1, 2, 3], "val": [4], "test": [0]}
     assert choose_splits([None] * 3) == {"train": [0, 1, 2], "val": [], "test": []}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import UserError
 from .pictures import picture_size
-from .posed import Array, Lens, PosedImage, PosedImages, Problems, Unsound, find_file, pose
+from .posed import FARTHEST, Array, Lens, PosedImage, PosedImages, Problems, Unsound, find_file, pose, sound_lens
 
 # name, number of parameters; a model's number in binary files is its place in this list
 MODELS = (
@@ -182,13 +182,14 @@ def lens_of(camera: Camera) -> Lens:
         (fx, fy, cx, cy), distortion = p[:4], p[4:]
     else:
         raise Unsound(f"its camera model {camera.model} cannot be imported; undistort the images with COLMAP")
-    if fx <= 0.0 or fy <= 0.0 or camera.width < 1 or camera.height < 1:
-        raise Unsound("its camera has no focal length or no size")
-    return Lens(camera.width, camera.height, fx, fy, cx, cy, "FISHEYE" in camera.model, tuple(distortion))
+    if camera.width < 1 or camera.height < 1:
+        raise Unsound("its camera has no size")
+    fisheye = "FISHEYE" in camera.model
+    return sound_lens(Lens(camera.width, camera.height, fx, fy, cx, cy, fisheye, tuple(distortion)))
 
 
 def _bounds(points: Array) -> Array | None:
-    points = points[np.isfinite(points).all(axis=1)]
+    points = points[(np.abs(points) < FARTHEST).all(axis=1)]
     if len(points) < 8:
         return None
     lower, upper = np.percentile(points, [OUTLIERS, 100.0 - OUTLIERS], axis=0)

@@ -94,7 +94,7 @@ def _bounds(meta: dict[str, Any], path: Path) -> Array | None:
     try:
         side, scale = number(meta["aabb_scale"], "aabb_scale"), number(meta.get("scale", SCALE), "scale")
         offset = np.array([number(one, "offset") for one in meta.get("offset", OFFSET)])
-        if side <= 0.0 or scale <= 0.0 or offset.shape != (3,):
+        if not 0.0 < side < 1e6 or not 1e-6 < scale < 1e6 or offset.shape != (3,) or np.abs(offset).max() > 1e6:
             raise Unsound("aabb_scale, scale or offset make no sense")
     except (Unsound, TypeError) as error:
         raise UserError(f"{path}: {error}; mend it or leave aabb_scale out") from error

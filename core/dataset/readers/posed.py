@@ -20,6 +20,10 @@ Array = NDArray[np.float64]
 LARGEST_JSON = 512 << 20
 # how far a rotation may be from orthogonal: files with three decimals still pass
 ROTATION_TOLERANCE = 1e-2
+# larger coordinates have no precision left for what the camera sees
+FARTHEST = 1e9
+# focal lengths over the picture's width
+LEAST_FOCAL, MOST_FOCAL = 1e-3, 1e5
 
 
 class Unsound(Exception):
@@ -184,6 +188,8 @@ def pose(value: Any) -> Array:
         raise Unsound(f"the pose has the shape {list(given.shape)}, not 4 x 4")
     if not np.isfinite(given).all():
         raise Unsound("the pose is not finite")
+    if np.abs(given).max() > FARTHEST:
+        raise Unsound(f"the pose holds values beyond {FARTHEST:g}, where nothing can be computed any more")
     axes = given[:3, :3]
     lengths = np.linalg.norm(axes, axis=0)
     if lengths.min() < 1e-12 or abs(np.linalg.det(axes / lengths)) < 1e-3:
@@ -199,6 +205,18 @@ def pose(value: Any) -> Array:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, given[:3, 3]
     return matrix
+
+
+def sound_lens(lens: Lens) -> Lens:
+    """The lens itself.
+
+    Raises:
+        Unsound: no camera has such focal lengths.
+    """
+    for focal, side in ((lens.fx, lens.width), (lens.fy, lens.height)):
+        if not LEAST_FOCAL < focal / side < MOST_FOCAL:
+            raise Unsound(f"a focal length of {focal:g} pixels makes no sense")
+    return lens
 
 
 def find_file(folder: Path, name: Any, endings: tuple[str, ...] = ("",)) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UserError
 from .pictures import ENDINGS, picture_size
-from .posed import Lens, Unsound, find_file, number
+from .posed import Lens, Unsound, find_file, number, sound_lens
 
 TRANSFORMS = "transforms.json"
 # instant-ngp's flags of cameras that are no central projection onto a plane, and nerfstudio's names of pinholes
@@ -85,23 +85,14 @@ def lens_of(meta: dict[str, Any], frame: dict[str, Any], picture: Path) -> Lens:
         k1 = k2 = k3 = k4 = p1 = p2 = 0.0
     if not fisheye and k4:
         raise Unsound("k4 of a perspective lens means different things to different programs; undistort it first")
-    return Lens(
-        width,
-        height,
-        fx,
-        fy,
-        width / 2 if cx is None else cx,
-        height / 2 if cy is None else cy,
-        fisheye,
-        (k1, k2, k3, k4) if fisheye else (k1, k2, p1, p2, k3),
-    )
+    cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+    distortion = (k1, k2, k3, k4) if fisheye else (k1, k2, p1, p2, k3)
+    return sound_lens(Lens(width, height, fx, fy, cx, cy, fisheye, distortion))
 
 
 def _focal(pixels: float | None, radians: float | None, degrees: float | None, side: int) -> float | None:
     """Focal length in pixels, given as such or as the whole angle of view over `side` pixels."""
     if pixels is not None:
-        if pixels <= 0.0:
-            raise Unsound(f"the focal length is {pixels:g}")
         return pixels
     angle = math.radians(degrees) if radians is None and degrees is not None else radians
     if angle is None:
