@@ -41,6 +41,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     _add_train(commands, inside_blender)
     _add_compare(commands, inside_blender)
     if not inside_blender:
+        _add_view(commands)
         _add_info(commands)
     return parser.parse_args(list(arguments))
 
@@ -149,6 +150,19 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
     parser.add_argument(
         "--benchmark", choices=BENCHMARKS, help="measure as this benchmark does, to compare with others"
     )
+
+
+def _add_view(commands: Any) -> None:
+    parser = _command(commands, "view", "one picture of a twin's field, as .png or .exr")
+    parser.add_argument("twin", metavar="SCENE.twin")
+    _add_output(parser, False, "the picture: .png as a screen shows it, .exr with the light itself and depth", "")
+    parser.add_argument(
+        "--camera", metavar="CAMERA.json", help="from where: camera_to_world [4][4], intrinsics [fx, fy, cx, cy], size"
+    )
+    parser.add_argument("--dataset", metavar="SCENE.h5", help="from where instead: this dataset's view number --view")
+    parser.add_argument("--view", type=int, metavar="N", help="counted from 0")
+    parser.add_argument("--size", type=resolution, metavar="WxH", help="pixels, when not the camera's own")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
 
 
 def _add_info(commands: Any) -> None:

@@ -66,6 +66,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .comparison.compare import CompareSettings, compare
 
             return compare(CompareSettings(**settings), reporter)
+        case "view":
+            from .view import ViewSettings, view
+
+            return view(ViewSettings(**settings), reporter)
         case _:
             from .info import info
 
@@ -86,6 +90,9 @@ def in_words(command: str, result: dict[str, Any]) -> str:
                 f"{result['output']}: {result['steps']} steps in {format_seconds(result['seconds'])}, "
                 f"{decibels(result['psnr'])} on held-out views"
             )
+        case "view":
+            width, height = result["size"]
+            return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
         case _:
             return "\n".join(f"{name}: {value}" for name, value in result.items())
 

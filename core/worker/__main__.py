@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ... import __version__
 from ..errors import UsageError
 from ..reporting import Reporter
-from .protocol import serve
+from .protocol import Requests, serve
 
 Settings = TypeVar("Settings")
 
@@ -52,5 +52,11 @@ def _compare(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return compare(settings_from(CompareSettings, arguments), reporter)
 
 
+def _serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
+    from .viewer import serve_frames
+
+    serve_frames(arguments, requests)
+
+
 if __name__ == "__main__":
-    serve({"render": _render, "train": _train, "compare": _compare}, __version__)
+    serve({"render": _render, "train": _train, "compare": _compare}, __version__, {"serve_frames": _serve_frames})

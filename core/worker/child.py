@@ -37,7 +37,7 @@ class ChildCrashed(Exception):
 
 
 class Child:
-    """One process that answers one request (see protocol.py).
+    """One process that answers one request, or serves: then it is asked for more by `ask` (see protocol.py).
 
     Args:
         command: how to start it, for example from `processes.worker_command`.
@@ -82,7 +82,8 @@ class Child:
                 raise UserError(f"cannot start {command[0]}: {error.strerror or error}; check its path") from error
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._send({"id": 1, "request": request, "arguments": arguments})
+        self._asked = 0
+        self.ask(request, arguments)
 
     @property
     def pid(self) -> int:
@@ -108,6 +109,16 @@ class Child:
                 heard.append(self._events.get_nowait())
             except queue.Empty:
                 return heard
+
+    def ask(self, request: str, arguments: dict[str, Any]) -> int:
+        """Ask a child that serves for something more; gives the id that its events about it will bear."""
+        self._asked += 1
+        self._send({"id": self._asked, "request": request, "arguments": arguments})
+        return self._asked
+
+    def drop(self, identity: int) -> None:
+        """Let a child that serves forget one request."""
+        self._send({"id": identity, "command": "cancel"})
 
     def cancel(self, patience: float = SECONDS_UNTIL_TERMINATE) -> None:
         """Ask it to stop at a good point. It is terminated after `patience` seconds, and killed 5 s after that."""

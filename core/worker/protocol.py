@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child's side of the protocol: one request in, JSON lines out. Standard library alone.
+"""The child's side of the protocol: requests in, JSON lines out. Standard library alone.
 
 The parent writes one line to the child's stdin:
 
@@ -14,6 +14,15 @@ itself. The child answers on stdout, one JSON object a line, each with the reque
     {"event": "result", "result": {...}}                            and exit code 0
     {"event": "error", "kind": "user", "message": "one line"}        and exit code 1 (usage 2, cancelled 130)
 
+A child may also be asked to *serve*: the handler of such a request stays, and hears further ones on the same stdin
+
+    {"id": 2, "request": "frame", "arguments": {...}}
+    {"id": 2, "command": "cancel"}                                   drops this one and leaves the child running
+
+each of them answered by "result" or "error" with its own id; large results lie in files that the request names. Only
+the newest request counts: it cancels the one in work. `{"command": "cancel"}` without an id still ends the child, and
+so do the end of stdin and the time without any request after which the handler leaves.
+
 Whatever a library prints goes to stderr, never into this stream. Nothing is pickled.
 """
 
@@ -27,16 +36,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO
 
 from ..errors import Cancelled, UserError
-from ..reporting import Reporter
 
 PROTOCOL = 1
 SECONDS_BETWEEN_PROGRESS = 0.2
 SECONDS_TO_STOP = 2.0
 
-Handler = Callable[[dict[str, Any], Reporter], dict[str, Any]]
+Handler = Callable[[dict[str, Any], "ChildReporter"], dict[str, Any]]
+# stays until `Requests.answer` says that it is over
+Server = Callable[[dict[str, Any], "Requests"], None]
 
 
 class ChildReporter:
@@ -44,13 +56,13 @@ class ChildReporter:
 
     def __init__(self, stream: TextIO, identity: int) -> None:
         self._stream = stream
-        self._identity = identity
+        self.identity = identity
         self._lock = threading.Lock()
         self._cancel = threading.Event()
         self._last: dict[str, float] = {}
 
     def send(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"event": event, "id": self._identity, **fields})
+        line = json.dumps({"event": event, "id": self.identity, **fields})
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -83,43 +95,129 @@ class ChildReporter:
         self._cancel.set()
 
 
-def serve(handlers: dict[str, Handler], product: str) -> None:
-    """Answer the one request that the parent sends, then leave the process. Never returns.
+@dataclass(frozen=True)
+class Request:
+    """One line that asks for something."""
+
+    identity: int
+    name: str
+    arguments: dict[str, Any]
+    reporter: ChildReporter
+
+
+class Requests:
+    """What the parent asks a child that serves. Lines come from the hearing thread, answers from the main one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._news = threading.Condition()
+        self._waiting: list[Request] = []
+        self._current: Request | None = None
+        self._ended = False
+
+    def put(self, message: dict[str, Any]) -> None:
+        """Take a line that asks for something; what is in work is cancelled."""
+        identity = int(message["id"])
+        reporter = ChildReporter(self._stream, identity)
+        with self._news:
+            self._waiting.append(Request(identity, str(message["request"]), dict(message["arguments"]), reporter))
+            if self._current is not None:
+                self._current.reporter.request_cancel()
+            self._news.notify()
+
+    def drop(self, identity: int) -> None:
+        """Cancel one request, in work or waiting."""
+        with self._news:
+            for request in (*self._waiting, *filter(None, [self._current])):
+                if request.identity == identity:
+                    request.reporter.request_cancel()
+
+    def end(self) -> None:
+        """Cancel everything; `answer` returns."""
+        with self._news:
+            self._ended = True
+            if self._current is not None:
+                self._current.reporter.request_cancel()
+            self._news.notify()
+
+    def answer(self, handlers: dict[str, Handler], idle_seconds: float) -> None:
+        """Answer requests, until the parent has had enough or nothing was asked for `idle_seconds`."""
+        while self._take(idle_seconds):
+            assert self._current is not None
+            request = self._current
+            if request.reporter.cancelled():
+                _send_error(request.reporter, "cancelled", "dropped")
+            else:
+                _answer(request.reporter, partial(_handle, handlers, request))
+
+    def _take(self, seconds: float) -> bool:
+        """Make the newest request the current one; those that it overtook are answered as cancelled."""
+        with self._news:
+            self._current = None
+            self._news.wait_for(lambda: self._waiting or self._ended, seconds)
+            if self._ended or not self._waiting:
+                return False
+            *overtaken, self._current = self._waiting
+            self._waiting.clear()
+        for request in overtaken:
+            _send_error(request.reporter, "cancelled", "a newer request came")
+        return True
+
+
+def serve(handlers: dict[str, Handler], product: str, servers: dict[str, Server] | None = None) -> None:
+    """Answer the one request that the parent sends, or serve as it asks, then leave the process. Never returns.
 
     Leaving is by `os._exit`: Blender can hang in its own clean-up, and a hanging child helps nobody.
     """
     stream = _take_stdout()
     reporter = ChildReporter(stream, 0)
     reporter.send("hello", protocol=PROTOCOL, product=product, python=platform.python_version(), process=os.getpid())
-    code = 1
-    try:
-        line = sys.stdin.readline()
-        if not line:
-            os._exit(1)
+    line = sys.stdin.readline()
+    if not line:
+        os._exit(1)
+    requests = Requests(stream)
+
+    def first() -> dict[str, Any]:
         request = json.loads(line)
-        reporter = ChildReporter(stream, int(request["id"]))
-        handler = handlers[request["request"]]
-        threading.Thread(target=_hear_parent, args=(reporter,), daemon=True).start()
-        result = handler(request["arguments"], reporter)
-        reporter.send("result", result=result)
-        code = 0
+        reporter.identity = int(request["id"])
+        threading.Thread(target=_hear_parent, args=(reporter, requests), daemon=True).start()
+        server = (servers or {}).get(request["request"])
+        if server is None:
+            return handlers[request["request"]](request["arguments"], reporter)
+        server(request["arguments"], requests)
+        return {}
+
+    code = _answer(reporter, first)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _handle(handlers: dict[str, Handler], request: Request) -> dict[str, Any]:
+    return handlers[request.name](request.arguments, request.reporter)
+
+
+def _answer(reporter: ChildReporter, work: Callable[[], dict[str, Any]]) -> int:
+    """Do the work and send what came of it; returns the exit code that says the same."""
+    try:
+        reporter.send("result", result=work())
+        return 0
     except Cancelled as stopped:
-        code = stopped.exit_code
         _send_error(reporter, "cancelled", str(stopped) or "stopped")
+        return stopped.exit_code
     except UserError as error:
-        code = error.exit_code
-        _send_error(reporter, "usage" if code == 2 else "user", str(error))
+        _send_error(reporter, "usage" if error.exit_code == 2 else "user", str(error))
+        return error.exit_code
     except ModuleNotFoundError as error:
         # the Python that was named for us is the user's to mend
         traceback.print_exc()
-        _send_error(reporter, "user", f"{sys.executable} lacks the package {error.name}; install radiance-twin there")
+        problem = f"{sys.executable} lacks the package {error.name}; install radiance-twin there"
+        _send_error(reporter, "user", problem)
     except BrokenPipeError:
         pass
     except BaseException as error:
         traceback.print_exc()
         _send_error(reporter, "internal", f"{type(error).__name__}: {error}")
-    sys.stderr.flush()
-    os._exit(code)
+    return 1
 
 
 def _take_stdout() -> TextIO:
@@ -130,15 +228,22 @@ def _take_stdout() -> TextIO:
     return stream
 
 
-def _hear_parent(reporter: ChildReporter) -> None:
+def _hear_parent(reporter: ChildReporter, requests: Requests) -> None:
     for line in sys.stdin:
         try:
-            if json.loads(line).get("command") == "cancel":
+            message = json.loads(line)
+            if "request" in message:
+                requests.put(message)
+            elif message.get("command") == "cancel" and "id" in message:
+                requests.drop(int(message["id"]))
+            elif message.get("command") == "cancel":
                 reporter.request_cancel()
-        except (ValueError, AttributeError):
+                requests.end()
+        except (ValueError, AttributeError, TypeError, KeyError):
             print(f"unknown line from the parent: {line!r}", file=sys.stderr)
     # the parent is gone: finish what can be finished quickly, then leave
     reporter.request_cancel()
+    requests.end()
     time.sleep(SECONDS_TO_STOP)
     os._exit(1)
 

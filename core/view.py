@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One picture of a twin's field as a file: PNG as a screen shows it, or OpenEXR with the light itself and depth."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+from PIL import Image
+
+from .colour import ViewTransform
+from .dataset.store import open_dataset
+from .errors import UsageError, UserError
+from .field.render import load_field, render_view
+from .files import atomic_path, require_writable_file
+from .reporting import Reporter
+from .twin_file import Twin, read_twin
+
+KINDS = (".png", ".exr")
+LARGEST_SIDE = 16384
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """What to look at, from where.
+
+    Attributes:
+        twin: the .twin.
+        output: the picture, .png or .exr.
+        camera: a JSON file {"camera_to_world": [4][4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}.
+        dataset, view: instead of a camera, an .h5 and the index of one of its views.
+        size: width and height in pixels, when not the camera's own; the picture shows the same, stretched to it.
+        device: auto | cpu | cuda.
+    """
+
+    twin: str
+    output: str
+    camera: str | None = None
+    dataset: str | None = None
+    view: int | None = None
+    size: tuple[int, int] | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
+
+    camera_to_world: NDArray[np.float64]
+    intrinsics: NDArray[np.float64]
+    size: tuple[int, int]
+
+
+def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
+    """Render one picture and write it.
+
+    A PNG went through the twin's view transform; its alpha is straight, as PNG has it. An EXR holds R, G, B, A
+    (scene-linear, premultiplied) and Z (planar depth in scene units, 0 where there is nothing), all 32-bit.
+
+    Returns:
+        output, size, seconds (of the rendering alone).
+
+    Raises:
+        UsageError: no camera, two cameras, or another kind of file.
+        UserError: a file is missing, damaged or foreign, or the picture cannot be written.
+        Cancelled: nothing was written.
+    """
+    kind = Path(settings.output).suffix.lower()
+    if kind not in KINDS:
+        raise UsageError(f"{settings.output} is no picture that can be written; name it .png or .exr")
+    camera = camera_of(settings)
+    target = require_writable_file(settings.output)
+    twin = read_twin(settings.twin)
+    view_transform = view_transform_of(twin) if kind == ".png" else None
+    field = load_field(twin, settings.device)
+    reporter.progress("view", 0.0, 1.0)
+    began = time.perf_counter()
+    rgba, depth = render_view(
+        field, camera.camera_to_world, camera.intrinsics, camera.size, cancelled=reporter.cancelled
+    )
+    seconds = time.perf_counter() - began
+    reporter.progress("view", 1.0, 1.0)
+    with atomic_path(target) as temporary:
+        if view_transform is None:
+            write_exr(temporary, rgba, depth)
+        else:
+            Image.fromarray(straight_image(rgba, view_transform)).save(temporary, format="PNG")
+    return {"output": str(target), "size": list(camera.size), "seconds": seconds}
+
+
+def camera_of(settings: ViewSettings) -> Camera:
+    """The camera that was asked for, at the size that was asked for.
+
+    Raises:
+        UsageError, UserError: as for `view`.
+    """
+    if (settings.camera is None) == (settings.dataset is None):
+        raise UsageError("say from where: either --camera CAMERA.json or --dataset SCENE.h5 --view N")
+    if (settings.dataset is None) != (settings.view is None):
+        raise UsageError("--dataset and --view N belong together")
+    if settings.camera is not None:
+        camera = read_camera(settings.camera, settings.size)
+    else:
+        assert settings.dataset is not None and settings.view is not None
+        camera = camera_of_view(settings.dataset, settings.view)
+    size = camera.size if settings.size is None else (int(settings.size[0]), int(settings.size[1]))
+    if not (min(size) >= 1 and max(size) <= LARGEST_SIDE):
+        raise UsageError(f"a picture of {size[0]} x {size[1]} pixels cannot be made; sides are 1 to {LARGEST_SIDE}")
+    scale = np.array(size, np.float64) / camera.size
+    return Camera(camera.camera_to_world, camera.intrinsics * np.tile(scale, 2), size)
+
+
+def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
+    """The camera in a JSON file; `size` is what its intrinsics are meant for when the file does not say.
+
+    Raises:
+        UserError: missing, no JSON, or without a number that is needed.
+    """
+    try:
+        words = json.loads(Path(path).read_text(encoding="utf-8"))
+        matrix = np.array(words["camera_to_world"], np.float64)
+        intrinsics = np.array(words["intrinsics"], np.float64)
+        own = words.get("size", size)
+        width, height = (None, None) if own is None else (int(side) for side in own)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path} is no camera ({type(error).__name__}: {error}); it needs {EXAMPLE}") from error
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+        raise UserError(f"{path} has a camera_to_world that is no pose; it needs {EXAMPLE}")
+    if intrinsics.shape != (4,) or not np.isfinite(intrinsics).all() or intrinsics[:2].min() <= 0.0:
+        raise UserError(f"{path} has intrinsics that make no sense; it needs {EXAMPLE}")
+    if width is None or height is None:
+        raise UserError(f'{path} has no "size"; add it, or give --size WxH')
+    if min(width, height) < 1:
+        raise UserError(f"{path} has a size of {width} x {height} pixels; it needs {EXAMPLE}")
+    return Camera(matrix, intrinsics, (width, height))
+
+
+EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'
+
+
+def camera_of_view(path: str, index: int) -> Camera:
+    """The camera of a dataset's view.
+
+    Raises:
+        UserError: no dataset, or it has no such view.
+    """
+    with open_dataset(path) as dataset:
+        count = len(dataset.size)
+        if not 0 <= index < count:
+            raise UserError(f"{path} has no view {index}; it has 0 to {count - 1}")
+        width, height = (int(side) for side in dataset.size[index])
+        return Camera(dataset.camera_to_world[index], dataset.intrinsics[index], (width, height))
+
+
+def view_transform_of(twin: Twin) -> ViewTransform:
+    """The view transform that a twin carries.
+
+    Raises:
+        UserError: it carries none, or a damaged one.
+    """
+    metadata, lut = twin.metadata.get("view_transform"), twin.arrays.get("view_transform/lut")
+    if not isinstance(metadata, dict) or lut is None:
+        raise UserError("the twin has no view transform to make a PNG with; write an .exr, or train again")
+    return ViewTransform.from_metadata(metadata, lut)
+
+
+def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> NDArray[np.uint8]:
+    """Premultiplied scene-linear [H, W, 4] as 8-bit display-referred colour with straight alpha [H, W, 4]."""
+    alpha = np.clip(rgba[..., 3:], 0.0, 1.0)
+    colour = view_transform.apply(rgba[..., :3] / np.maximum(alpha, 1e-6))
+    image: NDArray[np.uint8] = np.rint(np.concatenate([colour, alpha], axis=-1) * 255.0).astype(np.uint8)
+    return image
+
+
+def write_exr(path: Path, rgba: NDArray[np.float32], depth: NDArray[np.float32]) -> None:
+    """An OpenEXR file with the channels R, G, B, A and Z, losslessly compressed."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    channels = {"RGBA": np.ascontiguousarray(rgba, np.float32), "Z": np.ascontiguousarray(depth, np.float32)}
+    with OpenEXR.File(header, channels) as file:
+        file.write(str(path))

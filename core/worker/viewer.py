@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The view server: frames of trained fields for Blender, on request, for as long as somebody looks.
+
+    {"id": 1, "request": "serve_frames", "arguments": {"device": "auto", "idle_seconds": 300}}
+    {"id": 2, "request": "frame", "arguments": {
+        "frame": PATH,              a file made by frames.make_frame_file for this size
+        "twin": PATH,
+        "camera_to_world": [4][4],  OpenGL axes
+        "intrinsics": [fx, fy, cx, cy],
+        "size": [width, height],
+        "world_from_object": [4][4],  where the twin stands: moved, rotated, evenly scaled
+        "behind": true,             whether what lies behind a scene with film "world" is part of the frame
+        "coarse": false}}           whether a frame of fewer pixels is wanted first
+
+Each picture is announced by {"event": "frame", "sequence": N, "size": [w, h], "complete": ...}; the result, which
+follows, tells what it cost. Fields stay loaded, MOST_FIELDS of them, until their files change.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError, UserError
+from ..field.render import TrainedField, load_field, render_view
+from ..twin_file import read_twin
+from .frames import FrameFile
+from .protocol import ChildReporter, Requests
+
+MOST_FIELDS = 4
+# sides of the first picture are this much shorter: it costs a sixteenth
+COARSE = 4
+# below this many pixels a picture is there soon enough
+SOON = 128 * 128
+# relative difference between the axes' scales that still counts as none
+EVEN = 1e-4
+
+
+def serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
+    """Answer requests for frames until the parent has had enough, or nobody has asked for `idle_seconds`."""
+    fields = Fields(str(arguments.get("device", "auto")))
+    requests.answer({"frame": fields.frame}, float(arguments.get("idle_seconds", 300.0)))
+
+
+@dataclass
+class _Loaded:
+    stamp: tuple[int, int]
+    field: TrainedField
+
+
+class Fields:
+    """The fields that are loaded, on `device`."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._loaded: dict[str, _Loaded] = {}
+
+    def frame(self, arguments: dict[str, Any], reporter: ChildReporter) -> dict[str, Any]:
+        """Render one frame into its file.
+
+        Returns:
+            sequence: its number in the file. seconds: of the rendering. size: width and height.
+
+        Raises:
+            UserError: a file is missing or damaged, the request makes no sense, or the twin is scaled unevenly.
+            Cancelled: a newer request came.
+        """
+        camera_to_world = _numbers(arguments, "camera_to_world", (4, 4))
+        intrinsics = _numbers(arguments, "intrinsics", (4,))
+        width, height = (int(side) for side in _numbers(arguments, "size", (2,)))
+        if min(width, height) < 1 or min(intrinsics[:2]) <= 0:
+            raise UsageError(
+                f"a frame of {width} x {height} pixels with intrinsics {intrinsics.tolist()} has no picture"
+            )
+        world_from_object = _numbers(arguments, "world_from_object", (4, 4))
+        enlarged = _even_scale(world_from_object)
+        # the camera moves, not the field: what is prepared for a field is kept
+        camera_to_object = np.linalg.inv(world_from_object) @ camera_to_world
+        field = self._field(str(arguments.get("twin")))
+        file = FrameFile(str(arguments.get("frame")))
+        try:
+            sequence = file.last
+            sizes = [(width, height)]
+            if arguments.get("coarse") and width * height > SOON:
+                sizes.insert(0, (-(-width // COARSE), -(-height // COARSE)))
+            for size in sizes:
+                scale = np.array(size) / (width, height)
+                began = time.perf_counter()
+                rgba, depth = render_view(
+                    field, camera_to_object, intrinsics * np.tile(scale, 2), size, cancelled=reporter.cancelled
+                )
+                seconds = time.perf_counter() - began
+                if field.model.config.background and not arguments.get("behind", True):
+                    rgba[depth == 0.0] = 0.0
+                sequence += 1
+                file.write(sequence, rgba, depth * np.float32(enlarged))
+                reporter.send("frame", sequence=sequence, size=list(size), complete=size == (width, height))
+        finally:
+            file.close()
+        return {"sequence": sequence, "seconds": seconds, "size": [width, height]}
+
+    def _field(self, path: str) -> TrainedField:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise UserError(f"{path} is not there ({error.strerror}); train first, or check the path") from error
+        stamp = (status.st_mtime_ns, status.st_size)
+        loaded = self._loaded.pop(path, None)
+        if loaded is None or loaded.stamp != stamp:
+            # the old one goes first: the GPU may not have room for both
+            loaded = None
+            loaded = _Loaded(stamp, load_field(read_twin(Path(path)), self._device))
+        # most recently used last
+        self._loaded[path] = loaded
+        while len(self._loaded) > MOST_FIELDS:
+            del self._loaded[next(iter(self._loaded))]
+        return loaded.field
+
+
+def _even_scale(world_from_object: Any) -> float:
+    """How much larger an object's matrix makes things.
+
+    Raises:
+        UserError: not the same in all directions, or to nothing.
+    """
+    squares = world_from_object[:3, :3].T @ world_from_object[:3, :3]
+    square = np.trace(squares) / 3.0
+    if square <= 0.0 or np.abs(squares / square - np.eye(3)).max() > EVEN:
+        raise UserError("the twin is scaled unevenly, which a field cannot show exactly; scale all axes alike")
+    return float(np.sqrt(square))
+
+
+def _numbers(arguments: dict[str, Any], name: str, shape: tuple[int, ...]) -> Any:
+    try:
+        values = np.array(arguments[name], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"the request for a frame has no usable {name} ({error})") from error
+    if values.shape != shape or not np.isfinite(values).all():
+        raise UsageError(f"the request for a frame has a {name} of {values.shape} numbers, not {shape}")
+    return values
