@@ -30,6 +30,9 @@ F4 = NDArray[np.float32]
 Array = NDArray[Any]
 
 RAYS_PER_BLOCK = 256
+# so many samples of a block are computed at once before it is asked which rays go on: what fits into a core's cache
+ROWS_PER_WAVE = 4096
+LEAST_PER_WAVE = 8
 # the last layer of the colour network is padded to this width: narrow products are slow
 PADDED = 16
 RENDER_THRESHOLD = 1e-3
@@ -61,6 +64,14 @@ class Workspace:
             self._arrays[name] = held
         return held[:rows]
 
+    def extended(self, name: str, kept: int, rows: int, *shape: int, dtype: Any = np.float32) -> Array:
+        """[rows, *shape], of which the first `kept` hold what they held before."""
+        before = self._arrays.get(name)
+        array = self.array(name, rows, *shape, dtype=dtype)
+        if before is not None and kept and self._arrays[name] is not before:
+            array[:kept] = before[:kept]
+        return array
+
 
 @dataclass
 class Grid:
@@ -91,14 +102,14 @@ class Network:
     def _matrices(self) -> list[Tensor]:
         return [*self.layers[:-1], self._last]
 
-    def forward(self, inputs: Array, space: Workspace, name: str) -> list[Array]:
-        """[inputs, every hidden layer's output, the output [rows, padded]]."""
+    def forward(self, inputs: Array, space: Workspace, name: str, first: int = 0) -> list[Array]:
+        """[inputs, every hidden layer's output, the output [rows, padded]]; computes the rows from `first` on."""
         values = [inputs]
         matrices = self._matrices()
         for index, matrix in enumerate(matrices):
-            out = space.array(f"{name}{index}", len(inputs), matrix.shape[1])
-            target = torch.from_numpy(out)
-            torch.mm(torch.from_numpy(values[-1]), matrix, out=target)
+            out = space.extended(f"{name}{index}", first, len(inputs), matrix.shape[1])
+            target = torch.from_numpy(out[first:])
+            torch.mm(torch.from_numpy(values[-1][first:]), matrix, out=target)
             if index + 1 < len(matrices):
                 target.relu_()
             values.append(out)
@@ -131,11 +142,11 @@ class Seen:
     """A block's forward pass, with what the backward pass needs."""
 
     positions: F4
-    offsets: Array
+    ray: Array
     thickness: F4
     weights: F4
+    transmittance: F4  # [R] at each ray's end
     shaded: Array
-    shaded_offsets: Array
     density_values: list[Array]
     colour_values: list[Array]
     pixels: F4  # [R, 5] premultiplied colour, alpha, expected distance times alpha
@@ -185,43 +196,65 @@ class CpuField:
         threshold: float,
         space: Workspace,
     ) -> Seen:
-        """March, encode, shade and composite one block of rays."""
+        """March, encode, shade and composite one block of rays.
+
+        Rays advance in waves, each some samples of all rays that are not yet opaque (that let more than `threshold`
+        through). Samples stand in the order of the waves, those of one wave in the order of the rays.
+        """
         rays = len(origins)
-        most = rays * (int(np.ceil(np.sqrt(3.0) / step)) + 1)
-        positions, times = space.array("positions", most, 3), space.array("times", most)
-        offsets = space.array("offsets", rays + 1, dtype=np.int64)
-        count = kernels.march(
-            origins, directions, last, jitter, np.float32(step), grid.bits, grid.coarse, positions, times, offsets
-        )
-        positions, times = positions[:count], times[:count]
-        encoded = space.array("encoded", count, self.config.levels * 4)
-        encode(positions, self.table, self.field.layout, encoded)
-        density_values = self.density.forward(encoded, space, "density")
         harmonics = space.array("harmonics", rays, DIRECTION_FEATURES)
         kernels.spherical_harmonics(directions, harmonics)
-        thickness, weights = space.array("thickness", count), space.array("weights", count)
-        shaded = space.array("shaded", count, dtype=np.int64)
-        shaded_offsets = space.array("shaded_offsets", rays + 1, dtype=np.int64)
-        inputs = space.array("inputs", count, self.config.geometry_features + DIRECTION_FEATURES)
-        number = kernels.weigh(
-            density_values[-1],
-            offsets,
-            harmonics,
-            np.float32(step),
-            np.float32(self.config.density_shift),
-            np.float32(DENSITY_BOUND),
-            np.float32(threshold),
-            thickness,
-            weights,
-            shaded,
-            shaded_offsets,
-            inputs,
-        )
+        cursor = space.array("cursor", rays, dtype=np.int32)
+        transmittance = space.array("transmittance", rays)
+        cursor[:], transmittance[:] = 0, 1.0
+        features = self.config.geometry_features
+        count, number = 0, 0
+        while alive := int(np.count_nonzero(cursor >= 0)):
+            first, most = count, max(ROWS_PER_WAVE // alive, LEAST_PER_WAVE)
+            room = first + alive * most
+            positions, times = space.extended("positions", first, room, 3), space.extended("times", first, room)
+            ray = space.extended("ray", first, room, dtype=np.int32)
+            count += kernels.march_on(
+                origins,
+                directions,
+                last,
+                jitter,
+                np.float32(step),
+                grid.bits,
+                grid.coarse,
+                most,
+                cursor,
+                positions[first:],
+                times[first:],
+                ray[first:],
+            )
+            encoded = space.extended("encoded", first, count, self.config.levels * 4)
+            encode(positions[first:count], self.table, self.field.layout, encoded[first:])
+            density_values = self.density.forward(encoded, space, "density", first)
+            thickness, weights = space.extended("thickness", first, count), space.extended("weights", first, count)
+            shaded = space.extended("shaded", number, number + count - first, dtype=np.int64)
+            inputs = space.extended("inputs", number, number + count - first, features + DIRECTION_FEATURES)
+            number = kernels.weigh(
+                density_values[-1],
+                ray,
+                first,
+                harmonics,
+                np.float32(step),
+                np.float32(self.config.density_shift),
+                np.float32(DENSITY_BOUND),
+                np.float32(threshold),
+                transmittance,
+                cursor,
+                thickness,
+                weights,
+                shaded,
+                number,
+                inputs,
+            )
+        positions, times, ray, shaded = positions[:count], times[:count], ray[:count], shaded[:number]
         colour_values = self.colour.forward(inputs[:number], space, "colour")
         pixels = space.array("pixels", rays, 5)
-        kernels.composite(
-            colour_values[-1], np.float32(RADIANCE_BOUND), weights, times, offsets, shaded, shaded_offsets, pixels
-        )
+        kernels.composite(colour_values[-1], np.float32(RADIANCE_BOUND), weights, times, ray, shaded, pixels)
         behind = space.array("behind", rays, 3)
         background_positions = space.array("background_positions", rays, 3)
         background_values: list[Array] = []
@@ -236,11 +269,11 @@ class CpuField:
             np.exp(np.minimum(background_values[-1][:, :3], RADIANCE_BOUND), out=behind)
         return Seen(
             positions,
-            offsets,
+            ray,
             thickness,
             weights,
-            shaded[:number],
-            shaded_offsets,
+            transmittance,
+            shaded,
             density_values,
             colour_values,
             pixels,
@@ -261,11 +294,12 @@ class CpuField:
             seen.thickness,
             np.float32(step),
             np.float32(DENSITY_BOUND),
-            seen.offsets,
+            seen.ray,
             seen.shaded,
-            seen.shaded_offsets,
             upstream,
             seen.behind,
+            seen.transmittance,
+            space.array("rest", len(upstream)),
             raw,
             density,
         )

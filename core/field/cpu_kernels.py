@@ -44,40 +44,53 @@ ZERO = np.float32(0.0)
 @compiled
 def gather_rays(
     pixels: Any,
-    view_of_pixel: Any,
     first_pixel: Any,
     widths: Any,
     rotations: Any,
     centres: Any,
     intrinsics: Any,
-    rgba: Any,
     distances: Any,
     shifts: Any,
     origins: Any,
     directions: Any,
-    targets: Any,
-    depths: Any,
+    nearest: Any,
+    farthest: Any,
 ) -> None:
-    """Rays (field coordinates) and targets of `pixels` [R]; `shifts` [R, 2] moves them from the pixels' centres."""
+    """Rays (field coordinates) through `pixels` [R]; `shifts` [R, 2] moves them from the pixels' centres.
+
+    `nearest` and `farthest` [R] are filled with the pixels' own distances and with the largest among their neighbours,
+    when `distances` [P] knows any (it may be empty).
+    """
     for i in range(pixels.shape[0]):
         pixel = pixels[i]
-        view = view_of_pixel[pixel]
-        inside = pixel - first_pixel[view]
-        row = inside // widths[view]
-        column = inside - row * widths[view]
+        view, above = 0, widths.shape[0]
+        while above - view > 1:
+            middle = (view + above) // 2
+            if first_pixel[middle] <= pixel:
+                view = middle
+            else:
+                above = middle
+        first, width = first_pixel[view], np.int64(widths[view])
+        row = (pixel - first) // width
+        column = pixel - first - row * width
         x = (np.float32(column) + np.float32(0.5) + shifts[i, 0] - intrinsics[view, 2]) / intrinsics[view, 0]
         y = -(np.float32(row) + np.float32(0.5) + shifts[i, 1] - intrinsics[view, 3]) / intrinsics[view, 1]
         length = ONE / np.sqrt(x * x + y * y + ONE)
         for k in range(3):
             directions[i, k] = (rotations[view, k, 0] * x + rotations[view, k, 1] * y - rotations[view, k, 2]) * length
             origins[i, k] = centres[view, k]
-        for k in range(4):
-            targets[i, k] = rgba[pixel, k]
-        depths[i] = distances[pixel]
+        if distances.shape[0]:
+            nearest[i] = distances[pixel]
+            most = distances[pixel]
+            rows = (first_pixel[view + 1] - first) // width
+            for v in range(max(row - 1, 0), min(row + 2, rows)):
+                for u in range(max(column - 1, 0), min(column + 2, width)):
+                    most = max(most, distances[first + v * width + u])
+            farthest[i] = most
 
 
 @compiled
-def march(
+def march_on(
     origins: Any,
     directions: Any,
     last: Any,
@@ -85,20 +98,28 @@ def march(
     step: Any,
     bits: Any,
     coarse: Any,
+    most: int,
+    cursor: Any,
     positions: Any,
     times: Any,
-    offsets: Any,
+    ray: Any,
 ) -> int:
-    """Samples in occupied cells, as `march.march`. Returns their number.
+    """The next samples in occupied cells, as `march.march`, at most `most` of each ray. Returns their number.
 
     `bits` [n, n, n / 8] u1 holds eight cells along z in one byte, lowest first; `coarse` one flag for each 8³ cells.
+    `cursor` [R] i4 says where each ray goes on (0 at first), -1 when it has come to its end. `ray` [S] i4 are the rays
+    that the samples belong to.
     """
     n = bits.shape[0]
     count = 0
     size, eight = np.float32(n), np.float32(8.0)
     far = np.float32(1e30)
     for r in range(origins.shape[0]):
-        offsets[r] = count
+        k = cursor[r]
+        if k < 0:
+            continue
+        full = count + most
+        cursor[r] = -1
         entry, leave = ZERO, last[r]
         # in units of cells
         ox, oy, oz = origins[r, 0] * size, origins[r, 1] * size, origins[r, 2] * size
@@ -116,7 +137,6 @@ def march(
         bx = np.int32(1) if dx > 0 else np.int32(0)
         by = np.int32(1) if dy > 0 else np.int32(0)
         bz = np.int32(1) if dz > 0 else np.int32(0)
-        k = np.int32(0)
         shift = jitter[r]
         while True:
             t = entry + (np.float32(k) + shift) * step
@@ -132,20 +152,50 @@ def march(
                 ty = (np.float32((cy >> 3) + by) * eight - oy) * iy
                 tz = (np.float32((cz >> 3) + bz) * eight - oz) * iz
             elif bits[cx, cy, cz >> 3] >> (cz & 7) & 1:
+                if count == full:
+                    cursor[r] = k
+                    break
                 positions[count, 0] = origins[r, 0] + t * directions[r, 0]
                 positions[count, 1] = origins[r, 1] + t * directions[r, 1]
                 positions[count, 2] = origins[r, 2] + t * directions[r, 2]
                 times[count] = t
+                ray[count] = r
                 count += 1
-                k += 1
+                k += np.int32(1)
                 continue
             else:
                 tx = (np.float32(cx + bx) - ox) * ix
                 ty = (np.float32(cy + by) - oy) * iy
                 tz = (np.float32(cz + bz) - oz) * iz
             beyond = min(tx, min(ty, tz)) - np.float32(1e-5)
-            k = max(k + 1, np.int32((beyond - entry) / step - shift))
-    offsets[origins.shape[0]] = count
+            k = max(k + np.int32(1), np.int32((beyond - entry) / step - shift))
+    return count
+
+
+@compiled
+def march(
+    origins: Any,
+    directions: Any,
+    last: Any,
+    jitter: Any,
+    step: Any,
+    bits: Any,
+    coarse: Any,
+    positions: Any,
+    times: Any,
+    offsets: Any,
+) -> int:
+    """All samples of every ray, one ray after another; `offsets` [R + 1] i8 are their first ones. See `march_on`."""
+    rays = origins.shape[0]
+    cursor, ray = np.zeros(rays, np.int32), np.empty(positions.shape[0], np.int32)
+    count = march_on(
+        origins, directions, last, jitter, step, bits, coarse, positions.shape[0], cursor, positions, times, ray
+    )
+    offsets[:] = 0
+    for i in range(count):
+        offsets[ray[i] + 1] += 1
+    for r in range(rays):
+        offsets[r + 1] += offsets[r]
     return count
 
 
@@ -259,63 +309,66 @@ def spherical_harmonics(directions: Any, out: Any) -> None:
 @compiled
 def weigh(
     geometry: Any,
-    offsets: Any,
+    ray: Any,
+    first: int,
     harmonics: Any,
     step: Any,
     shift: Any,
     bound: Any,
     threshold: Any,
+    transmittance: Any,
+    cursor: Any,
     thickness: Any,
     weights: Any,
     shaded: Any,
-    shaded_offsets: Any,
+    number: int,
     colour_inputs: Any,
 ) -> int:
-    """Each sample's optical thickness and share of its pixel; the inputs of the colour network for those above
-    `threshold` (`shaded` [A] are their indices, `shaded_offsets` [R + 1] each ray's first). Returns their number."""
-    count = 0
+    """Each new sample's (from `first` on) optical thickness and share of its pixel; the inputs of the colour network
+    for those above `threshold`, whose indices are added to `shaded` after the `number` that it holds.
+
+    `transmittance` [R] is what each ray has left; a ray that has less than `threshold` ends (`cursor` becomes -1).
+    Returns the new number of shaded samples.
+    """
     width = geometry.shape[1]
-    for r in range(offsets.shape[0] - 1):
-        shaded_offsets[r] = count
-        transmittance = ONE
-        for i in range(offsets[r], offsets[r + 1]):
-            tau = np.exp(min(geometry[i, 0] + shift, bound)) * step
-            after = transmittance * np.exp(-tau)
-            w = transmittance - after
-            thickness[i] = tau
-            weights[i] = w
-            if w > threshold:
-                shaded[count] = i
-                for k in range(width):
-                    colour_inputs[count, k] = geometry[i, k]
-                for k in range(harmonics.shape[1]):
-                    colour_inputs[count, width + k] = harmonics[r, k]
-                count += 1
-            transmittance = after
-    shaded_offsets[offsets.shape[0] - 1] = count
-    return count
+    for i in range(first, geometry.shape[0]):
+        r = ray[i]
+        tau = np.exp(min(geometry[i, 0] + shift, bound)) * step
+        before = transmittance[r]
+        after = before * np.exp(-tau)
+        w = before - after
+        thickness[i] = tau
+        weights[i] = w
+        if w > threshold:
+            shaded[number] = i
+            for k in range(width):
+                colour_inputs[number, k] = geometry[i, k]
+            for k in range(harmonics.shape[1]):
+                colour_inputs[number, width + k] = harmonics[r, k]
+            number += 1
+        transmittance[r] = after
+        if after < threshold:
+            cursor[r] = -1
+    return number
 
 
 @compiled
-def composite(
-    raw: Any, bound: Any, weights: Any, times: Any, offsets: Any, shaded: Any, shaded_offsets: Any, out: Any
-) -> None:
+def composite(raw: Any, bound: Any, weights: Any, times: Any, ray: Any, shaded: Any, out: Any) -> None:
     """Premultiplied colour, alpha and expected distance times alpha: `out` [R, 5]. `raw` [A, ≥3] is turned into
     radiance in place."""
-    for r in range(offsets.shape[0] - 1):
-        red, green, blue, alpha, distance = ZERO, ZERO, ZERO, ZERO, ZERO
-        for i in range(offsets[r], offsets[r + 1]):
-            alpha += weights[i]
-            distance += weights[i] * times[i]
-        for a in range(shaded_offsets[r], shaded_offsets[r + 1]):
-            w = weights[shaded[a]]
-            raw[a, 0] = np.exp(min(raw[a, 0], bound))
-            raw[a, 1] = np.exp(min(raw[a, 1], bound))
-            raw[a, 2] = np.exp(min(raw[a, 2], bound))
-            red += w * raw[a, 0]
-            green += w * raw[a, 1]
-            blue += w * raw[a, 2]
-        out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4] = red, green, blue, alpha, distance
+    out[:] = ZERO
+    for i in range(weights.shape[0]):
+        r = ray[i]
+        out[r, 3] += weights[i]
+        out[r, 4] += weights[i] * times[i]
+    for a in range(shaded.shape[0]):
+        raw[a, 0] = np.exp(min(raw[a, 0], bound))
+        raw[a, 1] = np.exp(min(raw[a, 1], bound))
+        raw[a, 2] = np.exp(min(raw[a, 2], bound))
+        r, w = ray[shaded[a]], weights[shaded[a]]
+        out[r, 0] += w * raw[a, 0]
+        out[r, 1] += w * raw[a, 1]
+        out[r, 2] += w * raw[a, 2]
 
 
 @compiled
@@ -326,44 +379,45 @@ def composite_backward(
     thickness: Any,
     step: Any,
     bound: Any,
-    offsets: Any,
+    ray: Any,
     shaded: Any,
-    shaded_offsets: Any,
     upstream: Any,
     behind: Any,
+    transmittance: Any,
+    rest: Any,
     raw_gradient: Any,
     density_gradient: Any,
 ) -> None:
     """From the gradient for colour and alpha (`upstream` [R, 4], colour with `behind` [R, 3] composited) to those for
-    the colour network's outputs (`raw_gradient` [A, ≥3]) and the logarithm of the density (`density_gradient` [S])."""
+    the colour network's outputs (`raw_gradient` [A, ≥3]) and the logarithm of the density (`density_gradient` [S]).
+
+    `transmittance` [R] is what each ray had left at its end, 1 again afterwards; `rest` [R] is scratch.
+    """
     most = np.exp(bound_radiance) * np.float32(0.999)
     thickest = np.exp(bound) * step * np.float32(0.999)
-    for r in range(offsets.shape[0] - 1):
-        gr, gg, gb, ga = upstream[r, 0], upstream[r, 1], upstream[r, 2], upstream[r, 3]
-        transmittance = ONE
-        for i in range(offsets[r], offsets[r + 1]):
-            transmittance -= weights[i]
-        transmittance = max(transmittance, ZERO)
+    for r in range(upstream.shape[0]):
         # what the ray still gathers behind the sample, weighed by the upstream gradient; from back to front
-        rest = transmittance * (gr * behind[r, 0] + gg * behind[r, 1] + gb * behind[r, 2] - ga)
-        a = shaded_offsets[r + 1] - 1
-        first = shaded_offsets[r]
-        for i in range(offsets[r + 1] - 1, offsets[r] - 1, -1):
-            w = weights[i]
-            value = ZERO
-            if a >= first and shaded[a] == i:
-                cr, cg, cb = radiance[a, 0], radiance[a, 1], radiance[a, 2]
-                value = gr * cr + gg * cg + gb * cb
-                raw_gradient[a, 0] = w * gr * cr if cr < most else ZERO
-                raw_gradient[a, 1] = w * gg * cg if cg < most else ZERO
-                raw_gradient[a, 2] = w * gb * cb if cb < most else ZERO
-                a -= 1
-            # T after the sample: of everything up to here what it let through
-            tau = thickness[i]
-            gradient = transmittance * value - rest
-            density_gradient[i] = gradient * tau if tau < thickest else ZERO
-            rest += w * value
-            transmittance += w
+        seen = upstream[r, 0] * behind[r, 0] + upstream[r, 1] * behind[r, 1] + upstream[r, 2] * behind[r, 2]
+        rest[r] = transmittance[r] * (seen - upstream[r, 3])
+    a = shaded.shape[0] - 1
+    for i in range(weights.shape[0] - 1, -1, -1):
+        r = ray[i]
+        w = weights[i]
+        value = ZERO
+        if a >= 0 and shaded[a] == i:
+            gr, gg, gb = upstream[r, 0], upstream[r, 1], upstream[r, 2]
+            cr, cg, cb = radiance[a, 0], radiance[a, 1], radiance[a, 2]
+            value = gr * cr + gg * cg + gb * cb
+            raw_gradient[a, 0] = w * gr * cr if cr < most else ZERO
+            raw_gradient[a, 1] = w * gg * cg if cg < most else ZERO
+            raw_gradient[a, 2] = w * gb * cb if cb < most else ZERO
+            a -= 1
+        # T after the sample: of everything up to here what it let through
+        tau = thickness[i]
+        gradient = transmittance[r] * value - rest[r]
+        density_gradient[i] = gradient * tau if tau < thickest else ZERO
+        rest[r] += w * value
+        transmittance[r] += w
 
 
 @compiled

@@ -120,7 +120,8 @@ class _Moments:
 
     def __init__(self, parameter: F4) -> None:
         self.parameter = parameter
-        self.gradient, self.first, self.second = (np.zeros_like(parameter) for _ in range(3))
+        # written, not only promised by the system: Adam's masked stores are very slow on pages that do not exist yet
+        self.gradient, self.first, self.second = (np.full_like(parameter, 0.0) for _ in range(3))
 
     def step(self, settings: F4, sparse: bool) -> None:
         kernels.adam(self.parameter, self.gradient, self.first, self.second, settings, sparse)

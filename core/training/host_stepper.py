@@ -14,7 +14,7 @@ from ..field.model import RadianceField
 from ..field.render import PATTERN
 from .execution import Execution
 from .recipe import Recipe, Scale
-from .sampler import F4, NOTHING, Rays, ViewPixels
+from .sampler import F4, Rays, ViewPixels
 
 CELLS_AT_ONCE = 1 << 18
 # optical thickness of a sample below which a cell counts as empty
@@ -85,16 +85,12 @@ class HostStepper:
             count -= count % len(pattern)
             picked = self._chosen[self._random.integers(0, len(self._chosen), count // len(pattern))]
             picked = picked.repeat(len(pattern))
-            rays = self._pixels.rays(picked, np.tile(pattern, (count // len(pattern), 1)))
+            rays = self._pixels.rays(picked, np.tile(pattern, (count // len(pattern), 1)), self._cut)
             rays.together = len(pattern)
         else:
             picked = self._chosen[self._random.integers(0, len(self._chosen), count)]
-            rays = self._pixels.rays(picked)
-        jitter = self._random.random(count, dtype=np.float32)
-        farthest = self._pixels.farthest[picked]
-        known = (farthest < NOTHING) & (rays.targets[:, 3] > 0.99)
-        rays.last = np.where(known, farthest + np.float32(self._cut), NOTHING).astype(np.float32)
-        return rays, jitter
+            rays = self._pixels.rays(picked, cut=self._cut)
+        return rays, self._random.random(count, dtype=np.float32)
 
     def _update_occupancy(self, cells: int) -> None:
         """Ask the field for its density in (at most so many) candidate cells, and drop those that hold next to nothing.

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,35 +41,48 @@ class Rays:
 
 @dataclass
 class ViewPixels:
-    """All pixels of some views, one view after another, rows from the top.
+    """All pixels of some views, one view after another, rows from the top: 9 bytes a pixel, 13 with depth.
 
     Attributes:
-        rgba: [P, 4] targets (see `Rays`).
-        distances: [P] along the ray to the first hit, field units, `NOTHING` where none is known.
-        farthest: [P] the largest distance among a pixel and its eight neighbours: what its light can come from.
-        view: [P] i4, each pixel's view (a position in the arrays below).
+        rgba: [P, 4] f2 targets (see `Rays`).
+        distances: [P] along the ray to the first hit, field units, `NOTHING` where none is known; [0] without depth.
+        valid: [P] which pixels may be trained on; the others prove nothing about what is empty either.
         first_pixel: [V + 1] i8.
         widths: [V] i4.
         rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
-        has_depth: whether any pixel knows its distance.
-        valid: [P] which pixels may be trained on; the others prove nothing about what is empty either.
     """
 
-    rgba: F4
+    rgba: NDArray[np.float16]
     distances: F4
-    farthest: F4
-    view: NDArray[np.int32]
+    valid: NDArray[np.bool_]
     first_pixel: NDArray[np.int64]
     widths: NDArray[np.int32]
     rotations: F4
     centres: F4
     intrinsics: F4
-    has_depth: bool
-    valid: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
         return len(self.rgba)
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether any pixel knows its distance."""
+        return len(self.distances) > 0
+
+    @property
+    def farthest(self) -> F4:
+        """[P] the largest distance among a pixel and its eight neighbours: what its light can come from. Made anew."""
+        result = np.full(self.count, NOTHING)
+        if self.has_depth:
+            for part, width in self.views():
+                result[part] = over_neighbours(self.distances[part], width, np.maximum)
+        return result
+
+    def views(self) -> Iterator[tuple[slice, int]]:
+        """Each view's pixels and width."""
+        for view, width in enumerate(self.widths):
+            yield slice(self.first_pixel[view], self.first_pixel[view + 1]), int(width)
 
     def footprint(self) -> float:
         """Width of a pixel where the surfaces are (where the cube's middle is, when no depth is known), field units."""
@@ -75,32 +90,41 @@ class ViewPixels:
         if not self.has_depth:
             middle = np.linalg.norm(self.centres - 0.5, axis=1)
             return float(np.median(np.maximum(middle, 0.25) / focal))
-        known = np.flatnonzero(self.distances < NOTHING)
-        known = known[:: max(1, len(known) // 100_000)]
-        return float(np.median(self.distances[known] / focal[self.view[known]]))
+        some = np.arange(0, self.count, max(1, self.count // 1_000_000))
+        some = some[self.distances[some] < NOTHING]
+        view = np.searchsorted(self.first_pixel, some, side="right") - 1
+        return float(np.median(self.distances[some] / focal[view]))
 
-    def rays(self, pixels: NDArray[np.int64], shifts: F4 | None = None) -> Rays:
-        """Rays through `pixels` [R], to their `distances`; `shifts` [R, 2] moves them from the centres, in pixels."""
+    def rays(self, pixels: NDArray[np.integer[Any]], shifts: F4 | None = None, cut: float | None = None) -> Rays:
+        """Rays through `pixels` [R], to their `distances`.
+
+        Args:
+            shifts: [R, 2] moves the rays from the pixels' centres, in pixels.
+            cut: let opaque pixels' rays end so far behind the farthest hit among the pixel and its eight neighbours
+                (its light comes from no farther), and the others never.
+        """
         count = len(pixels)
-        origins, directions, targets, last = (np.empty((count, width), np.float32) for width in (3, 3, 4, 1))
-        rays = Rays(origins, directions, targets, last[:, 0])
+        origins, directions = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
+        nearest, farthest = np.full(count, NOTHING), np.full(count, NOTHING)
         kernels.gather_rays(
             pixels,
-            self.view,
             self.first_pixel,
             self.widths,
             self.rotations,
             self.centres,
             self.intrinsics,
-            self.rgba,
             self.distances,
             np.zeros((count, 2), np.float32) if shifts is None else shifts,
-            rays.origins,
-            rays.directions,
-            rays.targets,
-            rays.last,
+            origins,
+            directions,
+            nearest,
+            farthest,
         )
-        return rays
+        targets = self.rgba[pixels].astype(np.float32)
+        if cut is None:
+            return Rays(origins, directions, targets, nearest)
+        known = (farthest < NOTHING) & (targets[:, 3] > 0.99)
+        return Rays(origins, directions, targets, np.where(known, farthest + np.float32(cut), NOTHING))
 
 
 def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
@@ -117,43 +141,34 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     widths, heights = dataset.size[views].T.astype(np.int64)
     first = np.concatenate([[0], np.cumsum(widths * heights)])
     # filled view by view, so that nothing is held twice
-    rgba, distances = np.empty((first[-1], 4), np.float32), np.empty(first[-1], np.float32)
-    farthest, view = np.empty_like(distances), np.empty(first[-1], np.int32)
-    valid = np.empty(first[-1], np.bool_)
+    rgba, valid = np.empty((first[-1], 4), np.float16), np.empty(first[-1], np.bool_)
     # where "no depth" may mean "not measured", depth cannot tell the sky from a surface
     has_depth = dataset.has_depth and (dataset.depth_complete or dataset.film == "transparent")
+    distances = np.empty(first[-1] if has_depth else 0, np.float32)
     rotations, centres = np.empty((len(views), 3, 3), np.float32), np.empty((len(views), 3), np.float32)
     for position, index in enumerate(views):
         part = slice(first[position], first[position + 1])
-        colour, width = dataset.rgba(int(index)), int(widths[position])
+        colour, width = dataset.rgba(int(index)).reshape(-1, 4), int(widths[position])
         if not np.isfinite(colour).all():
             raise UserError(f"view {int(index)} of {dataset.path} holds values that are not finite; render it again")
-        depth = dataset.depth(int(index)) if has_depth else np.zeros(colour.shape[:2], np.float32)
-        distance = _along_the_ray(depth, dataset.intrinsics[index], scale).reshape(-1)
-        valid[part] = dataset.valid(int(index)).reshape(-1)
-        distance[~valid[part]] = NOTHING
-        rgba[part], distances[part], view[part] = colour.reshape(-1, 4), distance, position
-        farthest[part] = over_neighbours(distance, width, np.maximum)
+        counts = dataset.valid(int(index)).reshape(-1)
         if dataset.film == "world":
-            rgba[part, 3] = _opacity_from_hits(distance, width)
-        rgba[part][~valid[part]] = (0.0, 0.0, 0.0, 1.0)  # opaque, for all that is known
+            colour[:, 3] = -1.0
+        if has_depth:
+            distance = _along_the_ray(dataset.depth(int(index)), dataset.intrinsics[index], scale).reshape(-1)
+            distance[~counts] = NOTHING
+            distances[part] = distance
+            if dataset.film == "world":
+                colour[:, 3] = _opacity_from_hits(distance, width)
+        colour[~counts] = (0.0, 0.0, 0.0, 1.0)  # opaque, for all that is known
+        rgba[part], valid[part] = colour, counts
         matrix = dataset.camera_to_world[index]
         rotations[position] = turned @ (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
         centres[position] = field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]
     intrinsics = dataset.intrinsics[views].astype(np.float32)
-    return ViewPixels(
-        rgba=rgba,
-        distances=distances,
-        farthest=farthest,
-        view=view,
-        first_pixel=first,
-        widths=widths.astype(np.int32),
-        rotations=rotations,
-        centres=centres,
-        intrinsics=intrinsics,
-        has_depth=bool((distances < NOTHING).any()),
-        valid=valid,
-    )
+    if not (distances < NOTHING).any():
+        distances = distances[:0]
+    return ViewPixels(rgba, distances, valid, first, widths.astype(np.int32), rotations, centres, intrinsics)
 
 
 def _opacity_from_hits(distance: F4, width: int) -> F4:
@@ -164,11 +179,11 @@ def _opacity_from_hits(distance: F4, width: int) -> F4:
     return np.where(farthest < NOTHING, 1.0, np.where(nearest >= NOTHING, 0.0, -1.0)).astype(np.float32)
 
 
-def over_neighbours(image: F4, width: int, choose: np.ufunc) -> F4:
+def over_neighbours(image: NDArray[Any], width: int, choose: np.ufunc) -> NDArray[Any]:
     """`choose` (np.minimum or np.maximum) over each pixel of a flat image [h·w] and its eight neighbours."""
     padded = np.pad(image.reshape(-1, width), 1, mode="edge")
     rows = choose(choose(padded[:-2], padded[1:-1]), padded[2:])
-    result: F4 = choose(choose(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).reshape(-1)
+    result: NDArray[Any] = choose(choose(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).reshape(-1)
     return result
 
 

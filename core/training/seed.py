@@ -38,32 +38,39 @@ def candidate_cells(
     have no hit; then (and without depth) they are all cells that no view sees to be empty.
     """
     if not pixels.has_depth:
-        return cells_not_seen_empty(pixels, resolution, transparent, False, pool)
+        return cells_not_seen_empty(pixels, resolution, transparent, pool)
     near = cells_near_surfaces(pixels, resolution, margin)
     if transparent and _share_without_hit(pixels) > 1e-3:
-        near |= cells_not_seen_empty(pixels, resolution, transparent, False, pool)
+        near |= cells_not_seen_empty(pixels, resolution, transparent, pool)
     return near
 
 
 def _share_without_hit(pixels: ViewPixels) -> float:
     """Of the pixels that show something, how many have no hit in themselves or beside them."""
-    shown = pixels.rgba[:, 3] > 0.05
-    nearest = np.empty_like(pixels.distances)
-    for view, width in enumerate(pixels.widths):
-        part = slice(pixels.first_pixel[view], pixels.first_pixel[view + 1])
-        nearest[part] = over_neighbours(pixels.distances[part], int(width), np.minimum)
-    return float((shown & (nearest >= NOTHING)).sum() / max(shown.sum(), 1))
+    shown, unknown = 0, 0
+    for part, width in pixels.views():
+        visible = (pixels.rgba[part, 3] > 0.05) & pixels.valid[part]
+        nearest = over_neighbours(pixels.distances[part], width, np.minimum)
+        shown += int(visible.sum())
+        unknown += int((visible & (nearest >= NOTHING)).sum())
+    return unknown / max(shown, 1)
 
 
-def cells_not_seen_empty(
-    pixels: ViewPixels, resolution: int, transparent: bool, hits: bool, pool: ThreadPoolExecutor
-) -> Bool:
+def cells_not_seen_empty(pixels: ViewPixels, resolution: int, transparent: bool, pool: ThreadPoolExecutor) -> Bool:
     """[n, n, n]: cells that no view proves empty.
 
-    A view proves a cell empty when all of its 3×3 pixels around the cell's centre see nothing at all (`transparent`
-    film) or, with `hits`, something farther away.
+    A view proves a cell empty when all of its 3×3 pixels around the cell's centre see nothing at all: they hit nothing
+    and are (on `transparent` film) transparent.
     """
-    reach = _farthest_empty(pixels, transparent, hits)
+    empty = np.zeros(pixels.count, np.bool_)
+    for part, width in pixels.views():
+        if transparent or pixels.has_depth:
+            nothing = pixels.valid[part].copy()
+            if transparent:
+                nothing &= pixels.rgba[part, 3] <= 0.0
+            if pixels.has_depth:
+                nothing &= pixels.distances[part] >= NOTHING
+            empty[part] = over_neighbours(nothing, width, np.minimum)
     kept = np.ones((resolution,) * 3, np.bool_)
 
     def slab(x: int) -> None:
@@ -75,28 +82,11 @@ def cells_not_seen_empty(
             pixels.rotations,
             pixels.centres,
             pixels.intrinsics,
-            reach,
-            np.float32(1.8 / resolution),
+            empty,
         )
 
     list(pool.map(slab, range(resolution)))
     return kept
-
-
-def _farthest_empty(pixels: ViewPixels, transparent: bool, hits: bool) -> NDArray[np.float32]:
-    """[P] up to which distance a pixel and its eight neighbours see nothing."""
-    reach = np.zeros_like(pixels.distances)
-    if hits:
-        reach = np.where(pixels.distances < NOTHING, pixels.distances, reach)
-    if transparent:
-        reach[(pixels.rgba[:, 3] <= 0.0) & (pixels.distances >= NOTHING)] = NOTHING
-    elif pixels.has_depth:
-        reach[pixels.distances >= NOTHING] = NOTHING
-    result = np.empty_like(reach)
-    for view, width in enumerate(pixels.widths):
-        part = slice(pixels.first_pixel[view], pixels.first_pixel[view + 1])
-        result[part] = over_neighbours(reach[part], int(width), np.minimum)
-    return result
 
 
 @compiled
@@ -108,8 +98,7 @@ def _carve(
     rotations: Any,
     centres: Any,
     intrinsics: Any,
-    reach: Any,
-    margin: Any,
+    empty: Any,
 ) -> None:
     n = kept.shape[0]
     half = np.float32(0.5)
@@ -133,20 +122,19 @@ def _carve(
                 if u < ONE or v < ONE or u >= np.float32(width) - ONE or v >= np.float32(height) - ONE:
                     continue
                 pixel = first_pixel[view] + int(v) * width + int(u)
-                if np.sqrt(dx * dx + dy * dy + dz * dz) + margin < reach[pixel]:
+                if empty[pixel]:
                     kept[y, z] = False
                     break
 
 
-def pixels_worth_training(
-    pixels: ViewPixels, occupied: Bool, step: float, pool: ThreadPoolExecutor
-) -> NDArray[np.int64]:
-    """Indices of the pixels that show something or whose rays cross an occupied cell; the others teach nothing."""
+def pixels_worth_training(pixels: ViewPixels, occupied: Bool, step: float, pool: ThreadPoolExecutor) -> NDArray[Any]:
+    """Indices (i4) of the pixels that show something or whose rays cross an occupied cell; the others teach nothing."""
     grid = Grid.of(occupied)
     size = 1 << 14
 
-    def block(first: int) -> NDArray[np.int64]:
-        indices = np.arange(first, min(first + size, pixels.count))
+    def block(first: int) -> NDArray[np.int32]:
+        indices = np.arange(first, min(first + size, pixels.count), dtype=np.int32)
+        indices = indices[pixels.valid[indices]]
         visible = pixels.rgba[indices].max(axis=1) > 0.0
         hidden = indices[~visible]
         rays = pixels.rays(hidden)

@@ -70,6 +70,19 @@ def test_rays_are_those_of_the_cameras(dataset: Dataset) -> None:
     np.testing.assert_array_equal(rays.targets.reshape(32, 32, 4), dataset.rgba(int(views[1])))
 
 
+def test_rays_end_behind_the_farthest_of_their_pixels_neighbours(dataset: Dataset) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"][:3])
+    cut = pixels.rays(np.arange(pixels.count), cut=0.25)
+    opaque = cut.targets[:, 3] > 0.99
+    assert (cut.last[~opaque] == NOTHING).all()
+    farthest = pixels.farthest
+    ended = opaque & (farthest < NOTHING)
+    np.testing.assert_array_equal(cut.last[ended], farthest[ended] + np.float32(0.25))
+    image = pixels.distances[: 32 * 32].reshape(32, 32)
+    assert farthest.reshape(3, 32, 32)[0, 7, 9] == image[6:9, 8:11].max()
+    assert farthest.reshape(3, 32, 32)[0, 0, 31] == image[:2, 30:].max()
+
+
 def test_shifted_rays_pass_through_the_shifted_pixel(dataset: Dataset) -> None:
     pixels = load_pixels(dataset, dataset.splits["train"][:1])
     shifts = np.tile(np.array([[1.0, 0.0]], np.float32), (31, 1))
@@ -97,7 +110,7 @@ def test_cells_near_surfaces_hold_the_surface_and_little_else(dataset: Dataset) 
 
 def test_carving_keeps_every_solid_cell_and_empties_most_of_the_air(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
     pixels = load_pixels(dataset, dataset.splits["train"])
-    kept = cells_not_seen_empty(pixels, 32, True, True, pool).reshape(-1)
+    kept = cells_not_seen_empty(pixels, 32, True, pool).reshape(-1)
     points = world_points(dataset, centres(32))
     signed = distance_to_surface(points)
     assert kept[signed < 0].all()
