@@ -17,6 +17,7 @@ KERNEL weigh(u32* counters, const float* settings, float step, const u32* ray_fi
             end = first + ray_count[ray];
         }
         float transmittance = 1.0f;
+#pragma unroll 4
         for (u32 i = first; i < end; ++i) {
             float after = transmittance * exponential(-thickness_of(logarithm[i], step));
             float share = transmittance - after;
@@ -78,10 +79,12 @@ KERNEL composite_loss(u32* counters, float* state, const float* settings, const 
         if (there) seen[ray] = make_float4(red, green, blue, alpha);
 
         // the pixel's loss and its gradient for each of its rays
-        float4 target = there ? targets[ray] : make_float4(0.0f, 0.0f, 0.0f, -1.0f);
+        float4 target = there ? targets[ray - ray % together] : make_float4(0.0f, 0.0f, 0.0f, -1.0f);
         float mean_red = part * over_pixel(red, together), mean_green = part * over_pixel(green, together);
         float mean_blue = part * over_pixel(blue, together), mean_alpha = part * over_pixel(alpha, together);
-        bool counted = there && over_pixel(dropped ? 1.0f : 0.0f, together) == 0.0f;
+        // every lane has to take part in the sum
+        float missing = over_pixel(dropped ? 1.0f : 0.0f, together);
+        bool counted = there && missing == 0.0f;
         float inverse_red = 1.0f / (mean_red + epsilon), inverse_green = 1.0f / (mean_green + epsilon);
         float inverse_blue = 1.0f / (mean_blue + epsilon);
         float wrong_red = (mean_red - target.x) * inverse_red, wrong_green = (mean_green - target.y) * inverse_green;

@@ -4,38 +4,38 @@
 // full until the last rays; nothing but the picture is written. A ray ends when it leaves the cube or when so little
 // light is left that nothing behind matters.
 
-// The networks' outputs for each lane's sample: the density's logarithm, then the colour's when any lane wants it.
+// The networks' outputs for each lane's sample. `wanted` is told the density's logarithm by those lanes that have one, and
+// says whether the colour's is asked for; the warp computes it when any lane wants it.
 template <class Wanted>
 DEVICE void look(const uint2* table, const u32* density_matrices, const u32* colour_matrices, const u32* harmonics,
-                 float3 own, float& logarithm, float3& colour, Wanted wanted) {
+                 float3 own, float3& colour, Wanted wanted) {
     constexpr u32 TILES = FORWARD_TILES;
-    u32 t = lane_of_thread() % 4;
-    Rows<TILES, ColourNetwork::INPUTS> inputs[2 / TILES];
-#pragma unroll
+    u32 g = lane_of_thread() / 4, t = lane_of_thread() % 4;
+#pragma unroll 1
     for (u32 part = 0; part < 2 / TILES; ++part) {
         float3 positions[2 * TILES];
         spread<TILES>(own, part, positions);
         Rows<TILES, DensityNetwork::INPUTS> encoded;
         encode<false>(table, positions, encoded);
-        Sums<TILES, GEOMETRY> outputs;
-        forward<DensityNetwork>(density_matrices, encoded, outputs);
-        collect(outputs, part, 0, logarithm);
+        Sums<TILES, GEOMETRY> features;
+        forward<DensityNetwork>(density_matrices, encoded, features);
+        float logarithm = 0.0f;
+        collect(features, part, 0, logarithm);
+        bool mine = lane_of_thread() / (16 * TILES) == part;
+        if (!__any_sync(ALL, mine && wanted(logarithm))) continue;
+        Rows<TILES, ColourNetwork::INPUTS> inputs;
 #pragma unroll
         for (u32 i = 0; i < 2 * TILES; ++i) {
-            const float* low = outputs.part[i / 2][0] + 2 * (i % 2);
-            const float* high = outputs.part[i / 2][1] + 2 * (i % 2);
-            const u32* bands = harmonics + (part * 16 * TILES + 8 * i + lane_of_thread() / 4) * 8 + t;
-            inputs[part].part[i / 2][0][i % 2] = pack_limited(low[0], low[1]);
-            inputs[part].part[i / 2][0][i % 2 + 2] = pack_limited(high[0], high[1]);
-            inputs[part].part[i / 2][1][i % 2] = bands[0];
-            inputs[part].part[i / 2][1][i % 2 + 2] = bands[4];
+            const float* low = features.part[i / 2][0] + 2 * (i % 2);
+            const float* high = features.part[i / 2][1] + 2 * (i % 2);
+            const u32* bands = harmonics + (part * 16 * TILES + 8 * i + g) * 8 + t;
+            inputs.part[i / 2][0][i % 2] = pack_limited(low[0], low[1]);
+            inputs.part[i / 2][0][i % 2 + 2] = pack_limited(high[0], high[1]);
+            inputs.part[i / 2][1][i % 2] = bands[0];
+            inputs.part[i / 2][1][i % 2 + 2] = bands[4];
         }
-    }
-    if (!__any_sync(ALL, wanted(logarithm))) return;
-#pragma unroll
-    for (u32 part = 0; part < 2 / TILES; ++part) {
         Sums<TILES, ColourNetwork::OUTPUTS> outputs;
-        forward<ColourNetwork>(colour_matrices, inputs[part], outputs);
+        forward<ColourNetwork>(colour_matrices, inputs, outputs);
         collect(outputs, part, 0, colour.x);
         collect(outputs, part, 1, colour.y);
         collect(outputs, part, 2, colour.z);
@@ -105,10 +105,10 @@ KERNEL render(u32* counters, const float4* rays, const float4* behind, float ste
         float3 position = make_float3(0.5f, 0.5f, 0.5f);
         if (waits)
             position = make_float3(origin.x + t * direction.x, origin.y + t * direction.y, origin.z + t * direction.z);
-        float logarithm = 0.0f, after = transmittance;
+        float after = transmittance;
         float3 raw = make_float3(0.0f, 0.0f, 0.0f);
         bool shaded = false;
-        look(table, density_matrices, colour_matrices, (const u32*)bands, position, logarithm, raw, [&](float value) {
+        look(table, density_matrices, colour_matrices, (const u32*)bands, position, raw, [&](float value) {
             if (waits) after = transmittance * exponential(-thickness_of(value, step));
             shaded = transmittance - after > shade_above;
             return shaded;
