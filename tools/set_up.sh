@@ -9,7 +9,7 @@
 #   tools/set_up.sh .venv "3.11 3.13" -e '.[dev]'
 #
 # On Debian and Ubuntu the system libraries that Blender's Python module needs are installed too, when they are
-# missing and we may (root, or sudo without a password).
+# missing and we may (root, or sudo without a password); and g++ for '.[dev]'.
 set -euo pipefail
 
 folder=$1
@@ -50,6 +50,13 @@ install_libraries() {
   apt_install "${missing[@]}" || say "could not; if bpy does not load: apt-get install ${missing[*]}"
 }
 
+# the tests build the CUDA kernels for the CPU
+install_compiler() {
+  [[ $* == *'[dev]'* ]] && ! command -v g++ >/dev/null || return 0
+  say "installing g++"
+  apt_install g++ || say "could not; the tests of the CUDA kernels need a C++ compiler called g++"
+}
+
 # prints the path of a Python of that version which can make virtual environments
 find_python() {
   local version=$1 candidate
@@ -79,6 +86,7 @@ stamp=$folder/.ready-$({ cat pyproject.toml; printf '%s\n' "$@"; } | sha256sum |
 [[ ! -e $stamp ]] || exit 0
 
 install_libraries
+install_compiler "$@"
 if [[ ! -x $folder/bin/python ]]; then
   python=$(find_or_install_python)
   say "$folder with $("$python" --version)"
