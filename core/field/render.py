@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from ..cameras import pixel_grid, ray_directions
 from ..errors import Cancelled, UserError
 from ..twin_file import Twin
 from . import cpu
+from .cuda.failure import KernelsUnavailable
+from .cuda.load import load_kernels
+from .cuda.renderer import CudaRenderer
 from .device import choose_device
 from .march import composite, march
 from .model import RadianceField, field_from_arrays
@@ -43,6 +47,17 @@ class TrainedField:
     occupied: NDArray[np.bool_]
     world_from_field: NDArray[np.float64]
     step: float
+
+    @cached_property
+    def kernels(self) -> CudaRenderer | None:
+        """Renders the field as it is when first asked for; None without CUDA, or where our kernels cannot run."""
+        if self.model.table.device.type != "cuda":
+            return None
+        try:
+            kernels = load_kernels(self.model.config, self.model.table.device)
+        except KernelsUnavailable:
+            return None
+        return CudaRenderer(self.model, self.occupied, self.step, kernels)
 
 
 def load_field(twin: Twin, device: str = "auto") -> TrainedField:
@@ -88,10 +103,35 @@ def render_view(
     field_from_world = np.linalg.inv(field.world_from_field)
     scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
     origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
+    # premultiplied colour, alpha, planar depth times alpha
+    if field.kernels is not None:
+        axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+        rotation = field_from_world[:3, :3] @ axes / scale
+        camera = np.concatenate([rotation.reshape(-1), origin, np.asarray(intrinsics, np.float64)])
+        seen = field.kernels.picture(camera.astype(np.float32), (width, height), PATTERN, cancelled).reshape(-1, 5)
+        seen[:, 4] /= scale
+    else:
+        seen = _seen_by_rays(field, matrix, intrinsics, (width, height), origin, cancelled)
+    depth = np.where(seen[:, 3] > 0.5, seen[:, 4] / np.maximum(seen[:, 3], 1e-6), 0.0).astype(np.float32)
+    if field.model.config.background:
+        seen[:, 3] = 1.0
+    return seen[:, :4].reshape(height, width, 4), depth.reshape(height, width)
+
+
+def _seen_by_rays(
+    field: TrainedField,
+    matrix: NDArray[np.float64],
+    intrinsics: ArrayLike,
+    size: tuple[int, int],
+    origin: F4,
+    cancelled: Callable[[], bool],
+) -> F4:
+    """[H·W, 5] premultiplied colour, alpha and planar depth times alpha, by blocks of rays."""
+    field_from_world = np.linalg.inv(field.world_from_field)
+    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
     forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
     render = ray_renderer(field)
-    centres = pixel_grid(width, height).reshape(-1, 2)
-    # premultiplied colour, alpha, planar depth times alpha
+    centres = pixel_grid(*size).reshape(-1, 2)
     seen = np.zeros((len(centres), 5), np.float32)
     for right, down, jitter in PATTERN:
         for first in range(0, len(centres), 8 * RAYS_AT_ONCE):
@@ -106,10 +146,7 @@ def render_view(
             seen[block, 3] += alpha
             seen[block, 4] += distance / scale * (world_directions @ forward)
     seen /= len(PATTERN)
-    depth = np.where(seen[:, 3] > 0.5, seen[:, 4] / np.maximum(seen[:, 3], 1e-6), 0.0).astype(np.float32)
-    if field.model.config.background:
-        seen[:, 3] = 1.0
-    return seen[:, :4].reshape(height, width, 4), depth.reshape(height, width)
+    return seen
 
 
 def ray_renderer(field: TrainedField) -> Callable[[F4, F4, float], tuple[F4, F4, F4]]:
@@ -120,6 +157,8 @@ def ray_renderer(field: TrainedField) -> Callable[[F4, F4, float], tuple[F4, F4,
     """
     if field.model.table.device.type == "cpu":
         return cpu.CpuRenderer(field.model, field.occupied, field.step).render
+    if field.kernels is not None:
+        return field.kernels.render
     occupied = torch.from_numpy(field.occupied).to(field.model.table.device)
 
     def render(origins: F4, directions: F4, jitter: float) -> tuple[F4, F4, F4]:

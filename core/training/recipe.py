@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Recipe:
         whole_pixels_from: share of the training after which a pixel is seen by several rays instead of one through its
             centre: 0.2 dB more at the end of two minutes, 0.7 dB less when done from the start.
         bake_steps: of fitting the bake to the field.
+        hidden: width of the networks' hidden layers.
+        largest_table: logarithm of the most rows that a level of the hash encoding may have.
     """
 
     samples: int = 20480
@@ -43,6 +45,13 @@ class Recipe:
     occupancy_every_blind: int = 32
     whole_pixels_from: float = 0.7
     bake_steps: int = 120
+    hidden: int = 32
+    largest_table: int = 19
+
+    def on_cuda(self) -> Recipe:
+        """The same for a GPU, which has time for larger batches and a larger field."""
+        samples = self.samples_on_cuda
+        return replace(self, samples=samples, most_rays=samples // 4, hidden=64, largest_table=21)
 
     def rate(self, steps: int, progress: float) -> float:
         """The learning rate after `steps`: linear warm-up, then a cosine over `progress` 0..1 of the training."""
@@ -70,13 +79,13 @@ class Scale:
     log2_table_size: int
 
 
-def scale_of(pixel: float) -> Scale:
-    """The scale for pixels that are `pixel` wide where the surfaces are, field units."""
+def scale_of(pixel: float, largest_table: int = 19) -> Scale:
+    """The scale for pixels that are `pixel` wide where the surfaces are, field units; see `Recipe.largest_table`."""
     resolution = 2 ** round(math.log2(min(max(1.0 / pixel, 32.0), 256.0)))
     return Scale(
         step=min(max(0.8 * pixel, 1.0 / 1024.0), 1.0 / 32.0),
         cut=1.5 / resolution,
         occupancy_resolution=resolution,
         finest_resolution=round(min(max(1.2 / pixel, 48.0), 4096.0)),
-        log2_table_size=round(min(max(math.log2(2.0 / pixel**2), 14.0), 19.0)),
+        log2_table_size=round(min(max(math.log2(2.0 / pixel**2), 14.0), largest_table)),
     )

@@ -17,9 +17,12 @@ from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cpu import RAYS_PER_BLOCK
+from ..field.cuda.failure import KernelsUnavailable
+from ..field.cuda.load import load_kernels
 from ..field.model import FieldConfig, RadianceField
 from ..field.render import TrainedField, ray_renderer
 from .cpu_execution import CpuExecution
+from .cuda_stepper import CudaStepper
 from .execution import Execution
 from .host_stepper import HostStepper
 from .recipe import Recipe, scale_of
@@ -163,17 +166,17 @@ def prepare(
     """Load the training views and find out what is empty.
 
     Args:
-        reference: train in plain PyTorch on the CPU as well.
+        reference: train in plain PyTorch, whatever else could.
         start: a field to go on from, instead of a new one.
-        log: told when the training had to go back.
+        log: told when the training had to go back, and when it cannot be as fast as it should.
 
     Raises:
         UserError: there are no training views, they show nothing, or `start` does not fit them.
     """
     if device.type == "cuda":
-        recipe = replace(recipe, samples=recipe.samples_on_cuda, most_rays=recipe.samples_on_cuda // 4)
+        recipe = recipe.on_cuda()
     pixels = load_pixels(dataset, dataset.splits["train"])
-    scale = scale_of(pixels.footprint())
+    scale = scale_of(pixels.footprint(), recipe.largest_table)
     if start is not None:
         scale = replace(scale, step=start.step, occupancy_resolution=start.occupied.shape[0])
     transparent = dataset.film == "transparent"
@@ -189,14 +192,22 @@ def prepare(
         density_shift=4.0 if pixels.has_depth else 1.0,
         finest_resolution=scale.finest_resolution,
         log2_table_size=scale.log2_table_size,
+        hidden=recipe.hidden,
         background=dataset.film == "world",
     )
     field = RadianceField(config, seed).to(device) if start is None else start.model
+    if device.type == "cuda" and not reference:
+        try:
+            kernels = load_kernels(field.config, device)
+            stepper = CudaStepper(field, pixels, chosen, candidates, kernels, recipe, scale, seed, log)
+            return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
+        except KernelsUnavailable as error:
+            log(f"{error}; plain PyTorch trains instead, several times slower")
 
     def execute(trained: RadianceField, occupied: NDArray[np.bool_]) -> Execution:
         if device.type == "cpu" and not reference:
             return CpuExecution(trained, occupied, scale.step, recipe, pool)
         return TorchExecution(trained, occupied, scale.step, recipe)
 
-    stepper = HostStepper(field, pixels, chosen, candidates, execute, recipe, scale, seed)
-    return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
+    host_stepper = HostStepper(field, pixels, chosen, candidates, execute, recipe, scale, seed)
+    return Run(field, host_stepper, pixels, chosen, dataset, scale.step, log)
