@@ -51,7 +51,8 @@ class CpuExecution:
 
         return np.concatenate(list(self._pool.map(block, range(0, len(positions), 8192))))
 
-    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
+    def step(self, rays: Rays, jitter: F4, rate: float, stride: float = 1.0) -> tuple[float, int]:
+        spacing = stride * self._step
         count = len(rays.origins)
         starts = list(range(0, count, RAYS_PER_BLOCK))
         while len(self._spaces) < len(starts):
@@ -67,7 +68,7 @@ class CpuExecution:
                 rays.last[part],
                 jitter[part],
                 self._grid,
-                self._step,
+                spacing,
                 self._recipe.shade_above,
                 space,
             )
@@ -81,7 +82,7 @@ class CpuExecution:
                 np.float32(rays.together / count),
                 upstream[part],
             )
-            return self._field.backward(seen, upstream[part], self._step, space), float(loss)
+            return self._field.backward(seen, upstream[part], spacing, space), float(loss)
 
         results = list(self._pool.map(block, range(len(starts))))
         gradients = [gradient for gradient, _ in results]

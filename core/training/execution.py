@@ -20,8 +20,9 @@ class Execution(Protocol):
     def density_at(self, positions: F4) -> F4:
         """Density [N] at `positions` [N, 3]."""
 
-    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
-        """One step of Adam at the learning rate `rate`; `jitter` [R] shifts each ray's samples.
+    def step(self, rays: Rays, jitter: F4, rate: float, stride: float = 1.0) -> tuple[float, int]:
+        """One step of Adam at the learning rate `rate`; samples are `stride` times the field's step apart, and each
+        ray's are shifted by `jitter` [R] of that.
 
         Returns the loss before the step and the number of samples.
         """

@@ -68,7 +68,8 @@ class HostStepper:
         rays, jitter = self._draw(progress)
         count = len(jitter)
         rate = self.caution * recipe.rate(self._steps, progress)
-        self.loss, samples = self._execution.step(rays, jitter, rate)
+        stride = recipe.stride(progress, self._pixels.has_depth)
+        self.loss, samples = self._execution.step(rays, jitter, rate, stride)
         self._steps += 1
         self.rays += count
         self.samples += samples

@@ -39,8 +39,8 @@ class TorchExecution:
         density: F4 = torch.cat(parts).float().cpu().numpy()
         return density
 
-    def step(self, rays: Rays, jitter: F4, rate: float) -> tuple[float, int]:
-        loss, samples = self.loss(rays, jitter)
+    def step(self, rays: Rays, jitter: F4, rate: float, stride: float = 1.0) -> tuple[float, int]:
+        loss, samples = self.loss(rays, jitter, stride)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         for group in self._optimiser.param_groups:
@@ -48,11 +48,12 @@ class TorchExecution:
         self._optimiser.step()
         return float(loss.detach()), samples
 
-    def loss(self, rays: Rays, jitter: F4) -> tuple[Tensor, int]:
+    def loss(self, rays: Rays, jitter: F4, stride: float = 1.0) -> tuple[Tensor, int]:
         """The loss of a batch, differentiable, and the number of its samples."""
         recipe = self._recipe
         origins, directions, targets = (self._tensor(part) for part in (rays.origins, rays.directions, rays.targets))
-        samples = march(origins, directions, self._occupied, self._step, self._tensor(jitter), self._tensor(rays.last))
+        spacing = stride * self._step
+        samples = march(origins, directions, self._occupied, spacing, self._tensor(jitter), self._tensor(rays.last))
         density, radiance = self._field(samples.positions, directions[samples.ray])
         seen = composite(density, radiance, samples)
         behind = (1.0 - seen.alpha)[:, None] * self._field.background_radiance(directions)

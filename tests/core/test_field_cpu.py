@@ -158,9 +158,9 @@ def test_pictures_and_gradients_agree_with_the_reference(occupied: np.ndarray, j
         assert relative(torch.from_numpy(ours), parameter.grad) < 1e-4
 
 
-@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize(("together", "stride"), [(1, 1.0), (4, 1.0), (1, 2.0)])
 def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
-    occupied: np.ndarray, jitter: np.ndarray, together: int
+    occupied: np.ndarray, jitter: np.ndarray, together: int, stride: float
 ) -> None:
     recipe = Recipe(shade_above=0.0)
     ours, theirs = lively_field(), lively_field()
@@ -169,8 +169,8 @@ def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
     with thread_pool() as pool:
         fast = CpuExecution(ours, occupied, STEP, recipe, pool)
         for _ in range(2):
-            loss, samples = fast.step(rays, jitter, 1e-3)
-            expected_loss, expected_samples = reference.step(rays, jitter, 1e-3)
+            loss, samples = fast.step(rays, jitter, 1e-3, stride)
+            expected_loss, expected_samples = reference.step(rays, jitter, 1e-3, stride)
             assert loss == pytest.approx(expected_loss, rel=1e-3)
             assert samples == pytest.approx(expected_samples, rel=1e-3)
         positions = np.random.default_rng(3).random((9000, 3), dtype=np.float32)
