@@ -556,7 +556,9 @@ def test_a_random_background_stands_behind_known_opacities(host: Any) -> None:
     device = Device(host, SMALL)
     pixels = some_pixels(device)
     device.settings[Setting.RANDOM_BACKGROUND] = 2.0
+    device.arrays["farthest"] = None  # pictures without depth
     generate(device)
+    assert (device.rays[:, 3] == NOTHING).all()
     truth = pixels.rgba[device.chosen[device.picked]]
     known = truth[:, 3] >= 0
     assert known.any() and not known.all()

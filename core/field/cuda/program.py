@@ -138,7 +138,8 @@ class Choice(IntEnum):
 #   rays_count, sample capacity, rows ... u4; step (field units), jitter (steps), threshold ... f4
 #   chosen [C] u4 indices into pixels; alias_threshold [C] f4, alias_other [C] u4: Walker's alias table over `chosen`,
 #     both 0 for equal chances; first_pixel [V + 1] u4; widths [V] u4; cameras [V, 16] f4: rotation (camera to field,
-#     9, C order), centre (3), fx fy cx cy; pixels [P, 4] f2: targets; farthest [P] f4 (see `sampler.ViewPixels`);
+#     9, C order), centre (3), fx fy cx cy; pixels [P, 4] f2: targets; farthest [P] f4: the largest distance among a
+#     pixel and its eight neighbours (1e30: nothing is known), 0: of none is anything known;
 #     cut: how far behind a known opaque surface samples are taken; pattern [TOGETHER, 2] f4 shifts in pixels, 0: none
 #   error [C] f4: moving average (share `error_rate` new) of each chosen pixel's loss, 0: not wanted
 #   cells [N] u4: candidate cells (i as in bits); cell_density [N] f4: infinity = never asked; asked: so many per call;

@@ -2,8 +2,8 @@
 // The names of kernels/intrinsics.cuh and what CUDA C++ has built in, for the CPU.
 //
 // A block's threads are fibres on one thread of the CPU. A fibre runs until it needs the others of its warp or block
-// (a shuffle, a product, a barrier); the last one to arrive does the work for all, in exactly the fragments that the PTX
-// ISA describes. Fibres that wait for what can no longer come, or for different things, are an error: so is every
+// (a shuffle, a product, a barrier); the last one to arrive does the work for all, in exactly the fragments that the
+// PTX ISA describes. Fibres that wait for what can no longer come, or for different things, are an error: so is every
 // collective operation that not all of a warp's 32 lanes take part in.
 
 #include <cmath>
@@ -200,7 +200,7 @@ static void together(int code, Operand& mine, Work work) {
 
 static const char* run(void (*kernel)(void**), void** parameters, u32 grid, u32 block, u32 shared_bytes, bool reverse) {
     error.clear();
-    if (block == 0 || block > MOST_THREADS || block % 32) return "a block has to have whole warps, 1024 threads at most";
+    if (block == 0 || block > MOST_THREADS || block % 32) return "a block has whole warps, 1024 threads at most";
     if (!stacks) {
         stacks = (char*)mmap(nullptr, MOST_THREADS * STACK, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -251,7 +251,7 @@ inline void __syncthreads() {
         if (host::fibres[i].state == host::BLOCK) host::fibres[i].state = host::READY;
 }
 
-// ---- a warp's collective operations -----------------------------------------------------------------------------------
+// ---- a warp's collective operations ---------------------------------------------------------------------------------
 
 enum Code { SHUFFLE, BALLOT, SYNC, MULTIPLY, TRANSPOSE };
 
@@ -364,13 +364,16 @@ static void call(void (*kernel)(Parameters...), void** parameters, std::index_se
     kernel(*(std::remove_reference_t<Parameters>*)parameters[I]...);
 }
 
+template <class Parameter>
+static char kind() { return std::is_pointer_v<Parameter> ? 'p' : std::is_same_v<Parameter, float> ? 'f' : 'u'; }
+
 template <auto KERNEL_FUNCTION> struct Call;
 template <class... Parameters, void (*KERNEL_FUNCTION)(Parameters...)>
 struct Call<KERNEL_FUNCTION> {
     static void of(void** parameters) { call(KERNEL_FUNCTION, parameters, std::index_sequence_for<Parameters...>()); }
     // p: a pointer, u: 32 bits, f: a float
     static std::string kinds() {
-        return (std::string() + ... + (std::is_pointer_v<Parameters> ? 'p' : std::is_same_v<Parameters, float> ? 'f' : 'u'));
+        return (std::string() + ... + kind<Parameters>());
     }
 };
 

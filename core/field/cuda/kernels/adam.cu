@@ -70,9 +70,12 @@ DEVICE void place_value(u32 index, u16 half, u16* packed) {
 DEVICE void place_anywhere(u32 index, float value, u32* weights) {
     u16 half = (u16)(pack_limited(value, 0.0f) & 0xffffu);
     u16* packed = (u16*)weights;
-    if (index < COLOUR_VALUES) place_value<DensityNetwork, 0>(index, half, packed + 2 * DENSITY_WORDS);
-    else if (index < BACKGROUND_VALUES) place_value<ColourNetwork, 0>(index - COLOUR_VALUES, half, packed + 2 * COLOUR_WORDS);
-    else place_value<BackgroundNetwork, 0>(index - BACKGROUND_VALUES, half, packed + 2 * BACKGROUND_WORDS);
+    if (index < COLOUR_VALUES)
+        place_value<DensityNetwork, 0>(index, half, packed + 2 * DENSITY_WORDS);
+    else if (index < BACKGROUND_VALUES)
+        place_value<ColourNetwork, 0>(index - COLOUR_VALUES, half, packed + 2 * COLOUR_WORDS);
+    else
+        place_value<BackgroundNetwork, 0>(index - BACKGROUND_VALUES, half, packed + 2 * BACKGROUND_WORDS);
 }
 
 KERNEL adam_matrices(u32* counters, const float* settings, const float* state, float* gradient, float* master,

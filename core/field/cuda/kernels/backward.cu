@@ -4,8 +4,8 @@
 //
 // A matrix's gradient is the product of its inputs, transposed, and the gradient of its outputs, over all samples. The
 // block's warps exchange both through shared memory, transposed and in the order in which products want them; then each
-// warp adds the block's samples to its own 16×16 pieces of the gradient, which stay in its registers until the end, when
-// every block adds them to memory once.
+// warp adds the block's samples to its own 16×16 pieces of the gradient, which stay in its registers until the end,
+// when every block adds them to memory once.
 
 template <class Net>
 struct Pieces {
@@ -284,7 +284,8 @@ backward_background(u32* counters, const float4* rays, const uint2* background_e
             backward<BackgroundNetwork>(matrices, inputs, upstream, exchange, gradient, below);
             finite = encode_backward<true>(background_table_gradient, positions, below) && finite;
         }
-        finite = flush<BackgroundNetwork, BackgroundNetwork::DEPTH>(gradient, matrix_gradient + BACKGROUND_VALUES) && finite;
+        matrix_gradient += BACKGROUND_VALUES;
+        finite = flush<BackgroundNetwork, BackgroundNetwork::DEPTH>(gradient, matrix_gradient) && finite;
         if (!finite) counters[COUNTER_NONFINITE] = 1;
     }
 }

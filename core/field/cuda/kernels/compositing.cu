@@ -112,7 +112,8 @@ KERNEL composite_loss(u32* counters, float* state, const float* settings, const 
 
         // from back to front: `rest` is what the ray still gathers behind the sample, weighed by the gradient
         float transmittance = through > 0.0f ? through : 0.0f;
-        float behind_red = gradient_red * back.x, behind_green = gradient_green * back.y, behind_blue = gradient_blue * back.z;
+        float behind_red = gradient_red * back.x, behind_green = gradient_green * back.y;
+        float behind_blue = gradient_blue * back.z;
         float rest = transmittance * (behind_red + behind_green + behind_blue - gradient_alpha);
         if (BACKGROUND && there) {
             float most = 0.999f * exponential(RADIANCE_BOUND);
@@ -129,9 +130,10 @@ KERNEL composite_loss(u32* counters, float* state, const float* settings, const 
                 float up_red = gradient_red * radiance_of(raw.x), up_green = gradient_green * radiance_of(raw.y);
                 float up_blue = gradient_blue * radiance_of(raw.z);
                 value = up_red + up_green + up_blue;
-                colour_gradient[place] = make_uint2(pack_limited(raw.x < RADIANCE_BOUND ? share * up_red : 0.0f,
-                                                                 raw.y < RADIANCE_BOUND ? share * up_green : 0.0f),
-                                                    pack_limited(raw.z < RADIANCE_BOUND ? share * up_blue : 0.0f, 0.0f));
+                u32 low = pack_limited(raw.x < RADIANCE_BOUND ? share * up_red : 0.0f,
+                                       raw.y < RADIANCE_BOUND ? share * up_green : 0.0f);
+                u32 high = pack_limited(raw.z < RADIANCE_BOUND ? share * up_blue : 0.0f, 0.0f);
+                colour_gradient[place] = make_uint2(low, high);
             }
             // of everything up to here, `transmittance` is what the sample lets through
             float gradient = transmittance * value - rest;

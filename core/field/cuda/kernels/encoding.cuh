@@ -85,7 +85,8 @@ DEVICE void encode(const uint2* __restrict__ table, const float3 (&positions)[2 
 
 // Adds the gradient of the lane's rows to the table's. Returns whether all of it was finite; what is not is not added.
 template <bool BEHIND, u32 TILES, u32 K>
-DEVICE bool encode_backward(float* table_gradient, const float3 (&positions)[2 * TILES], const Sums<TILES, K>& gradient) {
+DEVICE bool encode_backward(float* table_gradient, const float3 (&positions)[2 * TILES],
+                            const Sums<TILES, K>& gradient) {
     u32 t = lane_of_thread() % 4;
     bool finite = true;
 #pragma unroll
@@ -102,8 +103,8 @@ DEVICE bool encode_backward(float* table_gradient, const float3 (&positions)[2 *
             Corners corners = corners_of(level, positions[i]);
 #pragma unroll
             for (u32 corner = 0; corner < 8; ++corner) {
-                float w = corners.share[corner];
-                add4(table_gradient + 4 * (u64)corners.row[corner], w * first[0], w * first[1], w * second[0], w * second[1]);
+                float w = corners.share[corner], *place = table_gradient + 4 * (u64)corners.row[corner];
+                add4(place, w * first[0], w * first[1], w * second[0], w * second[1]);
             }
         }
     }

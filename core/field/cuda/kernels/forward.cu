@@ -141,10 +141,10 @@ KERNEL forward_background(const u32* counters, const float4* rays, const uint2* 
     }
 }
 
-// For the renderer and the occupancy grid every lane asks for a point of its own, and gets its outputs: the warp's 32 rows
-// are the lanes.
+// For the renderer and the occupancy grid every lane asks for a point of its own, and gets its outputs: the warp's 32
+// rows are the lanes.
 
-// The position that the lane asks for goes to the lanes that hold its row; `part` counts the warp's 32 rows in portions.
+// The position that the lane asks for goes to the lanes that hold its row; `part` counts the 32 rows in portions.
 template <u32 TILES>
 DEVICE void spread(float3 own, u32 part, float3 (&positions)[2 * TILES]) {
 #pragma unroll
@@ -159,10 +159,10 @@ DEVICE void spread(float3 own, u32 part, float3 (&positions)[2 * TILES]) {
 // One column of the outputs comes back to the lane whose row it is.
 template <u32 TILES, u32 N>
 DEVICE void collect(const Sums<TILES, N>& sums, u32 part, u32 column, float& own) {
-    u32 lane = lane_of_thread();
+    u32 lane = lane_of_thread(), source = lane % 8 * 4 + column % 8 / 2;
 #pragma unroll
     for (u32 i = 0; i < 2 * TILES; ++i) {
-        float value = __shfl_sync(ALL, sums.part[i / 2][column / 8][2 * (i % 2) + column % 2], lane % 8 * 4 + column % 8 / 2);
+        float value = __shfl_sync(ALL, sums.part[i / 2][column / 8][2 * (i % 2) + column % 2], source);
         if (lane / 8 == part * 2 * TILES + i) own = value;
     }
 }

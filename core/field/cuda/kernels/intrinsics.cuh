@@ -41,13 +41,14 @@ DEVICE float high_half(u32 packed) {
     return value;
 }
 
-// c += a·b by the whole warp: a is 16×16 halves, b is 16×8, c is 16×8 floats, in the fragments of mma.m16n8k16 (PTX ISA,
-// "Matrix fragments for mma.m16n8k16"). With g = lane / 4 and t = lane % 4: a[0] holds row g, columns 2t and 2t + 1,
-// a[1] row g + 8, a[2] and a[3] the same rows eight columns on; b0 rows 2t and 2t + 1 of column g, b1 eight rows on;
-// c[0], c[1] row g, columns 2t and 2t + 1, c[2], c[3] row g + 8.
+// c += a·b by the whole warp: a is 16×16 halves, b is 16×8, c is 16×8 floats, in the fragments of mma.m16n8k16 (PTX
+// ISA, "Matrix fragments for mma.m16n8k16"). With g = lane / 4 and t = lane % 4: a[0] holds row g, columns 2t and
+// 2t + 1, a[1] row g + 8, a[2] and a[3] the same rows eight columns on; b0 rows 2t and 2t + 1 of column g, b1 eight
+// rows on; c[0], c[1] row g, columns 2t and 2t + 1, c[2], c[3] row g + 8.
 DEVICE void multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else

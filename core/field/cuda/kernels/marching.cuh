@@ -27,7 +27,13 @@ DEVICE void clip(float o, float inverse_d, float size, float& entry, float& leav
 // `ray` as in program.py: origin, limit | direction, jitter
 DEVICE Walk walk_of(float4 origin, float4 direction, const Grid& grid, float step) {
     float size = (float)grid.n;
-    Walk walk = {origin.x * size, origin.y * size, origin.z * size, direction.x * size, direction.y * size, direction.z * size};
+    Walk walk;
+    walk.ox = origin.x * size;
+    walk.oy = origin.y * size;
+    walk.oz = origin.z * size;
+    walk.dx = direction.x * size;
+    walk.dy = direction.y * size;
+    walk.dz = direction.z * size;
     walk.ix = inverse(walk.dx);
     walk.iy = inverse(walk.dy);
     walk.iz = inverse(walk.dz);
@@ -36,6 +42,8 @@ DEVICE Walk walk_of(float4 origin, float4 direction, const Grid& grid, float ste
     clip(walk.ox, walk.ix, size, walk.entry, walk.leave);
     clip(walk.oy, walk.iy, size, walk.entry, walk.leave);
     clip(walk.oz, walk.iz, size, walk.entry, walk.leave);
+    // no way through the cube is longer; a direction of nothing would never leave it
+    walk.leave = fminf(walk.leave, walk.entry + 2.0f);
     walk.jitter = direction.w;
     walk.step = step;
     walk.k = 0;

@@ -52,8 +52,8 @@ constexpr u32 DENSITY_WORDS = 0, COLOUR_WORDS = DensityNetwork::WORDS;
 constexpr u32 BACKGROUND_WORDS = COLOUR_WORDS + ColourNetwork::WORDS;
 constexpr u32 DENSITY_VALUES = 0, COLOUR_VALUES = DensityNetwork::VALUES;
 constexpr u32 BACKGROUND_VALUES = COLOUR_VALUES + ColourNetwork::VALUES;
-static_assert(WEIGHT_WORDS == BACKGROUND_WORDS + (BACKGROUND ? BackgroundNetwork::WORDS : 0), "program.py disagrees");
-static_assert(MATRIX_VALUES == BACKGROUND_VALUES + (BACKGROUND ? BackgroundNetwork::VALUES : 0), "program.py disagrees");
+static_assert(WEIGHT_WORDS == BACKGROUND_WORDS + (BACKGROUND ? BackgroundNetwork::WORDS : 0), "as in program.py");
+static_assert(MATRIX_VALUES == BACKGROUND_VALUES + (BACKGROUND ? BackgroundNetwork::VALUES : 0), "as in program.py");
 
 // the half (not the word) that holds row k and column n of a packed matrix of `columns` padded columns
 DEVICE u32 packed_place(u32 k, u32 n, u32 columns) {

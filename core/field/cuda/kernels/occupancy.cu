@@ -22,11 +22,11 @@ KERNEL update_occupancy(const u32* counters, float* state, const u32* choices, c
         // part i is from i·N/M up to (i + 1)·N/M, rounded down: no cell is in two parts
         u32 begin = (u32)((u64)item * cell_count / count), end = (u32)((u64)(item + 1) * cell_count / count);
         u32 which = begin + below(random.w, end - begin), cell = cells[which];
-        float3 position = make_float3((float)(cell / resolution / resolution) + unit(random.x),
-                                      (float)(cell / resolution % resolution) + unit(random.y),
-                                      (float)(cell % resolution) + unit(random.z));
         float size = 1.0f / (float)resolution;
-        float density = density_at(table, matrices, make_float3(position.x * size, position.y * size, position.z * size));
+        float x = ((float)(cell / resolution / resolution) + unit(random.x)) * size;
+        float y = ((float)(cell / resolution % resolution) + unit(random.y)) * size;
+        float z = ((float)(cell % resolution) + unit(random.z)) * size;
+        float density = density_at(table, matrices, make_float3(x, y, z));
         if (i >= count) continue;
         float known = cell_density[which];
         cell_density[which] = fmaxf(known < 3e38f ? keep * known : 0.0f, density);
@@ -56,7 +56,8 @@ KERNEL pack_occupancy(const float* state, const u32* cells, u32 cell_count, cons
     u32 blocks = resolution / 8;
     for (u32 i = blockIdx.x * THREADS + threadIdx.x; i < cell_count; i += gridDim.x * THREADS) {
         if (!(cell_density[i] * step > threshold)) continue;
-        u32 cell = cells[i], x = cell / resolution / resolution, y = cell / resolution % resolution, z = cell % resolution;
+        u32 cell = cells[i];
+        u32 x = cell / resolution / resolution, y = cell / resolution % resolution, z = cell % resolution;
         u32 block = (x / 8 * blocks + y / 8) * blocks + z / 8;
         atomicOr(bits + cell / 32, 1u << cell % 32);
         if (!is_set(coarse, block)) atomicOr(coarse + block / 32, 1u << block % 32);

@@ -45,10 +45,11 @@ DEVICE void camera_ray(const float* camera, float column, float row, float4& ori
     origin.z = camera[11];
 }
 
-KERNEL generate_rays(const u32* counters, const float* settings, const u32* choices, const u32* chosen, u32 chosen_count,
-                     const float* alias_threshold, const u32* alias_other, const u32* first_pixel, const u32* widths,
-                     const float* cameras, u32 views, const uint2* pixels, const float* farthest, float cut,
-                     const float* pattern, float4* rays, float4* targets, float4* behind, uint4* harmonics, u32* picked) {
+KERNEL generate_rays(const u32* counters, const float* settings, const u32* choices, const u32* chosen,
+                     u32 chosen_count, const float* alias_threshold, const u32* alias_other, const u32* first_pixel,
+                     const u32* widths, const float* cameras, u32 views, const uint2* pixels, const float* farthest,
+                     float cut, const float* pattern, float4* rays, float4* targets, float4* behind,
+                     uint4* harmonics, u32* picked) {
     u32 count = counters[COUNTER_RAYS], together = choices[CHOICE_TOGETHER], seed = choices[CHOICE_SEED];
     u32 draw = counters[COUNTER_DRAWS];
     float brightness = settings[SETTING_RANDOM_BACKGROUND];
@@ -70,13 +71,15 @@ KERNEL generate_rays(const u32* counters, const float* settings, const u32* choi
         camera_ray(cameras + view * 16, (float)column + right, (float)row + down, origin, direction);
         uint2 packed = pixels[pixel];
         float4 target = make_float4(low_half(packed.x), high_half(packed.x), low_half(packed.y), high_half(packed.y));
-        float distance = farthest[pixel];
+        float distance = farthest ? farthest[pixel] : 1e30f;
         origin.w = distance < 1e30f && target.w > 0.99f ? distance + cut : 1e30f;
         direction.w = unit(own.x);
         float4 back = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         if (brightness > 0.0f && target.w >= 0.0f) {
             uint4 colour = philox(make_uint4(group, draw, STREAM_PIXEL, 1), seed, 0);
-            back = make_float4(brightness * unit(colour.x), brightness * unit(colour.y), brightness * unit(colour.z), 0.0f);
+            back.x = brightness * unit(colour.x);
+            back.y = brightness * unit(colour.y);
+            back.z = brightness * unit(colour.z);
             float through = 1.0f - target.w;
             target.x += through * back.x;
             target.y += through * back.y;
@@ -107,8 +110,8 @@ DEVICE u32 reserve(u32* counter, u32 wanted) {
     return __shfl_sync(ALL, first, 31) + sum - wanted;
 }
 
-// A ray's samples lie one after another, so the ray is walked twice: to count, and to write. Walking reads two small bit
-// fields that the caches hold; what follows reads samples in order.
+// A ray's samples lie one after another, so the ray is walked twice: to count, and to write. Walking reads two small
+// bit fields that the caches hold; what follows reads samples in order.
 KERNEL march_rays(u32* counters, const float4* rays, float step, const u32* bits, const u32* coarse, u32 resolution,
                   u32 capacity, float4* samples, u32* sample_ray, u32* ray_first, u32* ray_count) {
     u32 count = counters[COUNTER_RAYS];
@@ -134,7 +137,8 @@ KERNEL march_rays(u32* counters, const float4* rays, float step, const u32* bits
         if (!fits) atomicAdd(counters + COUNTER_DROPPED_RAYS, 1u);
         // what fits of a dropped ray is written too: the kernels that follow look at every sample below the capacity
         for (; place < capacity && next_sample(start, grid, t); ++place) {
-            samples[place] = make_float4(origin.x + t * direction.x, origin.y + t * direction.y, origin.z + t * direction.z, t);
+            samples[place] = make_float4(origin.x + t * direction.x, origin.y + t * direction.y,
+                                         origin.z + t * direction.z, t);
             sample_ray[place] = ray;
         }
     }

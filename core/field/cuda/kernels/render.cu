@@ -3,9 +3,13 @@
 // through the networks together. A lane whose ray has ended takes the next one of the picture, so that the products are
 // full until the last rays; nothing but the picture is written. A ray ends when it leaves the cube or when so little
 // light is left that nothing behind matters.
+//
+// What it has to do: 2 KiB of table rows and 20 kFLOP a sample (8 levels, 32 or 64 wide). An opaque thing that fills 40 %
+// of 800×800 pixels takes some 10 samples behind each of them before its light is gone: 2.6 million samples, 5.2 GB from
+// the second-level cache, which at 5 TB/s is a millisecond. Sixty pictures a second leave sixteen.
 
-// The networks' outputs for each lane's sample. `wanted` is told the density's logarithm by those lanes that have one, and
-// says whether the colour's is asked for; the warp computes it when any lane wants it.
+// The networks' outputs for each lane's sample. `wanted` is told the density's logarithm and says whether the colour
+// is asked for; the warp computes it when any lane wants it.
 template <class Wanted>
 DEVICE void look(const uint2* table, const u32* density_matrices, const u32* colour_matrices, const u32* harmonics,
                  float3 own, float3& colour, Wanted wanted) {
@@ -42,9 +46,9 @@ DEVICE void look(const uint2* table, const u32* density_matrices, const u32* col
     }
 }
 
-KERNEL render(u32* counters, const float4* rays, const float4* behind, float step, const u32* bits, const u32* coarse,
-              u32 resolution, const uint2* table, const u32* weights, float stop, float shade_above, float share, u32 add,
-              float* picture) {
+KERNEL render(u32* counters, const float4* rays, const float4* behind, float step, const u32* bits,
+              const u32* coarse, u32 resolution, const uint2* table, const u32* weights, float stop, float shade_above,
+              float share, u32 add, float* picture) {
     u32 count = counters[COUNTER_RAYS], lane = lane_of_thread();
     Grid grid = {bits, coarse, (int)resolution};
     // the directions' harmonics of the warp's rays, 32 bytes a lane
