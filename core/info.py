@@ -46,5 +46,13 @@ def info(file: str, digest: bool = False) -> dict[str, Any]:
             "view_transform": f"{dataset.view_transform.display} / {dataset.view_transform.view}",
             "objects": [entry.get("name") for entry in dataset.objects],
             "seconds": round(float(dataset.seconds.sum()), 1),
-            "configuration": dataset.configuration,
+            "configuration": _in_short(dataset.configuration),
         }
+
+
+def _in_short(configuration: dict[str, Any]) -> dict[str, Any]:
+    """An imported dataset's configuration with the number of its images instead of all their names."""
+    imported = configuration.get("import")
+    if not isinstance(imported, dict) or not isinstance(imported.get("images"), list):
+        return configuration
+    return {**configuration, "import": {**imported, "images": len(imported["images"])}}
