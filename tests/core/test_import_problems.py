@@ -273,3 +273,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert not (tmp_path / "y.h5").exists()
     assert cli.main(["info", str(tmp_path / "x.h5")]) == 0
     assert "nerfstudio" in capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    source = FOREIGN.write_nerf(tmp_path / "set")
+    (tmp_path / "a file").write_text("not a folder")
+    for output in (tmp_path / "a file" / "x.h5", tmp_path / "set.h5"):
+        (tmp_path / "set.h5").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match="cannot write"):
+            import_dataset(ImportSettings(str(source), str(output)), QuietReporter())
+
+
+def test_a_picture_that_changes_meanwhile(tmp_path: Path) -> None:
+    source = FOREIGN.write_nerf(tmp_path / "set")
+
+    class Spoiler(QuietReporter):
+        def progress(self, stage: str, *words: Any, **figures: Any) -> None:
+            if stage == "import":
+                (source / "train" / "r_3.png").write_bytes(b"gone")
+
+    with pytest.raises(UserError, match="r_3"):
+        import_dataset(ImportSettings(str(source), str(tmp_path / "x.h5")), Spoiler())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"], "nothing half-written is left"
