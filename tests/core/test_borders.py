@@ -34,10 +34,11 @@ BUNDLED_WITH_BLENDER = {"OpenImageIO", "PyOpenColorIO", "addon_utils", "numpy", 
 # A room imports from rooms with a smaller number, and from itself. A module that is not named belongs to its folder;
 # what lies directly in addon/ has to be named.
 FLOORS = {
-    "addon": 13,  # the front door: registers everything
-    "addon.panels": 12,
-    "addon.commands": 12,
-    "addon.operators": 11,
+    "addon": 14,  # the front door: registers everything
+    "addon.panels": 13,
+    "addon.commands": 13,
+    "addon.operators": 12,
+    "addon.engine": 11,
     "addon.jobs": 10,
     "addon.studio": 10,
     "addon.viewport": 10,
@@ -55,6 +56,7 @@ FLOORS = {
     "core.training": 4,
     "core.render": 4,
     "core.importing": 4,
+    "core.export": 4,
     "core.comparison": 3,
     "core.bake": 3,
     "core.field": 2,
