@@ -66,7 +66,8 @@ def import_dataset(settings: ImportSettings, reporter: Reporter) -> dict[str, An
     """Read a dataset and write it as one .h5.
 
     Returns:
-        output, format, views per split, problems (one line each), film, passes, bytes, seconds.
+        output, format, views per split, problems (one line each), remarks, film, depth (whether there is any),
+        undistorted (how many images were), bytes, seconds.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -80,6 +81,8 @@ def import_dataset(settings: ImportSettings, reporter: Reporter) -> dict[str, An
     reporter.log(f"reading {source} as {kind}")
     problems = Problems(reporter.log, settings.strict)
     found = READERS[kind](source, images, problems)
+    for remark in found.remarks:
+        reporter.log(f"Note: {remark}")
     named = len(found.images) + len(problems.lines)
     sound, transparent = _check_pictures(found.images, problems, reporter)
     if not sound:
@@ -100,6 +103,7 @@ def import_dataset(settings: ImportSettings, reporter: Reporter) -> dict[str, An
         "format": kind,
         "views": {name: len(indices) for name, indices in splits.items()},
         "problems": problems.lines,
+        "remarks": found.remarks,
         "film": header.film,
         "depth": any(image.depth for image in sound),
         "undistorted": sum(not image.lens.is_pinhole for image in sound),

@@ -129,6 +129,19 @@ def test_more_than_a_few_are_too_many(tmp_path: Path) -> None:
     assert len(run(path, tmp_path)[0]["problems"]) == 3
 
 
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    path = FOREIGN.write_transforms(tmp_path / "set", aabb_scale=1, white_transparent=True)
+
+    def at_different_times(data: dict[str, Any]) -> None:
+        for position, frame in enumerate(data["frames"]):
+            frame["time"] = position / 10
+
+    FOREIGN.change_json(path, at_different_times)
+    result, said = run(path, tmp_path)
+    assert result["problems"] == [] and len(result["remarks"]) == 2
+    assert any("different moments" in line for line in said) and any("white_transparent" in line for line in said)
+
+
 def test_none_is_left(tmp_path: Path) -> None:
     path = FOREIGN.write_transforms(tmp_path / "set", count=2)
     for picture in (path.parent / "images").iterdir():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from .posed import PosedImage, PosedImages, Problems, Unsound, frames_of, name_of, pose, read_json
+from .posed import PosedImage, PosedImages, Problems, Unsound, frames_of, name_of, pose, read_json, remarks_on_time
 from .transforms import lens_of, picture_of
 
 SPLITS = ("train", "val", "test")
@@ -41,8 +41,10 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         raise UserError(f"{root} holds no {file_of('train')}; name the folder that does")
     found: list[PosedImage] = []
     several = len(files) > 1
+    remarks: list[str] = []
     for split, path in files.items():
         meta = read_json(path)
+        remarks = remarks_on_time(frames_of(meta, path)) or remarks
         sound, wrong = _read_split(meta, path, split if several else None, images)
         if wrong and not sound and several and all(line == wrong[0][1] for _, line in wrong):
             # a file of poses that were never rendered: one line, not hundreds
@@ -51,7 +53,7 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
             for name, what in wrong:
                 problems.add(name, f"{what}; left out")
         found += sound
-    return PosedImages(found, bounds=_benchmark_bounds(found), background=WHITE)
+    return PosedImages(found, bounds=_benchmark_bounds(found), background=WHITE, remarks=remarks)
 
 
 def _read_split(

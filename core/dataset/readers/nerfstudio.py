@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .posed import PosedImage, PosedImages, Problems, Unsound, find_file, frames_of, name_of, number, pose, read_json
+from .posed import (
+    PosedImage,
+    PosedImages,
+    Problems,
+    Unsound,
+    find_file,
+    frames_of,
+    name_of,
+    number,
+    pose,
+    read_json,
+    remarks_on_time,
+)
 from .transforms import lens_of, picture_of, require_known_camera, transforms_file
 
 DEPTH_UNIT = 1e-3
@@ -32,7 +44,8 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     require_known_camera(meta, path)
     splits = _splits(meta, path)
     found: list[PosedImage] = []
-    for position, frame in enumerate(frames_of(meta, path)):
+    frames = frames_of(meta, path)
+    for position, frame in enumerate(frames):
         name = name_of(frame, position)
         try:
             if not isinstance(frame, dict):
@@ -44,7 +57,8 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         for image in [image for image in found if image.split is None]:
             problems.add(image.name, "it is in none of train_filenames, val_filenames and test_filenames; left out")
             found.remove(image)
-    return PosedImages(found, notes={name: meta[name] for name in NOTED if name in meta})
+    notes = {name: meta[name] for name in NOTED if name in meta}
+    return PosedImages(found, notes=notes, remarks=remarks_on_time(frames))
 
 
 def _posed_image(

@@ -26,11 +26,14 @@ from .posed import (
     number,
     pose,
     read_json,
+    remarks_on_time,
 )
 from .transforms import lens_of, picture_of, require_known_camera, transforms_file
 
 SCALE, OFFSET = 0.33, (0.5, 0.5, 0.5)
-NOTED = ("aabb_scale", "scale", "offset", "white_transparent", "black_transparent", "rolling_shutter")
+NOTED = ("aabb_scale", "scale", "offset")
+# what instant-ngp does with pictures and we do not
+WITHOUT_EFFECT = ("white_transparent", "black_transparent", "fix_premult", "rolling_shutter", "envmap")
 
 
 def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
@@ -43,7 +46,8 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     meta = read_json(path)
     require_known_camera(meta, path)
     found: list[PosedImage] = []
-    for position, frame in enumerate(frames_of(meta, path)):
+    frames = frames_of(meta, path)
+    for position, frame in enumerate(frames):
         name = name_of(frame, position)
         try:
             if not isinstance(frame, dict):
@@ -52,7 +56,8 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         except Unsound as error:
             problems.add(name, f"{error}; left out")
     notes = {name: meta[name] for name in NOTED if name in meta}
-    return PosedImages(found, bounds=_bounds(meta, path), notes=notes)
+    remarks = remarks_on_time(frames) + [f"{name} has no effect here." for name in WITHOUT_EFFECT if meta.get(name)]
+    return PosedImages(found, bounds=_bounds(meta, path), notes=notes, remarks=remarks)
 
 
 def _posed_image(name: str, meta: dict[str, Any], frame: dict[str, Any], root: Path, images: Path | None) -> PosedImage:

@@ -89,12 +89,14 @@ class PosedImages:
         bounds: [2, 3] of the scene, when the format tells.
         background: [3] scene-linear, what transparent pictures were made for, when the format tells.
         notes: what else the format says and nothing here needs; kept for the record.
+        remarks: what somebody who knows the format would expect and not get, a sentence each.
     """
 
     images: list[PosedImage]
     bounds: Array | None = None
     background: tuple[float, float, float] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 class Problems:
@@ -147,6 +149,14 @@ def frames_of(meta: dict[str, Any], path: Path) -> list[Any]:
     if not isinstance(frames, list) or not frames:
         raise UserError(f"{path} has no list of frames; it cannot be a list of cameras")
     return frames
+
+
+def remarks_on_time(frames: list[Any]) -> list[str]:
+    """Whether the frames show different moments (the format of D-NeRF)."""
+    moments = {repr(frame.get("time")) for frame in frames if isinstance(frame, dict)}
+    if len(moments) < 2:
+        return []
+    return ["The frames show different moments; a twin is of one moment, so what moves will be blurred."]
 
 
 def name_of(frame: Any, position: int) -> str:
