@@ -5,6 +5,7 @@ weights: rays, samples, pictures, the gradient of every parameter, Adam and the 
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,15 @@ CAPACITY = 4096
 CELLS = 16
 LOSS_SCALE = 128.0
 EPSILON, ALPHA_WEIGHT = 0.02, 0.7
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The reference is too small to be shared out: threads would wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -845,6 +855,8 @@ def test_the_host_build_notices_what_a_gpu_would_not_forgive(folder: Path) -> No
         faulty.run("lost_thread", out=out)
     with pytest.raises(HOST.LaunchError, match="beyond its shared memory"):
         faulty.run("too_far", out=out)
+    with pytest.raises(HOST.LaunchError, match="no_barrier wrote outside of out"):
+        faulty.run("no_barrier", out=out[:63].copy())
     faulty.run("no_barrier", out=out)
     forwards = out.copy()
     faulty.backwards = True

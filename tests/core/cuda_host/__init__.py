@@ -35,6 +35,8 @@ import pytest
 from radiance_twin.core.field.cuda.program import Program
 
 HERE = Path(__file__).parent
+# stands before and behind every array
+FENCE = np.full(256, 0xA5, np.uint8)
 
 FOOTER = """
 static const Entry ENTRIES[] = {%s};
@@ -98,20 +100,33 @@ class HostKernels:
             raise LaunchError(f"{name}: {said.decode()}")
 
     def run(self, name: str, grid: int = 2, **arguments: Any) -> None:
-        """Launch with arguments by name: numpy arrays (None for 0) and numbers."""
+        """Launch with arguments by name: numpy arrays (None for 0) and numbers.
+
+        Raises:
+            LaunchError: also when the kernel wrote before or behind an array.
+        """
         kernel = self.program.kernels[name]
         values: list[Any] = []
+        held: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for parameter in kernel.parameters:
             given = arguments.pop(parameter.name)
-            if parameter.kind == "pointer":
-                if given is not None:
-                    assert isinstance(given, np.ndarray) and given.flags.c_contiguous, parameter.name
-                values.append(ctypes.c_uint64(0 if given is None else given.ctypes.data))
-            else:
+            if parameter.kind != "pointer":
                 values.append(ctypes.c_uint32(given) if parameter.kind == "u4" else ctypes.c_float(given))
+            elif given is None:
+                values.append(ctypes.c_uint64(0))
+            else:
+                assert given.flags.c_contiguous, parameter.name
+                octets = given.reshape(-1).view(np.uint8)
+                fenced = np.concatenate([FENCE, octets, FENCE])
+                held[parameter.name] = octets, fenced
+                values.append(ctypes.c_uint64(fenced.ctypes.data + len(FENCE)))
         assert not arguments, f"{name} has no parameter {', '.join(arguments)}"
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
         self.launch(name, grid, kernel.threads, kernel.shared_bytes, pointers)
+        for array, (octets, fenced) in held.items():
+            if (fenced[: len(FENCE)] != FENCE).any() or (fenced[-len(FENCE) :] != FENCE).any():
+                raise LaunchError(f"{name} wrote outside of {array}")
+            octets[:] = fenced[len(FENCE) : -len(FENCE)]
 
 
 def build(program: Program, folder: Path) -> Path:

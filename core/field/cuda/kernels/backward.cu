@@ -161,10 +161,11 @@ KERNEL_OF(BACKWARD_BLOCKS)
 backward_colour(u32* counters, const u32* shaded, const u32* sample_ray, const u32* geometry, const u32* harmonics,
                 const u32* colour_gradient, const u32* weights, u32* geometry_gradient, float* matrix_gradient) {
     constexpr u32 TILES = BACKWARD_TILES;
+    u32 count = counters[COUNTER_SHADED], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
+    if (blockIdx.x * BLOCK_ROWS >= count) return;
     uint4* exchange = shared_memory;
     const u32* matrices =
         staged<ColourNetwork::WORDS, BACKWARD_STAGED>(weights + COLOUR_WORDS, shared_memory + EXCHANGE_BYTES / 16);
-    u32 count = counters[COUNTER_SHADED], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
     MatrixGradient<ColourNetwork> gradient;
     clear(gradient);
     for (u32 first = blockIdx.x * BLOCK_ROWS; first < count; first += gridDim.x * BLOCK_ROWS) {
@@ -214,10 +215,11 @@ backward_density(u32* counters, const u32* alive, const u32* slot, const float4*
                  const u32* geometry_gradient, const float* logarithm_gradient, const u32* weights,
                  float* table_gradient, float* matrix_gradient) {
     constexpr u32 TILES = BACKWARD_TILES;
+    u32 count = counters[COUNTER_ALIVE], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
+    if (blockIdx.x * BLOCK_ROWS >= count) return;
     uint4* exchange = shared_memory;
     const u32* matrices =
         staged<DensityNetwork::WORDS, BACKWARD_STAGED>(weights + DENSITY_WORDS, shared_memory + EXCHANGE_BYTES / 16);
-    u32 count = counters[COUNTER_ALIVE], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
     MatrixGradient<DensityNetwork> gradient;
     clear(gradient);
     bool finite = true;
@@ -258,10 +260,11 @@ backward_background(u32* counters, const float4* rays, const uint2* background_e
                     const u32* weights, float* background_table_gradient, float* matrix_gradient) {
     if constexpr (BACKGROUND) {
         constexpr u32 TILES = BACKWARD_TILES;
+        u32 count = counters[COUNTER_RAYS], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
+        if (blockIdx.x * BLOCK_ROWS >= count) return;
         uint4* exchange = shared_memory;
         const u32* matrices = staged<BackgroundNetwork::WORDS, BACKWARD_STAGED>(weights + BACKGROUND_WORDS,
                                                                                 shared_memory + EXCHANGE_BYTES / 16);
-        u32 count = counters[COUNTER_RAYS], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
         MatrixGradient<BackgroundNetwork> gradient;
         clear(gradient);
         bool finite = true;
