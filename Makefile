@@ -17,7 +17,7 @@ PYTEST_ARGUMENTS ?=
 # where Blender's own builder of extensions lies in the package bpy
 BUILDER = $(VENV)/lib/python3.*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py
 # what runs inside Blender of core/, tested with that Blender's numpy too
-NUMPY_ALONE = $(addprefix tests/core/test_,cameras.py colour.py rigs.py twin_file.py)
+NUMPY_ALONE = $(addprefix tests/core/test_,cameras.py colour.py ocio.py rigs.py twin_file.py)
 WORKER = RADIANCE_TWIN_PYTHON=$(abspath $(VENV))/bin/python
 
 .PHONY: demo test test-5.2 test-gui lint zip install install-dev

@@ -41,3 +41,9 @@ def has_open_image_denoise() -> bool:
     except ImportError:
         return False
     return bool(getattr(_cycles, "with_openimagedenoise", False))
+
+
+def working_space() -> str:
+    """The colour space of scene-linear colours: since 5.0 every file has its own, before it was a role."""
+    colorspace: Any = getattr(bpy.data, "colorspace", None)
+    return "scene_linear" if colorspace is None else str(colorspace.working_space)

@@ -22,7 +22,8 @@ from .errors import UserError
 from .files import atomic_path
 
 FORMAT = "radiance-twin"
-VERSION = 1
+# 1: the view transform was one table, view_transform/lut
+VERSION = 2
 # far above anything that training writes; below what would exhaust a workstation
 LARGEST_ARRAY_BYTES = 2 << 30
 LARGEST_METADATA_BYTES = 16 << 20

@@ -166,10 +166,11 @@ def view_transform_of(twin: Twin) -> ViewTransform:
     Raises:
         UserError: it carries none, or a damaged one.
     """
-    metadata, lut = twin.metadata.get("view_transform"), twin.arrays.get("view_transform/lut")
-    if not isinstance(metadata, dict) or lut is None:
+    metadata, folder = twin.metadata.get("view_transform"), "view_transform/"
+    if not isinstance(metadata, dict):
         raise UserError("the twin has no view transform to make a PNG with; write an .exr, or train again")
-    return ViewTransform.from_metadata(metadata, lut)
+    arrays = {name.removeprefix(folder): array for name, array in twin.arrays.items() if name.startswith(folder)}
+    return ViewTransform.from_metadata(metadata, arrays)
 
 
 def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> NDArray[np.uint8]:

@@ -112,7 +112,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
         view_transform=transform.to_metadata(),
         configuration=_configuration(settings, film, denoise, device),
     )
-    staging.write_plan(folder, plan, transform.lut)
+    staging.write_plan(folder, plan, transform)
     _announce(plan, settings, denoise, reporter)
     return plan, Studio(scene, camera, passes)
 

@@ -22,17 +22,17 @@ from .depth import depth_texture, read_depth
 from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
-from .textures import view_transform_texture
+from .textures import ViewTransformTextures, view_transform_textures
 from .twin import bake_of, textures_of, twins_of
 
 MOST_REGIONS = 8
-MOST_TABLES = 4
+MOST_VIEW_TRANSFORMS = 4
 
 
 @dataclass
-class _Table:
+class _Shown:
     view_transform: ViewTransform
-    texture: gpu.types.GPUTexture | None = None
+    textures: ViewTransformTextures | None = None
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _State:
 
     handle: Any = None
     pictures: dict[int, Pictures] = field(default_factory=dict)
-    tables: dict[Hashable, _Table] = field(default_factory=dict)
+    view_transforms: dict[Hashable, _Shown] = field(default_factory=dict)
     unbaked: str = ""
     failure: str = ""
 
@@ -78,8 +78,7 @@ def draw(
     if scene_depth is not None:
         depth = depth_texture(scene_depth[bottom : bottom + height, left : left + width])
     march(placed, view_matrix, projection_matrix, size, rectangle, picture, depth)
-    shaper = view_transform.shaper_min, view_transform.shaper_max
-    show(picture, rectangle, size, view_transform_texture(view_transform), shaper, overlay)
+    show(picture, rectangle, size, view_transform_textures(view_transform), overlay)
 
 
 def failure() -> str:
@@ -90,8 +89,8 @@ def failure() -> str:
 def prepare_view_transform(scene: bpy.types.Scene) -> None:
     """Bake the scene's view transform now, so that the very first redraw shows the right colours."""
     key = view_transform_key(scene)
-    if key not in _state.tables:
-        _keep_table(key, bake_view_transform(scene))
+    if key not in _state.view_transforms:
+        _keep(key, bake_view_transform(scene))
 
 
 def place(thing: bpy.types.Object) -> PlacedTwin | None:
@@ -132,7 +131,7 @@ def _draw_context(context: bpy.types.Context) -> None:
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
-        table = _table_of(context.scene)
+        textures = _textures_of(context.scene)
         pictures = _pictures_of(region)
         depth = read_depth(rectangle)
         overlay, line_width = space.overlay, 0
@@ -141,8 +140,7 @@ def _draw_context(context: bpy.types.Context) -> None:
         wait = march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth, line_width)
         if wait is not None:
             _redraw_after(wait)
-        shaper = table.view_transform.shaper_min, table.view_transform.shaper_max
-        show(pictures.best, rectangle, size, table.texture, shaper, overlay=True)
+        show(pictures.best, rectangle, size, textures, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
 
@@ -177,19 +175,19 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
     gpu.state.depth_test_set("NONE")
 
 
-def _table_of(scene: bpy.types.Scene) -> _Table:
-    """The table of a scene's view transform; until it is baked the one used last."""
+def _textures_of(scene: bpy.types.Scene) -> ViewTransformTextures:
+    """Of a scene's view transform; until it is baked the one used last."""
     key: Hashable = view_transform_key(scene)
-    if key not in _state.tables:
+    if key not in _state.view_transforms:
         # baking makes pictures, and nothing can be made while drawing
         _state.unbaked = scene.name
         if not bpy.app.timers.is_registered(_bake_unbaked):
             bpy.app.timers.register(_bake_unbaked, first_interval=0.0)
-        key = next(reversed(list(_state.tables)), None)
-    table = _state.tables.get(key) or _keep_table(None, standard_view_transform())
-    if table.texture is None:
-        table.texture = view_transform_texture(table.view_transform)
-    return table
+        key = next(reversed(list(_state.view_transforms)), None)
+    shown = _state.view_transforms.get(key) or _keep(None, standard_view_transform())
+    if shown.textures is None:
+        shown.textures = view_transform_textures(shown.view_transform)
+    return shown.textures
 
 
 def _bake_unbaked() -> None:
@@ -199,16 +197,16 @@ def _bake_unbaked() -> None:
             prepare_view_transform(scene)
         except UserError as error:
             # not tried again until the settings change
-            _keep_table(view_transform_key(scene), standard_view_transform())
+            _keep(view_transform_key(scene), standard_view_transform())
             print(f"Radiance Twin: {error}")
         _tag_redraw()
 
 
-def _keep_table(key: Hashable, view_transform: ViewTransform) -> _Table:
-    _state.tables[key] = table = _Table(view_transform)
-    while len(_state.tables) > MOST_TABLES:
-        del _state.tables[next(iter(_state.tables))]
-    return table
+def _keep(key: Hashable, view_transform: ViewTransform) -> _Shown:
+    _state.view_transforms[key] = shown = _Shown(view_transform)
+    while len(_state.view_transforms) > MOST_VIEW_TRANSFORMS:
+        del _state.view_transforms[next(iter(_state.view_transforms))]
+    return shown
 
 
 def _redraw_after(seconds: float) -> None:
@@ -242,5 +240,5 @@ def unregister() -> None:
             bpy.app.timers.unregister(function)
     _state.handle, _state.failure = None, ""
     _state.pictures.clear()
-    _state.tables.clear()
+    _state.view_transforms.clear()
     free_shaders()

@@ -17,7 +17,8 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import ArrayLike, NDArray
 
-from .textures import CELL, TwinTextures, float_buffer
+from ...core.colour import MOST_STAGES
+from .textures import CELL, VECTORS_PER_STAGE, TwinTextures, ViewTransformTextures, float_buffer
 
 # samples per voxel; the numpy reference uses the same
 SAMPLES_PER_VOXEL = 2.0
@@ -155,8 +156,7 @@ def show(
     picture: Picture,
     rectangle: Rectangle,
     size: tuple[int, int],
-    table: gpu.types.GPUTexture,
-    shaper: tuple[float, float],
+    view_transform: ViewTransformTextures,
     overlay: bool,
 ) -> None:
     """Draw a marched picture into the bound framebuffer.
@@ -164,15 +164,14 @@ def show(
     Args:
         picture: what was marched, stretched over `rectangle`.
         rectangle: where it belongs in the framebuffer of `size`.
-        table: the view transform's texture.
-        shaper: its minimum and maximum in stops.
+        view_transform: what turns its light into what is shown.
         overlay: whether the framebuffer is that of a viewport's overlays, which Blender has yet to encode.
     """
     left, bottom, width, height = rectangle
-    uniforms = np.zeros(8, np.float32)
+    uniforms = np.zeros(8 + view_transform.stages.size, np.float32)
     uniforms[:4] = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
-    low, high = shaper
-    uniforms[4:7] = 2.0**-low, 1.0 / np.log2(2.0 ** (high - low) + 1.0), overlay
+    uniforms[4:6] = view_transform.count, overlay
+    uniforms[8:] = view_transform.stages.ravel()
     shader = _show_shader()
     gpu.state.depth_test_set("NONE")
     gpu.state.depth_mask_set(False)
@@ -181,7 +180,8 @@ def show(
     buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
     shader.uniform_block("uniforms", buffer)
     shader.uniform_sampler("picture", picture.texture)
-    shader.uniform_sampler("table", table)
+    shader.uniform_sampler("tables", view_transform.tables)
+    shader.uniform_sampler("curves", view_transform.curves)
     _square(shader).draw(shader)
     gpu.state.blend_set("NONE")
 
@@ -225,8 +225,8 @@ def _march_shader() -> gpu.types.GPUShader:
 def _show_shader() -> gpu.types.GPUShader:
     return _shader(
         "show",
-        "vec4 rectangle; vec4 shaper;",
-        {"picture": "FLOAT_2D", "table": "FLOAT_3D"},
+        f"vec4 rectangle; vec4 setting; vec4 stages[{MOST_STAGES * VECTORS_PER_STAGE}];",
+        {"picture": "FLOAT_2D", "tables": "FLOAT_3D", "curves": "FLOAT_2D"},
         "uv = corner; gl_Position = vec4(mix(uniforms.rectangle.xy, uniforms.rectangle.zw, corner), 0.0, 1.0);",
     )
 

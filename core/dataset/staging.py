@@ -2,7 +2,7 @@
 """The staging folder: what is planned, which views are done, and how one knows. Numpy and the standard library alone.
 
     plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
-    view_transform.npy      the table [65, 65, 65, 3] of the scene's view transform
+    view_transform.npz      the arrays of the scene's view transform
     view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
     view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that its light took
     render.log              what Blender printed
@@ -16,6 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +30,8 @@ from ..errors import UserError
 from ..files import atomic_path, sha256_of_file
 
 FORMAT = "radiance-twin-plan"
-VERSION = 1
+# 1: the view transform was one table in view_transform.npy
+VERSION = 2
 # raise it when a change of this program changes the pixels of a view
 RECIPE = 1
 NOISE_FLOOR = "noise_floor"
@@ -74,7 +77,7 @@ class Plan:
         noise_floor: the first test view once more with another seed; noise_floor_of is that view's index.
         bounds: [2][3] of everything that renders. objects: dictionaries with index, name, bounds.
         passes: the dataset's name of a pass to its name in the EXRs.
-        device: what renders, for people. view_transform: without its table.
+        device: what renders, for people. view_transform: without its arrays.
     """
 
     views: list[PlannedView]
@@ -119,14 +122,14 @@ def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
     return PlannedView(**{**view.__dict__, "key": key})
 
 
-def write_plan(folder: Path, plan: Plan, table: np.ndarray[Any, Any]) -> None:
-    """Write the plan and the view transform's table.
+def write_plan(folder: Path, plan: Plan, view_transform: ViewTransform) -> None:
+    """Write the plan and the arrays of the view transform that it names.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    with atomic_path(folder / "view_transform.npy") as temporary, open(temporary, "wb") as file:
-        np.save(file, np.asarray(table, np.float32), allow_pickle=False)
+    with atomic_path(folder / "view_transform.npz") as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **view_transform.arrays())
     write_json(folder / "plan.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
 
 
@@ -138,7 +141,7 @@ def read_plan(folder: Path) -> Plan:
     """
     try:
         data = json.loads((folder / "plan.json").read_text("utf-8"))
-        if data.pop("format") != FORMAT or data.pop("version") != VERSION:
+        if data.pop("format") != FORMAT or data.pop("version") not in (1, VERSION):
             raise ValueError("another format")
         data["views"] = [PlannedView(**view) for view in data["views"]]
         if data["noise_floor"] is not None:
@@ -153,13 +156,17 @@ def read_view_transform(folder: Path, plan: Plan) -> ViewTransform:
     """The view transform that was baked with the plan.
 
     Raises:
-        UserError: its table is missing or damaged.
+        UserError: its arrays are missing or damaged.
     """
     try:
-        table = np.load(folder / "view_transform.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if "stages" in plan.view_transform:
+            with np.load(folder / "view_transform.npz", allow_pickle=False) as file:
+                arrays = dict(file)
+        else:
+            arrays = {"lut": np.load(folder / "view_transform.npy", allow_pickle=False)}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{folder} holds no view transform ({error}); render again") from error
-    return ViewTransform.from_metadata(plan.view_transform, table)
+    return ViewTransform.from_metadata(plan.view_transform, arrays)
 
 
 def write_record(folder: Path, view: PlannedView, seconds: float) -> None:

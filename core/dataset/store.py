@@ -21,7 +21,8 @@ from ..errors import UserError
 from ..files import atomic_path
 
 FORMAT = "radiance-twin-dataset"
-VERSION = 1
+# 1: the view transform was one table, view_transform/lut
+VERSION = 2
 HALF_MAX = 65504.0
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
@@ -217,9 +218,11 @@ class Dataset:
         self.configuration: dict[str, Any] = json.loads(str(attributes["configuration"]))
         self.objects: list[dict[str, Any]] = json.loads(str(file["objects"].attrs["table"]))
         group = file["view_transform"]
-        self.view_transform = ViewTransform.from_metadata(
-            dict(group.attrs), _small(file, "view_transform/lut", 4, limit=32 << 20)
-        )
+        arrays = {name: _small(file, f"view_transform/{name}", None, limit=32 << 20) for name in group}
+        try:
+            self.view_transform = ViewTransform.from_metadata(dict(group.attrs), arrays)
+        except UserError as error:
+            raise UserError(f"{path} is damaged: {error}") from error
         self.seconds: NDArray[np.float64] = _small(file, "views/seconds", 1)
         self.samples: NDArray[np.int32] = _small(file, "views/samples", 1)
         self._check()
@@ -424,7 +427,8 @@ def _write_header(file: h5py.File, header: DatasetHeader) -> None:
     for name in SPLITS:
         file[f"splits/{name}"] = np.asarray(header.splits.get(name, []), np.int64)
     group = file.create_group("view_transform")
-    group.create_dataset("lut", data=header.view_transform.lut, compression="gzip", shuffle=True)
+    for name, values in header.view_transform.arrays().items():
+        group.create_dataset(name, data=values, compression="gzip", shuffle=True)
     group.attrs.update(header.view_transform.to_metadata())
     file.create_group("objects").attrs["table"] = json.dumps(header.objects, sort_keys=True)
 
@@ -454,10 +458,12 @@ def _hash_of_passes(passes: dict[str, NDArray[Any]]) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _small(file: h5py.File, name: str, dimensions: int, limit: int = 512 << 20) -> NDArray[Any]:
+def _small(file: h5py.File, name: str, dimensions: int | None, limit: int = 512 << 20) -> NDArray[Any]:
     """Read a whole array that has no business to be large."""
     item = file[name]
-    if not isinstance(item, h5py.Dataset) or item.ndim != dimensions or item.dtype.kind not in "fiu":
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
+        raise ValueError(f"{name} is no array of numbers")
+    if dimensions is not None and item.ndim != dimensions:
         raise ValueError(f"{name} is no array of {dimensions} dimensions")
     if item.size * item.dtype.itemsize > limit:
         raise ValueError(f"{name} is absurdly large")

@@ -117,7 +117,7 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         clock.seconds["training"] = run.seconds
         metadata = _metadata(dataset, field, run, settings, earlier, views, clock, device)
         arrays = {**field_arrays(field.model), **occupancy_bits(field.occupied), **baked}
-        arrays["view_transform/lut"] = dataset.view_transform.lut
+        arrays |= {f"view_transform/{name}": values for name, values in dataset.view_transform.arrays().items()}
         write_twin(output, metadata, arrays)
         clock.lap("writing")
     if cancelled:

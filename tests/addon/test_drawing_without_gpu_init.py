@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, show
-from radiance_twin.addon.viewport.textures import upload, view_transform_texture
+from radiance_twin.addon.viewport.textures import upload, view_transform_textures
 from radiance_twin.core.bake_march import render_bake
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.colour import standard_view_transform
@@ -36,10 +36,9 @@ def draw_both_passes() -> tuple[Any, Any]:
     light, screen = new_picture(SIZE), new_picture(SIZE)
     march(placed, np.linalg.inv(CAMERA), PROJECTION, SIZE, whole, light)
     view_transform = standard_view_transform()
-    shaper = view_transform.shaper_min, view_transform.shaper_max
     with screen.framebuffer.bind():
         screen.framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0))
-        show(light, whole, SIZE, view_transform_texture(view_transform), shaper, overlay=False)
+        show(light, whole, SIZE, view_transform_textures(view_transform), overlay=False)
     found = []
     for picture in (light, screen):
         with picture.framebuffer.bind():

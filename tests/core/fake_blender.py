@@ -30,7 +30,7 @@ def render_views(arguments: dict[str, Any], reporter: reporting.Reporter) -> dic
     folder = Path(arguments["staging"])
     crash_at("start", folder)
     plan = plan_of(arguments["settings"])
-    staging.write_plan(folder, plan, colour.standard_view_transform().lut)
+    staging.write_plan(folder, plan, colour.standard_view_transform())
     missing = [view for view in staging.missing_views(folder, plan) if view.name not in arguments["skip"]]
     for view in missing:
         crash_at(view.name, folder)

@@ -46,7 +46,7 @@ FLOORS = {
     "addon.preferences": 9,
     "addon.paths": 9,
     "addon.compat": 8,
-    "addon.view_transform": 8,
+    "addon.view_transform": 9,
     "core.cli": 6,
     "core.worker.__main__": 6,
     "core.worker.viewer": 5,

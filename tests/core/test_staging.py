@@ -92,7 +92,7 @@ def write_exr(path: Path, passes: dict[str, np.ndarray], parts: bool = True, lay
 def stage(folder: Path, plan: Plan, seconds: float = 1.0) -> Path:
     """A folder in which everything is done."""
     folder.mkdir(exist_ok=True)
-    staging.write_plan(folder, plan, colour.standard_view_transform().lut)
+    staging.write_plan(folder, plan, colour.standard_view_transform())
     for index, view in enumerate(plan.work):
         for name in view.files:
             write_exr(folder / name, passes_of(index))
@@ -102,10 +102,24 @@ def stage(folder: Path, plan: Plan, seconds: float = 1.0) -> Path:
 
 def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
     plan = planned_dataset()
-    staging.write_plan(tmp_path, plan, colour.standard_view_transform().lut)
+    staging.write_plan(tmp_path, plan, colour.standard_view_transform())
     assert staging.read_plan(tmp_path) == plan
     transform = staging.read_view_transform(tmp_path, plan)
-    assert np.array_equal(transform.lut, colour.standard_view_transform().lut)
+    assert transform.to_metadata() == colour.standard_view_transform().to_metadata()
+    assert transform.apply([[0.5] * 3]) == pytest.approx(colour.linear_to_srgb([[0.5] * 3]), abs=1e-5)
+
+
+def test_a_folder_of_the_first_version_can_still_be_packed(tmp_path: Path) -> None:
+    """Its view transform is one table in a file of its own."""
+    old = {name: value for name, value in colour.standard_view_transform().to_metadata().items() if name != "stages"}
+    plan = replace(planned_dataset(), view_transform=old | {"shaper_min": -10.0, "shaper_max": 6.0})
+    staging.write_plan(tmp_path, plan, colour.standard_view_transform())
+    (tmp_path / "view_transform.npz").unlink()
+    np.save(tmp_path / "view_transform.npy", colour.linear_to_srgb(colour.lattice(-10.0, 6.0)))
+    text = (tmp_path / "plan.json").read_text("utf-8")
+    (tmp_path / "plan.json").write_text(text.replace('"version": 2', '"version": 1'), "utf-8")
+    transform = staging.read_view_transform(tmp_path, staging.read_plan(tmp_path))
+    assert transform.apply([[0.5] * 3]) == pytest.approx(colour.linear_to_srgb([[0.5] * 3]), abs=1e-3)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "something else", "version": 1}'])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.core import cameras
-from radiance_twin.core.colour import standard_view_transform
+from radiance_twin.core.colour import lattice, linear_to_srgb, standard_view_transform
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import UserError
@@ -60,7 +60,9 @@ def test_round_trip(tmp_path: Path) -> None:
             np.testing.assert_array_equal(dataset.object_index(index), view.object_index)
         assert dataset.rgba(2).shape == (6, 8, 4), "a smaller view comes back without its padding"
         assert dataset.noise_floor is not None and dataset.noise_floor[0] == 3
-        np.testing.assert_array_equal(dataset.view_transform.lut, standard_view_transform().lut)
+        assert dataset.view_transform.to_metadata() == standard_view_transform().to_metadata()
+        colours = np.random.default_rng(3).random((9, 3))
+        np.testing.assert_array_equal(dataset.view_transform.apply(colours), standard_view_transform().apply(colours))
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
@@ -118,7 +120,7 @@ def test_files_that_are_no_datasets(tmp_path: Path) -> None:
         ("cameras/size", np.zeros((VIEWS, 2), np.int32)),
         ("splits/test", np.array([0])),
         ("splits/val", np.array([99])),
-        ("view_transform/lut", np.zeros((2, 2, 2))),
+        ("view_transform/stage_01", np.zeros((2, 2, 2))),
     ],
 )
 def test_damaged_contents_are_named(tmp_path: Path, name: str, value: np.ndarray) -> None:
@@ -130,3 +132,18 @@ def test_damaged_contents_are_named(tmp_path: Path, name: str, value: np.ndarray
         file[name].attrs.update(attributes)
     with pytest.raises(UserError, match="damaged"):
         open_dataset(tmp_path / "a.h5")
+
+
+def test_a_dataset_of_the_first_version_still_opens(tmp_path: Path) -> None:
+    """Its view transform is one table, logarithmic between two stops."""
+    write_dataset(tmp_path / "a.h5", header(), views())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["version"] = 1
+        del file["view_transform"]
+        group = file.create_group("view_transform")
+        group["lut"] = linear_to_srgb(lattice(-10.0, 6.0))
+        group.attrs.update(display="sRGB", view="Standard", look="None", exposure=0.0, gamma=1.0)
+        group.attrs.update(shaper_min=-10.0, shaper_max=6.0)
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        shown = dataset.view_transform.apply([[0.2, 0.5, 0.9]])
+    assert shown[0] == pytest.approx(linear_to_srgb([0.2, 0.5, 0.9]), abs=1e-3)

@@ -15,7 +15,7 @@ from radiance_twin.addon.view_transform import bake_view_transform
 from radiance_twin.addon.viewport.depth import read_depth
 from radiance_twin.addon.viewport.draw import draw
 from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, show
-from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_texture
+from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_textures
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.colour import ViewTransform, srgb_to_linear, standard_view_transform
 
@@ -38,12 +38,11 @@ def shown(gpu: Any, pixels_of: Any) -> Any:
         light = gpu.types.GPUTexture(SIZE, format="RGBA16F", data=float_buffer(np.float32(rgba[::-1])))
         texture = gpu.types.GPUTexture(SIZE, format=pixel_format)
         framebuffer = gpu.types.GPUFrameBuffer(color_slots=texture)
-        table = view_transform_texture(view_transform)
-        shaper = view_transform.shaper_min, view_transform.shaper_max
+        textures = view_transform_textures(view_transform)
         with framebuffer.bind():
             framebuffer.clear(color=(background, background, background, 1.0))
             overlay = pixel_format == "SRGB8_A8"
-            show(Picture(light, None, SIZE), Rectangle(0, 0, *SIZE), SIZE, table, shaper, overlay)
+            show(Picture(light, None, SIZE), Rectangle(0, 0, *SIZE), SIZE, textures, overlay)
         return pixels_of(framebuffer, SIZE)[..., :3]
 
     return show_over
