@@ -94,7 +94,7 @@ def composite(density: Tensor, radiance: Tensor, samples: Samples) -> Composited
     # sums over the whole batch lose digits in single precision
     total = thickness.to(torch.float64).cumsum(0)
     before = total - thickness
-    padded = torch.cat([torch.zeros_like(total[:1]), total])
+    padded = torch.cat([total.new_zeros(1), total])
     start = padded[samples.offsets[:-1]]
     transmittance = torch.exp(start[samples.ray] - before).to(density.dtype)
     weights = transmittance * -torch.expm1(-thickness)

@@ -78,10 +78,9 @@ def batch_shapes(program: Program, samples: int, rays: int) -> Shapes:
 
 
 def pixel_shapes(pixels: int, chosen: int, views: int) -> Shapes:
-    """What the training views take."""
+    """What the training views take, but for `farthest`, which is made on the host: as many numbers as pixels."""
     return {
         "pixels": (F2, (pixels, 4)),
-        "farthest": (F4, (pixels,)),
         "chosen": (U4, (chosen,)),
         "first_pixel": (U4, (views + 1,)),
         "widths": (U4, (views,)),
@@ -134,6 +133,7 @@ class CudaStepper:
         self._kernels, self._device = kernels, kernels.device
         self._recipe, self._scale = recipe, scale
         self._resolution = len(candidates)
+        self._has_depth = pixels.has_depth
         self._occupancy_every = recipe.occupancy_every if pixels.has_depth else recipe.occupancy_every_blind
         self._steps = 0
         self._together = 1
@@ -171,6 +171,7 @@ class CudaStepper:
         self._looks_begun = 0
         self._set_counter(Counter.RAYS, max(min(self._wanted // 16, self._most_rays), LEAST_RAYS))
         self._bind()
+        self._bind_gradients(recipe.stride(0.0, self._has_depth))
         self._replay: Work | None = None
 
     # --- memory
@@ -179,7 +180,8 @@ class CudaStepper:
         arrays = allocate(pixel_shapes(pixels.count, len(chosen), len(pixels.widths)), self._device)
         largest = torch.finfo(F2).max
         arrays["pixels"].copy_(torch.from_numpy(pixels.rgba)).clamp_(-largest, largest)
-        arrays["farthest"].copy_(torch.from_numpy(pixels.farthest))
+        if pixels.has_depth:
+            arrays["farthest"] = torch.from_numpy(pixels.farthest).to(self._device)
         for name, values in (("chosen", chosen), ("first_pixel", pixels.first_pixel), ("widths", pixels.widths)):
             arrays[name].copy_(torch.from_numpy(values.astype(np.uint32).view(np.int32)))
         cameras = np.concatenate([pixels.rotations.reshape(-1, 9), pixels.centres, pixels.intrinsics], axis=1)
@@ -223,6 +225,7 @@ class CudaStepper:
 
     def _bind(self) -> None:
         arrays: dict[str, Value] = {
+            "farthest": None,
             "alias_threshold": None,
             "alias_other": None,
             "error": None,
@@ -256,8 +259,7 @@ class CudaStepper:
             )
             for name in tables
         ]
-        names = [name for name in _FORWARD_AND_BACKWARD if background or not name.endswith("background")]
-        self._gradients = [bind(name, arrays) for name in names]
+        self._values = arrays
         self._descent = [*adam, bind("adam_matrices", arrays), bind("end_step", arrays)]
         count = len(self._arrays["cells"])
         thresholds = [bind("measure_occupancy", arrays), bind("pack_occupancy", arrays)]
@@ -269,6 +271,14 @@ class CudaStepper:
             for call in [bind("update_occupancy", {**arrays, "asked": count, "salt": salt}), *thresholds]
         ]
         self._thresholds = thresholds
+
+    def _bind_gradients(self, stride: float) -> None:
+        """All of a step before Adam, with samples so many of the field's steps apart."""
+        self._stride = stride
+        values = {**self._values, "step": stride * self._scale.step}
+        background = self._kernels.program.background_rows > 0
+        names = [name for name in _FORWARD_AND_BACKWARD if background or not name.endswith("background")]
+        self._gradients = [self._kernels.bind(name, values) for name in names]
 
     def _start_step(self) -> None:
         for call in (*self._gradients, *self._descent):
@@ -296,6 +306,10 @@ class CudaStepper:
         if self._replay is None:
             self.compile()
             assert self._replay is not None
+        stride = self._recipe.stride(progress, self._has_depth)
+        if stride != self._stride:
+            self._bind_gradients(stride)
+            self._replay = self._kernels.record(self._start_step)
         self._write_controls(progress)
         self._replay()
         self._steps += 1

@@ -13,6 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
 from radiance_twin.core.comparison.metrics import display_image, image_metrics  # noqa: E402
 from radiance_twin.core.dataset.store import Dataset, open_dataset  # noqa: E402
 from radiance_twin.core.field.cpu import thread_pool  # noqa: E402
@@ -47,13 +50,42 @@ def learn(name: str, run: Run, seconds: float, dataset: Dataset, clock: Callable
         run.step(used / seconds)
         used += clock() - began
         if used > look_at and run.has_validation and len(reached) < len(GOALS):
+            used += waiting(run, clock)
             look_at = used + 0.02 * seconds
             psnr = run.quick_psnr()
             reached.update({goal: used for goal in GOALS if goal not in reached and psnr >= goal})
-    psnr, foreground = measure(run.trained_field(), dataset)
+    used += waiting(run, clock)
+    field = run.trained_field()
+    psnr, foreground = measure(field, dataset)
     times = " | ".join(f"{reached[goal]:.1f}" if goal in reached else "–" for goal in GOALS)
     rates = f"{run.rays / used / 1e3:.1f} | {run.samples / used / 1e6:.2f} | {run.samples / run.rays:.1f}"
-    return f"| {name} | {run.steps} | {rates} | {times} | {psnr:.2f} | {foreground:.2f} |"
+    memory = f"{torch.cuda.max_memory_allocated() / 2**20:.0f}" if torch.cuda.is_initialized() else "–"
+    speed = frames_per_second(field, dataset, clock)
+    return f"| {name} | {run.steps} | {rates} | {times} | {psnr:.2f} | {foreground:.2f} | {speed:.3g} | {memory} |"
+
+
+def waiting(run: Run, clock: Callable[[], float]) -> float:
+    """Seconds until a GPU has done what it was told."""
+    began = clock()
+    run.synchronise()
+    return clock() - began
+
+
+def frames_per_second(field: TrainedField, dataset: Dataset, clock: Callable[[], float]) -> float:
+    """Pictures of 800×800 by the first test camera; the first of several only sets things up."""
+    index = int(dataset.splits["test"][0])
+    width, height = (int(value) for value in dataset.size[index])
+    camera = dataset.camera_to_world[index], dataset.intrinsics[index] * 800.0 / max(width, height)
+
+    def picture() -> float:
+        began = clock()
+        render_view(field, *camera, (800, 800))
+        return clock() - began
+
+    first = picture()
+    if first > 1.0:
+        return 1.0 / first
+    return 1.0 / float(np.median([picture() for _ in range(20)]))
 
 
 def main() -> None:
@@ -67,12 +99,15 @@ def main() -> None:
 
     print(f"{path}, {seconds:g} s on {device}, {cores} cores, load {os.getloadavg()[0]:.1f}\n")
     print(
-        "| execution | steps | k rays/s | M samples/s | samples/ray | s to 25 dB | 28 dB | 30 dB | PSNR | foreground |"
+        "| execution | steps | k rays/s | M samples/s | samples/ray | s to 25 dB | 28 dB | 30 dB | PSNR | foreground "
+        "| 800² pictures/s | GPU MiB |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     with open_dataset(path) as dataset, thread_pool() as pool:
         for name, reference in (("fast", False), ("PyTorch reference", True)):
-            run = prepare(dataset, device, 0, pool, Recipe(), reference)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            run = prepare(dataset, device, 0, pool, Recipe(), reference, log=print)
             print(learn(name, run, seconds, dataset, clock), flush=True)
 
 

@@ -62,14 +62,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cuda_training")
 
 
-@pytest.fixture(scope="module", params=["transparent", "world"])
-def scene(request: pytest.FixtureRequest, folder: Path) -> Path:
-    return Path(SCENE.write(folder / f"{request.param}.h5", views=12, size=32, film=request.param))
+def write_scene(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.h5"
+    film = "world" if kind == "world" else "transparent"
+    return path if path.exists() else Path(SCENE.write(path, views=12, size=32, film=film, depth=kind != "blind"))
 
 
 @pytest.fixture(scope="module")
 def ball(folder: Path) -> Path:
-    return Path(SCENE.write(folder / "ball.h5", views=12, size=32))
+    return write_scene(folder, "transparent")
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +107,18 @@ def host(array: torch.Tensor) -> Any:
     return array.detach().cpu().numpy()
 
 
-@pytest.mark.parametrize("whole_pixels", [False, True])
-def test_a_step_has_the_loss_and_the_gradient_of_the_reference(scene: Path, whole_pixels: bool) -> None:
-    training = prepared(scene)
-    advance(training, 12)
+@pytest.mark.parametrize(("kind", "whole_pixels"), [("transparent", False), ("world", True), ("blind", False)])
+def test_a_step_has_the_loss_and_the_gradient_of_the_reference(folder: Path, kind: str, whole_pixels: bool) -> None:
+    # blind rays take many samples: room for those of the fewest rays there can be
+    training = prepared(write_scene(folder, kind), replace(QUICK, samples_on_cuda=4096 if kind == "blind" else 1024))
+    advance(training, 12 if kind != "blind" else 4)
     stepper = stepper_of(training)
     arrays = stepper._arrays
-    stepper._write_controls(0.9 if whole_pixels else 0.1)
+    progress = 0.9 if whole_pixels else 0.1
+    training.step(progress)  # samples are as far apart as they are then
+    stride = QUICK.stride(progress, kind != "blind")
+    assert (stride > 1) == (kind == "blind")
+    stepper._write_controls(progress)
     for call in stepper._gradients:
         call()
     counters = host(arrays["counters"]).view(np.uint32)
@@ -125,7 +131,7 @@ def test_a_step_has_the_loss_and_the_gradient_of_the_reference(scene: Path, whol
     reference = TorchExecution(
         copy.deepcopy(training._field).cpu().double(), stepper.occupied(), stepper._scale.step, QUICK
     )
-    loss, samples = reference.loss(rays, drawn[:, 7])
+    loss, samples = reference.loss(rays, drawn[:, 7], stride)
     loss.backward()
     pixels = count // together
     assert samples == counters[Counter.SAMPLES]
@@ -286,7 +292,9 @@ def test_occupancy_bits_are_those_that_the_kernels_read(resolution: int) -> None
 # --- pictures
 
 
-def test_pictures_are_those_of_the_cpu(scene: Path, folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["transparent", "world"])
+def test_pictures_are_those_of_the_cpu(folder: Path, kind: str) -> None:
+    scene = write_scene(folder, kind)
     training = prepared(scene)
     advance(training, 30)
     trained = training.trained_field()
@@ -336,6 +344,7 @@ def test_a_hundred_views_of_800_pixels_fit_into_four_gigabytes() -> None:
     cells = 6 * scale.occupancy_resolution**3
     total = (
         bytes_of(cuda_stepper.pixel_shapes(count, count, 100))
+        + 4 * count  # the farthest hits
         + bytes_of(cuda_stepper.batch_shapes(program, cuda_stepper.ROOM * recipe.samples, recipe.most_rays))
         + adam
         + masters

@@ -161,3 +161,11 @@ def test_samples_stand_in_occupied_cells_and_none_is_missed() -> None:
     gaps = everywhere.times.diff()[everywhere.ray.diff() == 0]
     torch.testing.assert_close(gaps, torch.full_like(gaps, step))
     torch.testing.assert_close(samples.offsets.diff(), torch.bincount(samples.ray, minlength=rays))
+
+
+def test_rays_that_meet_nothing_see_nothing() -> None:
+    origins, directions = torch.tensor([[0.5, 0.5, 2.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    samples = march(origins, directions, torch.ones(8, 8, 8, dtype=torch.bool), 0.1, torch.zeros(1))
+    seen = composite(torch.zeros(0), torch.zeros(0, 3), samples)
+    assert seen.colour.tolist() == [[0.0, 0.0, 0.0]]
+    assert seen.alpha.tolist() == [0.0]
