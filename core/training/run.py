@@ -17,6 +17,7 @@ from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cpu import RAYS_PER_BLOCK
+from ..field.cuda.check import require_agreement
 from ..field.cuda.failure import KernelsUnavailable
 from ..field.cuda.load import load_kernels
 from ..field.model import FieldConfig, RadianceField
@@ -199,6 +200,7 @@ def prepare(
     if device.type == "cuda" and not reference:
         try:
             kernels = load_kernels(field.config, device)
+            require_agreement(field, kernels)
             stepper = CudaStepper(field, pixels, chosen, candidates, kernels, recipe, scale, seed, log)
             return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
         except KernelsUnavailable as error:

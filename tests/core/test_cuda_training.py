@@ -394,6 +394,20 @@ def test_plain_pytorch_trains_when_the_kernels_cannot(ball: Path, monkeypatch: p
     assert np.isfinite(training._stepper.loss)
 
 
+def test_kernels_that_compute_something_else_are_not_trusted(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = CudaRenderer.render
+
+    def other(self: CudaRenderer, *rays: Any) -> Any:
+        colour, alpha, distance = render(self, *rays)
+        return colour[::-1], alpha, distance
+
+    monkeypatch.setattr(CudaRenderer, "render", other)
+    said: list[str] = []
+    training = prepared(ball, log=said.append)
+    assert len(said) == 1 and "something else" in said[0] and "plain PyTorch" in said[0]
+    assert isinstance(training._stepper, HostStepper)
+
+
 @pytest.fixture
 def loadable(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """All that `load_kernels` needs, with the driver that has no GPU; afterwards nothing is remembered."""
