@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,14 @@ class CountingReporter(QuietReporter):
 
     def cancelled(self) -> bool:
         return self._stop_after is not None and len(self.figures) >= self._stop_after
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_cpu() -> Iterator[None]:
+    """Here the CPU trains, whatever else the machine has; GPUs have `test_cuda_training.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="module")
