@@ -11,6 +11,7 @@ MODULES = (
     "jobs.viewer",
     "viewport",
     "engine",
+    "exact_frames",
     "operators.render",
     "operators.train",
     "operators.twin",

@@ -166,6 +166,7 @@ class VIEW3D_PT_radiance_twin_object(_Step, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.prop(twin_settings_of(context.object), "filepath", text="")
+        layout.prop(twin_settings_of(context.object), "exact_frame")
         layout.operator("radiance_twin.twin_home", icon="HOME")
         problem = problem_of(context.object) or failure()
         if problem:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bpy
@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
+from .badge import draw_badge
 from .depth import depth_texture, read_depth
+from .exact import forget_wishes, wish_of
 from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
@@ -39,7 +41,7 @@ class _Shown:
 class _State:
     """Of the running Blender; nothing of it is saved."""
 
-    handle: Any = None
+    handles: list[Any] = field(default_factory=list)
     pictures: dict[int, Pictures] = field(default_factory=dict)
     view_transforms: dict[Hashable, _Shown] = field(default_factory=dict)
     unbaked: str = ""
@@ -107,11 +109,20 @@ def place(thing: bpy.types.Object) -> PlacedTwin | None:
 
 
 def _draw_region() -> None:
-    """Blender's draw handler."""
+    """Blender's draw handler, with the scene's depth and in the view's own space."""
+    _guarded(_draw_context)
+
+
+def _draw_badge() -> None:
+    """Blender's draw handler, in pixels."""
+    _guarded(draw_badge)
+
+
+def _guarded(draw_into: Callable[[bpy.types.Context], None]) -> None:
     if _state.failure:
         return
     try:
-        _draw_context(bpy.context)
+        draw_into(bpy.context)
     except Exception as error:
         # raised again with each redraw it would fill the console and help nobody
         _state.failure = f"The viewport stopped showing twins: {error}"
@@ -125,10 +136,15 @@ def _draw_context(context: bpy.types.Context) -> None:
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
     if not things:
         _state.pictures.pop(region.as_pointer(), None)
+        forget_wishes(region.as_pointer())
         return
-    placed = [twin for twin in map(place, things) if twin is not None]
     size = (region.width, region.height)
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
+    placed = []
+    for thing, twin in ((thing, place(thing)) for thing in things):
+        if twin is not None:
+            wish = wish_of(thing, twin, region.as_pointer(), view_matrix, projection_matrix, size)
+            placed.append(replace(twin, layer=None if wish is None else wish.layer()))
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
         textures = _textures_of(context.scene)
@@ -199,7 +215,7 @@ def _bake_unbaked() -> None:
             # not tried again until the settings change
             _keep(view_transform_key(scene), standard_view_transform())
             print(f"Radiance Twin: {error}")
-        _tag_redraw()
+        redraw()
 
 
 def _keep(key: Hashable, view_transform: ViewTransform) -> _Shown:
@@ -210,11 +226,12 @@ def _keep(key: Hashable, view_transform: ViewTransform) -> _Shown:
 
 
 def _redraw_after(seconds: float) -> None:
-    if not bpy.app.timers.is_registered(_tag_redraw):
-        bpy.app.timers.register(_tag_redraw, first_interval=seconds)
+    if not bpy.app.timers.is_registered(redraw):
+        bpy.app.timers.register(redraw, first_interval=seconds)
 
 
-def _tag_redraw() -> None:
+def redraw() -> None:
+    """Let all 3D views be drawn again."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -225,20 +242,25 @@ def _tag_redraw() -> None:
 def _file_loaded(*_: Any) -> None:
     _state.failure = ""
     _state.pictures.clear()
+    forget_wishes()
 
 
 def register() -> None:
     bpy.app.handlers.load_post.append(_file_loaded)
-    _state.handle = bpy.types.SpaceView3D.draw_handler_add(_draw_region, (), "WINDOW", "POST_VIEW")
+    for function, kind in ((_draw_region, "POST_VIEW"), (_draw_badge, "POST_PIXEL")):
+        _state.handles.append(bpy.types.SpaceView3D.draw_handler_add(function, (), "WINDOW", kind))
 
 
 def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_loaded)
-    bpy.types.SpaceView3D.draw_handler_remove(_state.handle, "WINDOW")
-    for function in (_bake_unbaked, _tag_redraw):
+    for handle in _state.handles:
+        bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
+    for function in (_bake_unbaked, redraw):
         if bpy.app.timers.is_registered(function):
             bpy.app.timers.unregister(function)
-    _state.handle, _state.failure = None, ""
+    _state.handles.clear()
+    _state.failure = ""
+    forget_wishes()
     _state.pictures.clear()
     _state.view_transforms.clear()
     free_shaders()

@@ -43,16 +43,35 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A frame of a field as this very view sees it.
+
+    Attributes:
+        texture: scene-linear, premultiplied.
+        depth: planar, scene units, 0 where it is not known.
+        rectangle: the part of the viewport that it shows.
+        number: another one for each layer that is made.
+    """
+
+    texture: gpu.types.GPUTexture
+    depth: gpu.types.GPUTexture
+    rectangle: Rectangle
+    number: int
+
+
+@dataclass(frozen=True)
 class PlacedTwin:
     """A twin and where it stands.
 
     Attributes:
         textures: on the GPU.
         world_from_field: [4, 4], the object's matrix times the field's own; any affine matrix that can be inverted.
+        layer: its field's own frame, drawn instead of marching the bake; None when there is none.
     """
 
     textures: TwinTextures
     world_from_field: NDArray[np.float64]
+    layer: Layer | None = None
 
 
 def screen_rectangle(
@@ -100,7 +119,7 @@ def march(
     rows: tuple[float, float] = (0.0, 1.0),
     grid_line_width: int = 0,
 ) -> None:
-    """March the twins into `target`, scene-linear and premultiplied.
+    """March the twins into `target`, or lay their frames into it: scene-linear and premultiplied.
 
     Args:
         placed: what to draw; the farthest is drawn first.
@@ -121,7 +140,6 @@ def march(
     world_from_view = np.linalg.inv(view)
     # Blender moves the grid's depth back a little, more at a slant: seen from a height of 1, by less than 0.025
     tolerance = 2e-3 / projection[1, 1] if orthographic else 0.03 * abs(world_from_view[2, 3])
-    shader = _march_shader()
     with target.framebuffer.bind():
         gpu.state.depth_test_set("NONE")
         gpu.state.depth_mask_set(False)
@@ -130,8 +148,9 @@ def march(
             target.framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0))
         # light that is already there shines through what is drawn in front of it
         gpu.state.blend_set("ALPHA_PREMULT")
-        shader.bind()
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
+            shader = _march_shader() if one.layer is None else _layer_shader()
+            shader.bind()
             resolution = np.array(one.textures.resolution, np.float64)
             uniforms = np.zeros(44, np.float32)
             field_from_view = np.linalg.inv(view @ one.world_from_field)
@@ -140,13 +159,21 @@ def march(
             uniforms[20:24] = projection[2, 2], projection[2, 3], orthographic, scene_depth is not None
             uniforms[24:28] = ndc
             uniforms[28:32] = *(resolution / CELL), 1.0 / (resolution.max() * SAMPLES_PER_VOXEL)
+            if one.layer is not None:
+                x, y, wide, high = one.layer.rectangle
+                uniforms[28:32] = np.array([x, y, x + wide, y + high]) / (*size, *size) * 2.0 - 1.0
             uniforms[32:34] = rows
+            uniforms[34] = -(view @ one.world_from_field @ (0.5, 0.5, 0.5, 1.0))[2]
             uniforms[36:40] = world_from_view[2]
             uniforms[40:42] = grid_line_width, tolerance
             buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
             shader.uniform_block("uniforms", buffer)
-            shader.uniform_sampler("volume", one.textures.volume)
-            shader.uniform_sampler("empty_cells", one.textures.empty_cells)
+            if one.layer is None:
+                shader.uniform_sampler("volume", one.textures.volume)
+                shader.uniform_sampler("empty_cells", one.textures.empty_cells)
+            else:
+                shader.uniform_sampler("frame", one.layer.texture)
+                shader.uniform_sampler("frame_depth", one.layer.depth)
             shader.uniform_sampler("scene_depth", _no_depth() if scene_depth is None else scene_depth)
             _square(shader).draw(shader)
         gpu.state.blend_set("NONE")
@@ -188,7 +215,7 @@ def show(
 
 def free() -> None:
     """Give back the shaders; they are made anew when something is drawn."""
-    for made in (_march_shader, _show_shader, _no_depth, _square):
+    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, _square):
         made.cache_clear()
 
 
@@ -210,14 +237,23 @@ def _no_depth() -> gpu.types.GPUTexture:
 
 @cache
 def _march_shader() -> gpu.types.GPUShader:
+    return _view_shader("march", {"volume": "FLOAT_3D", "empty_cells": "FLOAT_3D", "scene_depth": "FLOAT_2D"})
+
+
+@cache
+def _layer_shader() -> gpu.types.GPUShader:
+    return _view_shader("layer", {"frame": "FLOAT_2D", "frame_depth": "FLOAT_2D", "scene_depth": "FLOAT_2D"})
+
+
+def _view_shader(name: str, samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]]) -> gpu.types.GPUShader:
     vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid")
-    members = "mat4 field_from_view; " + " ".join(f"vec4 {name};" for name in vectors)
     return _shader(
-        "march",
-        members,
-        {"volume": "FLOAT_3D", "empty_cells": "FLOAT_3D", "scene_depth": "FLOAT_2D"},
+        name,
+        "mat4 field_from_view; " + " ".join(f"vec4 {vector};" for vector in vectors),
+        samplers,
         "uv = vec2(corner.x, mix(uniforms.rows.x, uniforms.rows.y, corner.y));"
         "gl_Position = vec4(uv * 2.0 - 1.0, 0.0, 1.0);",
+        "depth",
     )
 
 
@@ -232,7 +268,11 @@ def _show_shader() -> gpu.types.GPUShader:
 
 
 def _shader(
-    name: str, members: str, samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]], vertex: str
+    name: str,
+    members: str,
+    samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]],
+    vertex: str,
+    *shared: str,
 ) -> gpu.types.GPUShader:
     # one uniform buffer: push constants are guaranteed for 128 bytes only
     info = gpu.types.GPUShaderCreateInfo()
@@ -247,5 +287,6 @@ def _shader(
     info.vertex_out(between)
     info.fragment_out(0, "VEC4", "result")
     info.vertex_source(f"void main() {{ {vertex} }}")
-    info.fragment_source(Path(__file__).with_name(f"{name}.glsl").read_text(encoding="utf-8"))
+    parts = (Path(__file__).with_name(f"{part}.glsl").read_text(encoding="utf-8") for part in (*shared, name))
+    info.fragment_source("\n".join(parts))
     return gpu.shader.create_from_info(info)

@@ -76,7 +76,9 @@ def march_what_is_due(
         projection_matrix.tobytes(),
         size,
         grid_line_width,
-        tuple((id(one.textures), one.world_from_field.tobytes()) for one in placed),
+        tuple(
+            (id(one.textures), one.world_from_field.tobytes(), one.layer.number if one.layer else 0) for one in placed
+        ),
     )
     now = time.monotonic()
     changed = subject != pictures.subject or pictures.depth is None or not np.array_equal(depth, pictures.depth)
@@ -86,7 +88,9 @@ def march_what_is_due(
     if not changed and rest > 0.0:
         return rest
     pixels = rectangle.width * rectangle.height
-    cost = pixels * pictures.seconds_per_pixel
+    marches = any(one.layer is None for one in placed)
+    # a frame that is there already costs next to nothing
+    cost = pixels * pictures.seconds_per_pixel if marches else 0.0
     texture = depth_texture(depth)
     if changed:
         pictures.subject, pictures.depth, pictures.moved, pictures.done = subject, depth, now, 0.0
@@ -108,7 +112,7 @@ def march_what_is_due(
     elapsed = time.perf_counter() - start
     marched = target.size[0] * target.size[1] * (rows[1] - rows[0])
     # a few pixels say little: their time is mostly that of the call
-    if marched > 1000:
+    if marches and marched > 1000:
         found = elapsed / marched
         # slow once, for example because the shader was compiled, is not slow for ever
         pictures.seconds_per_pixel = min(found, 0.5 * (pictures.seconds_per_pixel + found))

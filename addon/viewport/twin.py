@@ -37,6 +37,12 @@ class RadianceTwinObject(bpy.types.PropertyGroup):
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
+    exact_frame: bpy.props.BoolProperty(
+        name="Exact Frame",
+        description="When the view rests, show the field itself instead of its bake. The worker renders it, and keeps "
+        "it in memory while it is looked at",
+        default=True,
+    )
 
 
 @dataclass
@@ -48,6 +54,7 @@ class Bake:
         colour: [nx, ny, nz, 3] scene-linear, not premultiplied, half precision.
         world_from_field: [4, 4] as trained.
         box: [8, 3] corners, in the world, of what was trained.
+        psnr: of the field over its val views, decibels; None when the file does not say.
         textures: on the GPU, made when first drawn.
         notice: what the user should know, for example that the GPU took only half the resolution.
     """
@@ -56,6 +63,7 @@ class Bake:
     colour: NDArray[np.float16]
     world_from_field: NDArray[np.float64]
     box: NDArray[np.float64]
+    psnr: float | None = None
     textures: TwinTextures | None = None
     notice: str = ""
 
@@ -192,7 +200,8 @@ def _bake(twin: Twin, path: str) -> Bake:
     density, colour = density.astype(np.float16), colour.astype(np.float16)
     if not np.isfinite(density).all() or not np.isfinite(colour).all() or density.min() < 0:
         raise UserError(f"{path} has a bake with values that are no numbers; train again")
-    return Bake(density, colour, twin.world_from_field, _box(twin.metadata, twin.world_from_field))
+    box = _box(twin.metadata, twin.world_from_field)
+    return Bake(density, colour, twin.world_from_field, box, _psnr(twin.metadata))
 
 
 def _box(metadata: dict[str, Any], world_from_field: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,6 +214,14 @@ def _box(metadata: dict[str, Any], world_from_field: NDArray[np.float64]) -> NDA
     if (lower < upper).all():
         return lower + cube * (upper - lower)
     return cube @ world_from_field[:3, :3].T + world_from_field[:3, 3]
+
+
+def _psnr(metadata: dict[str, Any]) -> float | None:
+    try:
+        values = [float(view["psnr"]) for view in metadata["training"]["views"] if view["psnr"] is not None]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return float(np.mean(values)) if values else None
 
 
 @persistent

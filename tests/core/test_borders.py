@@ -39,6 +39,7 @@ FLOORS = {
     "addon.commands": 13,
     "addon.operators": 12,
     "addon.engine": 11,
+    "addon.exact_frames": 11,
     "addon.jobs": 10,
     "addon.studio": 10,
     "addon.viewport": 10,

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words in the corner of a 3D view: whether bakes or fields are shown, how good they are, what they took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import blf
+import bpy
+
+from .exact import Wish, wishes_of
+from .twin import Bake, bake_of, twins_of
+
+FONT = 0
+POINTS = 11
+MARGIN = 12
+
+# why no field is shown, said by whoever asks the worker; empty when it can be asked
+_hindrance = ""
+
+
+def say_why_not(reason: str) -> None:
+    """Why no fields can be had at the moment; empty when they can."""
+    global _hindrance
+    _hindrance = reason
+
+
+def draw_badge(context: bpy.types.Context) -> None:
+    """Write the words into the bound region, in pixels. Where overlays are hidden, these are too."""
+    space, region = context.space_data, context.region
+    if not isinstance(space, bpy.types.SpaceView3D) or region is None or not space.overlay.show_overlays:
+        return
+    things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
+    active = context.view_layer.objects.active
+    # of several the active one speaks
+    bakes = [bake_of(thing) for thing in sorted(things, key=lambda thing: thing != active)]
+    bake = next((one for one in bakes if one is not None), None)
+    if bake is None:
+        return
+    scale = context.preferences.system.ui_scale
+    blf.size(FONT, POINTS * scale)
+    red, green, blue = context.preferences.themes[0].view_3d.space.text_hi[:3]
+    blf.color(FONT, red, green, blue, 1.0)
+    blf.enable(FONT, blf.SHADOW)
+    blf.shadow(FONT, 3, 0.0, 0.0, 0.0, 0.8)
+    blf.position(FONT, MARGIN * scale, MARGIN * scale, 0)
+    blf.draw(FONT, in_words(bake, wishes_of(region.as_pointer()), len(things)))
+    blf.disable(FONT, blf.SHADOW)
+
+
+def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
+    """One line: "Field · 31.2 dB · 420 ms" or "Bake · 31.2 dB · why it is not the field"."""
+    shown = [wish for wish in wishes if wish.is_shown]
+    quality = [] if bake.psnr is None else [f"{bake.psnr:.1f} dB"]
+    waits = [wish for wish in wishes if not wish.complete]
+    problem = next((wish.problem for wish in waits if wish.problem), _hindrance if waits else "")
+    if not shown:
+        return " · ".join(["Bake", *quality, *([problem] if problem else ["rendering the field"] if waits else [])])
+    name = "Field" if len(shown) == twins else f"Field of {len(shown)} in {twins} twins"
+    if waits:
+        return " · ".join([name, *quality, problem or "coarse as yet"])
+    return " · ".join([name, *quality, f"{1000.0 * sum(wish.seconds for wish in shown):.0f} ms"])
