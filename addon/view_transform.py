@@ -105,8 +105,12 @@ def _named(scene: bpy.types.Scene, stages: tuple[Stage, ...]) -> ViewTransform:
 def _configuration() -> Path:
     """The OpenColorIO configuration that Blender was started with."""
     chosen = os.environ.get("BLENDER_OCIO") or os.environ.get("OCIO")
-    own = Path(bpy.utils.resource_path("LOCAL")) / "datafiles" / "colormanagement" / "config.ocio"
-    return Path(chosen) if chosen and Path(chosen).is_file() else own
+    places = [
+        Path(bpy.utils.resource_path(kind), "datafiles", "colormanagement") for kind in ("USER", "LOCAL", "SYSTEM")
+    ]
+    files = [Path(chosen)] if chosen else []
+    files += [place / "config.ocio" for place in places]
+    return next((file for file in files if file.is_file()), files[-1])
 
 
 def _random_colours(exposure: float) -> NDArray[np.float32]:

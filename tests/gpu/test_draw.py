@@ -11,15 +11,17 @@ import pytest
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from radiance_twin.addon.view_transform import bake_view_transform
+from radiance_twin.addon.view_transform import bake_table, bake_view_transform, displayed
 from radiance_twin.addon.viewport.depth import read_depth
 from radiance_twin.addon.viewport.draw import draw
 from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, show
 from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_textures
 from radiance_twin.core.cameras import look_at
-from radiance_twin.core.colour import ViewTransform, srgb_to_linear, standard_view_transform
+from radiance_twin.core.colour import ViewTransform, srgb_to_linear, stages_of, standard_view_transform
 
 SIZE = (128, 96)
+# of each square of three pixels
+MIDDLE = np.s_[1::3, 1::3]
 
 
 @pytest.fixture
@@ -48,15 +50,89 @@ def shown(gpu: Any, pixels_of: Any) -> Any:
     return show_over
 
 
-@pytest.mark.parametrize("view", ["Standard", "AgX", "Filmic"])
-def test_light_is_shown_as_numpy_shows_it(scene, shown, view):
-    scene.view_settings.view_transform = view
-    scene.view_settings.exposure = 0.7
+@pytest.mark.parametrize(
+    ("view", "look"),
+    [
+        ("Standard", "None"),
+        ("Standard", "Low Contrast"),
+        ("AgX", "None"),
+        ("AgX", "AgX - Punchy"),
+        ("AgX", "AgX - Medium High Contrast"),
+        ("AgX", "AgX - Greyscale"),
+        ("Filmic", "None"),
+        ("Filmic", "Very High Contrast"),
+        ("Khronos PBR Neutral", "None"),
+        ("Raw", "None"),
+    ],
+)
+def test_light_is_shown_as_numpy_and_as_blender_show_it(scene, shown, view, look):
+    settings = scene.view_settings
+    settings.view_transform, settings.look, settings.exposure = view, look, 0.7
+    rgba, light = random_light()
     view_transform = bake_view_transform(scene)
+    seen = shown(rgba, view_transform)[MIDDLE]
+    assert np.abs(seen - view_transform.apply(light)).max() < 0.1 / 255
+    assert np.abs(seen - displayed(scene, light)).max() < 0.2 / 255
+
+
+def test_curves_are_shown_as_numpy_and_as_blender_show_them(scene, shown):
+    settings = scene.view_settings
+    settings.view_transform, settings.gamma, settings.use_curve_mapping = "AgX", 1.3, True
+    settings.curve_mapping.curves[0].points.new(0.4, 0.2)
+    settings.curve_mapping.curves[3].points.new(0.3, 0.5)
+    settings.curve_mapping.update()
+    rgba, light = random_light()
+    view_transform = bake_view_transform(scene)
+    assert [stage.kind for stage in view_transform.stages].count("curve") == 2
+    seen = shown(rgba, view_transform)[MIDDLE]
+    assert np.percentile(np.abs(seen - view_transform.apply(light)), 99.9) < 0.1 / 255
+    assert np.percentile(np.abs(seen - displayed(scene, light)), 99.9) < 0.2 / 255
+
+
+def test_a_table_of_many_nodes_is_shown_as_numpy_shows_it(scene, shown):
+    rgba, light = random_light()
+    view_transform = bake_table(scene)
+    assert np.abs(shown(rgba, view_transform)[MIDDLE] - view_transform.apply(light)).max() < 0.1 / 255
+
+
+def test_every_kind_of_stage_is_that_of_numpy(shown):
+    """Each one alone, with values that no configuration of Blender holds."""
+    rng = np.random.default_rng(4)
+    curve, small, large = rng.random((9, 3)), rng.random((3, 3, 3, 3)), rng.random((7, 7, 7, 3))
+    cases = [
+        [("matrix", rng.uniform(-0.2, 0.5, (3, 4)))],
+        [("log2", ()), ("matrix", np.eye(3, 4) / 20 + [0, 0, 0, 0.5])],
+        [("clamp", (-3.0, 1.0)), ("exp2", ()), ("matrix", np.eye(3, 4) / 2)],
+        [("power", [0.3])],
+        [("encode", [2.2, 0.1])],
+        [("decode", [2.2, 0.1])],
+        [("clamp", (0.2, 0.4))],
+        [("matrix", np.eye(3, 4) / 2), ("curve", curve)],
+        # the second curve and the second table lie elsewhere in their textures
+        [("curve", curve), ("clamp", (0.0, 1.0)), ("curve", rng.random((5, 3)))],
+        [("table", small), ("table", large)],
+        [("table", large), ("table", small)],
+    ]
+    rgba, light = random_light()
+    for steps in cases:
+        view_transform = ViewTransform(stages_of(steps), "", "", "", 0.0, 1.0)
+        difference = np.abs(shown(rgba, view_transform)[MIDDLE] - view_transform.apply(light))
+        # a steep curve makes much of the last bit
+        assert np.percentile(difference, 99.9) < 0.1 / 255, steps[0][0]
+
+
+def random_light() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Opaque RGBA [96, 128, 4] that half floats hold, a few components negative or zero, and its RGB in the MIDDLE.
+
+    Squares of three pixels are of one colour: a picture is read with interpolation, whose last bits would mix a colour
+    with a neighbour a thousand times as bright.
+    """
     rng = np.random.default_rng(1)
-    light = np.exp2(rng.uniform(-8.0, 4.0, (SIZE[1], SIZE[0], 3))).astype(np.float16).astype(np.float32)
-    rgba = np.dstack([light, np.ones(light.shape[:2])])
-    assert np.abs(shown(rgba, view_transform) - view_transform.apply(light)).max() < 0.5 / 255
+    light = np.exp2(rng.uniform(-9.0, 7.0, (SIZE[1] // 3, -(-SIZE[0] // 3), 3)))
+    light *= rng.choice([1.0] * 8 + [-1.0, 0.0], light.shape)
+    light = light.astype(np.float16).astype(np.float32)
+    squares = light.repeat(3, axis=0).repeat(3, axis=1)[: SIZE[1], : SIZE[0]]
+    return np.dstack([squares, np.ones(squares.shape[:2], np.float32)]), squares[MIDDLE]
 
 
 def test_what_blender_makes_of_an_overlay_is_what_the_table_says(shown):
