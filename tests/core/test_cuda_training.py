@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
@@ -194,6 +195,34 @@ def test_the_host_knows_the_counters_some_steps_late_and_all_of_them_when_it_wai
     assert 0.7 * 2048 < samples / 40 < 1.3 * 2048
     assert np.isfinite(stepper.loss)
     assert float(stepper._arrays["settings"][Setting.RATE]) == pytest.approx(QUICK.rate(39, 0.1), rel=1e-6)
+
+
+class Operations(TorchDispatchMode):
+    """What PyTorch is asked to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_waits_for_the_device_between_two_looks(ball: Path) -> None:
+    training = prepared(ball)
+    stepper = stepper_of(training)
+    advance(training, 3)
+    with Operations() as recorded:
+        # what a graph holds: launches alone, nothing that allocates or waits
+        stepper._start_step()
+        stepper._start_occupancy()
+    assert recorded.names == set()
+    with Operations() as asked:
+        for _ in range(2 * cuda_stepper.LOOK_EVERY):
+            training.step(0.1)
+    # settings to the device and counters from it, without waiting; a row of each
+    assert asked.names == {"aten.copy_.default", "aten.detach.default", "aten.select.int"}
 
 
 def test_the_field_is_the_kernels_own_memory(ball: Path) -> None:
