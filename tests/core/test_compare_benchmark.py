@@ -31,7 +31,9 @@ FOREIGN = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("foreign
 
 def write_fog(path: Path, world_from_field: np.ndarray) -> None:
     """A twin of coloured fog, half transparent."""
-    config = FieldConfig(levels=2, base_resolution=4, finest_resolution=8, log2_table_size=10, hidden=16, density_shift=-0.5)
+    config = FieldConfig(
+        levels=2, base_resolution=4, finest_resolution=8, log2_table_size=10, hidden=16, density_shift=-0.5
+    )
     field = RadianceField(config, seed=4)
     with torch.no_grad():
         field.table.mul_(1e4)
