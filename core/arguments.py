@@ -113,7 +113,9 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
 
 def _add_import(commands: Any) -> None:
     parser = _command(commands, "import", "somebody else's posed images, as one .h5 dataset")
-    parser.add_argument("source", metavar="FOLDER_OR_JSON")
+    parser.add_argument(
+        "source", metavar="FOLDER_OR_JSON", help="a dataset of NeRF-Synthetic, instant-ngp, nerfstudio or COLMAP"
+    )
     _add_output(parser, False, "the dataset", "")
     parser.add_argument("--format", choices=IMPORTS, default="auto", help="of the images' cameras (%(default)s)")
     parser.add_argument("--images", metavar="FOLDER", help="where the images lie, when not in the dataset's folder")
