@@ -16,6 +16,8 @@ CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
 BENCHMARKS = ("nerf-synthetic",)
+EXPORTS = ("vdb", "mesh", "points")
+EXPORT_RESOLUTIONS = (64, 128, 256, 512)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,6 +44,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     _add_compare(commands, inside_blender)
     if not inside_blender:
         _add_view(commands)
+        _add_export(commands)
         _add_info(commands)
     return parser.parse_args(list(arguments))
 
@@ -165,6 +168,25 @@ def _add_view(commands: Any) -> None:
     parser.add_argument("--view", type=int, metavar="N", help="counted from 0")
     parser.add_argument("--size", type=resolution, metavar="WxH", help="pixels, when not the camera's own")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(commands, "export", "a twin as a volume, a mesh or points, and what that loses")
+    parser.add_argument("twin", metavar="SCENE.twin")
+    _add_output(parser, False, "the file: .vdb, .glb or .ply (mesh), .ply (points)", "")
+    parser.add_argument("--format", choices=EXPORTS, required=True, help="what to make of the twin")
+    parser.add_argument(
+        "--dataset", metavar="SCENE.h5", help="what it was trained from: its test views say what the export loses"
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        choices=EXPORT_RESOLUTIONS,
+        default=256,
+        help="voxels along the twin's cube (%(default)s)",
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
+    parser.add_argument("--blender", metavar="PATH", help="the Blender that writes a .vdb, instead of the package bpy")
 
 
 def _add_info(commands: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The field as two 128³ textures that the viewport draws without any network."""
+"""The field as two grids, density and colour: the 128³ textures that the viewport draws, and exported volumes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def bake_field(
     pool: ThreadPoolExecutor,
     fit_steps: int,
     done: Callable[[int], None] = lambda step: None,
+    resolution: int = RESOLUTION,
+    asked: Callable[[], None] = lambda: None,
 ) -> dict[str, NDArray[Any]]:
     """`bake/density` [n, n, n] f2 and `bake/colour` [n, n, n, 3] f2 (scene-linear, not premultiplied).
 
@@ -38,14 +40,16 @@ def bake_field(
             colour is what those of them that see it see there, in the mean.
         fit_steps: of making the grid's pictures equal to the field's.
         done: is told how many of them are done.
+        resolution: n, a multiple of 8.
+        asked: is called often before that; what it raises stops the bake.
     """
     model = field.model
     if model.table.device.type != "cpu":
         model = RadianceField(model.config)
         model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
     cpu_field = CpuField(model)
-    density = _bake_density(cpu_field, _voxels_to_fill(field.occupied), pool)
-    colour, origins, directions, targets = _bake_colour(cpu_field, field, rays, pool)
+    density = _bake_density(cpu_field, _voxels_to_fill(field.occupied, resolution), pool, asked)
+    colour, origins, directions, targets = _bake_colour(cpu_field, field, rays, resolution, pool, asked)
     if fit_steps:
         density, colour = fit_grid(density, colour, origins, directions, targets, fit_steps, pool, done=done)
     return {
@@ -54,16 +58,19 @@ def bake_field(
     }
 
 
-def _voxels_to_fill(occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    n = occupied.shape[0]
-    if n >= RESOLUTION:
-        k = n // RESOLUTION
-        return occupied.reshape(RESOLUTION, k, RESOLUTION, k, RESOLUTION, k).any(axis=(1, 3, 5))
-    k = RESOLUTION // n
-    return occupied.repeat(k, 0).repeat(k, 1).repeat(k, 2)
+def _voxels_to_fill(occupied: NDArray[np.bool_], resolution: int) -> NDArray[np.bool_]:
+    """[n, n, n]: the voxels that overlap with an occupied cell, whatever the two resolutions are."""
+    cells, voxels = occupied.shape[0], np.arange(resolution)
+    first, last = voxels * cells // resolution, ((voxels + 1) * cells - 1) // resolution
+    filled = occupied
+    for axis in range(3):
+        filled = np.logical_or.reduceat(filled, first, axis) | np.take(filled, last, axis)
+    return filled
 
 
-def _bake_density(field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolExecutor) -> F4:
+def _bake_density(
+    field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolExecutor, asked: Callable[[], None]
+) -> F4:
     """The density whose voxel lets through, in the mean over its columns along the three axes, what the field's does.
 
     A mean of the density itself would make every voxel that a surface merely touches opaque.
@@ -71,7 +78,8 @@ def _bake_density(field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolEx
     voxels = np.argwhere(filled)
     s = SUBDIVISION
     inside = np.stack(np.meshgrid(*[(np.arange(s) + 0.5) / s] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    size = 1.0 / RESOLUTION
+    resolution = filled.shape[0]
+    size = 1.0 / resolution
     values = np.zeros(len(voxels), np.float32)
 
     def block(first: int) -> None:
@@ -82,18 +90,24 @@ def _bake_density(field: CpuField, filled: NDArray[np.bool_], pool: ThreadPoolEx
         mean = np.mean(through, axis=0)
         values[first : first + 128] = -np.log(np.maximum(mean, 1e-6)) / size
 
-    list(pool.map(block, range(0, len(voxels), 128)))
-    density = np.zeros((RESOLUTION,) * 3, np.float32)
+    for _ in pool.map(block, range(0, len(voxels), 128)):
+        asked()
+    density = np.zeros(filled.shape, np.float32)
     density[filled] = values
     return density
 
 
 def _bake_colour(
-    field: CpuField, trained: TrainedField, rays: Iterable[tuple[F4, F4]], pool: ThreadPoolExecutor
+    field: CpuField,
+    trained: TrainedField,
+    rays: Iterable[tuple[F4, F4]],
+    resolution: int,
+    pool: ThreadPoolExecutor,
+    asked: Callable[[], None],
 ) -> tuple[F4, F4, F4, F4]:
     """Colour of each voxel, and the rays (origins, directions) with what the field shows along them [R, 4]."""
     grid = Grid.of(trained.occupied)
-    total = np.zeros((RESOLUTION, RESOLUTION, RESOLUTION, 4), np.float32)
+    total = np.zeros((resolution, resolution, resolution, 4), np.float32)
 
     def block(part: tuple[F4, F4]) -> Any:
         origins, directions = part
@@ -106,6 +120,7 @@ def _bake_colour(
     remaining = list(rays)
     # blocks are added in order, so that the same field gives the same bake
     for part, (positions, weights, radiance, picture) in zip(remaining, pool.map(block, remaining), strict=True):
+        asked()
         _splat(positions, weights, radiance, total)
         parts.append(part)
         pictures.append(picture)

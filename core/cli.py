@@ -70,6 +70,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .view import ViewSettings, view
 
             return view(ViewSettings(**settings), reporter)
+        case "export":
+            from .export.twin import ExportSettings, export_twin
+
+            return export_twin(ExportSettings(**settings), reporter)
         case _:
             from .info import info
 
@@ -93,6 +97,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
         case "view":
             width, height = result["size"]
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
+        case "export":
+            return exported_in_words(result)
         case _:
             return "\n".join(f"{name}: {value}" for name, value in result.items())
 
@@ -103,6 +109,20 @@ def imported_in_words(result: dict[str, Any]) -> str:
     count = len(result["problems"])
     problems = f"; {count} {'problem' if count == 1 else 'problems'}, named above" if count else ""
     return f"{result['output']}: {views} views from {result['format']}, film {result['film']}{problems}"
+
+
+def exported_in_words(result: dict[str, Any]) -> str:
+    """What an export holds, and what it loses against the field."""
+    counts = [f"{result[name]:,} {name}" for name in ("voxels", "vertices", "faces", "points") if name in result]
+    size, seconds = f"{result['bytes'] / 1e6:.1f} MB", format_seconds(result["seconds"])
+    made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"
+    loss = result["loss"]
+    if loss is None or loss["loss_db"] is None:
+        return f"{made}; loss not measured"
+    return (
+        f"{made}\nPSNR {decibels(loss['export_psnr'])}, the field's {decibels(loss['field_psnr'])}: "
+        f"{loss['loss_db']:.2f} dB lost over {loss['views']} held-out views"
+    )
 
 
 def metrics_in_words(metrics: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blender's part: the background Blender that renders views for its parent (see core/worker/protocol.py)."""
+"""Blender's part: renders views and writes volumes for its parent in the background (see core/worker/protocol.py)."""
 
 from ... import __version__
 from ...core.worker.protocol import serve
 from .render import render_views
+from .volume import write_volume
 
 if __name__ == "__main__":
-    serve({"render_views": render_views}, __version__)
+    serve({"render_views": render_views, "write_volume": write_volume}, __version__)

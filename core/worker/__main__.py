@@ -52,6 +52,18 @@ def _compare(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return compare(settings_from(CompareSettings, arguments), reporter)
 
 
+def _export(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..export.twin import ExportSettings, export_twin
+
+    return export_twin(settings_from(ExportSettings, arguments), reporter)
+
+
+def _measure_frame(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..comparison.frame import FrameSettings, measure_frame
+
+    return measure_frame(settings_from(FrameSettings, arguments), reporter)
+
+
 def _serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
     from .viewer import serve_frames
 
@@ -59,4 +71,8 @@ def _serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
 
 
 if __name__ == "__main__":
-    serve({"render": _render, "train": _train, "compare": _compare}, __version__, {"serve_frames": _serve_frames})
+    serve(
+        {"render": _render, "train": _train, "compare": _compare, "export": _export, "measure_frame": _measure_frame},
+        __version__,
+        {"serve_frames": _serve_frames},
+    )

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes: writing a twin's grids as OpenVDB, and standing the file in a scene so that any engine renders it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import UserError
+from ...core.reporting import Reporter
+
+DENSITY, COLOR = "density", "color"
+
+
+def write_volume(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """A request of Blender's part: write a float grid `density` and a vec3s grid `color` into one .vdb.
+
+    Args:
+        arguments: output; density, color: paths of .npy files, [nx, ny, nz] per world unit and [nx, ny, nz, 3];
+            world_from_index [4, 4]: takes a voxel's index to its centre in the world.
+
+    Raises:
+        UserError: the file cannot be written, or this Blender has no openvdb.
+    """
+    bpy.utils.expose_bundled_modules()
+    try:
+        import openvdb
+    except ImportError as error:
+        raise UserError(
+            f"Blender {bpy.app.version_string} here was built without openvdb; name another Blender by --blender"
+        ) from error
+    density = np.load(arguments["density"], allow_pickle=False)
+    color = np.load(arguments["color"], allow_pickle=False)
+    # rows are the images of the axes and the translation: the transpose of ours
+    matrix = np.array(arguments["world_from_index"], np.float64).T.tolist()
+    grids = []
+    for name, grid, array in ((DENSITY, openvdb.FloatGrid(), density), (COLOR, openvdb.Vec3SGrid(), color)):
+        # voxels that are 0 stay inactive and cost nothing
+        grid.copyFromArray(np.ascontiguousarray(array, np.float32))
+        grid.name = name
+        grid.gridClass = openvdb.GridClass.FOG_VOLUME
+        grid.transform = openvdb.createLinearTransform(matrix)
+        grid.saveFloatAsHalf = True
+        grids.append(grid)
+    try:
+        openvdb.write(arguments["output"], grids=grids)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"cannot write {arguments['output']}: {error}; free some space or choose another place"
+        ) from error
+    return {"voxels": int(grids[0].activeVoxelCount())}
+
+
+def new_volume(context: bpy.types.Context, path: str, name: str) -> bpy.types.Object:
+    """A Volume object that shows the .vdb at `path`, linked to the scene, where the twin was trained.
+
+    It glows by itself and casts light: nothing of ours is needed to render it.
+    """
+    data = bpy.data.volumes.new(name)
+    data.filepath = path
+    # in object space a scaled volume keeps its opacity
+    data.render.space = "OBJECT"
+    data.render.precision = "FULL"
+    data.materials.append(volume_material(name))
+    thing = bpy.data.objects.new(name, data)
+    context.collection.objects.link(thing)
+    return thing
+
+
+def volume_material(name: str) -> bpy.types.Material:
+    """Emission and absorption as in the field: black absorption of `density`, emission of `color` · `density`."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    tree = material.node_tree
+    assert tree is not None
+    tree.nodes.clear()
+
+    def node(kind: str, x: float, y: float) -> Any:
+        made = tree.nodes.new(kind)
+        made.location = (x, y)
+        return made
+
+    density, color = node("ShaderNodeAttribute", -500, 150), node("ShaderNodeAttribute", -500, -150)
+    density.attribute_name, color.attribute_name = DENSITY, COLOR
+    absorption, emission = node("ShaderNodeVolumeAbsorption", -250, 150), node("ShaderNodeEmission", -250, -100)
+    absorption.inputs["Color"].default_value = (0.0, 0.0, 0.0, 1.0)
+    add, output = node("ShaderNodeAddShader", 0, 0), node("ShaderNodeOutputMaterial", 200, 0)
+    tree.links.new(density.outputs["Fac"], absorption.inputs["Density"])
+    tree.links.new(color.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(density.outputs["Fac"], emission.inputs["Strength"])
+    tree.links.new(absorption.outputs[0], add.inputs[0])
+    tree.links.new(emission.outputs[0], add.inputs[1])
+    tree.links.new(add.outputs[0], output.inputs["Volume"])
+    return material

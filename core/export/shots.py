@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a twin is looked at from to be exported, and what its field shows there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cameras import look_at, pixel_grid, ray_directions
+from ..dataset.store import Dataset
+from ..errors import Cancelled, UserError
+from ..field.render import TrainedField, ray_renderer
+from ..reporting import Reporter
+from ..rigs import fibonacci
+from ..twin_file import Twin
+
+F4 = NDArray[np.float32]
+
+# without a dataset: cameras all around, with this many pixels to a side
+AROUND = 64
+AROUND_PIXELS = 192
+# more views cost time and add nothing that the others do not show
+MOST_CAMERAS = 120
+RAYS_PER_BLOCK = 4096
+# shots are this much finer than the views, with one ray to a pixel: a mean over a pixel has no depth at silhouettes.
+# Many large views are shot coarser, so that a processor needs minutes, not hours
+FINER = 2.0
+MOST_RAYS = 12_000_000
+RAYS_AT_ONCE = 1 << 15
+# pixels with more alpha show a surface
+SOMETHING = 0.25
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
+
+    camera_to_world: NDArray[np.float64]
+    intrinsics: NDArray[np.float64]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What the field shows to one camera.
+
+    Attributes:
+        rgba: [H, W, 4] scene-linear, premultiplied.
+        depth: [H, W] planar, scene units, 0 where there is nothing.
+    """
+
+    camera: Camera
+    rgba: F4
+    depth: F4
+
+
+def cameras_of(dataset: Dataset, split: str, most: int) -> list[Camera]:
+    """The cameras of a split, at most `most` of them, evenly chosen."""
+    views = dataset.splits[split]
+    chosen = views[np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(np.int64)]
+    return [
+        Camera(dataset.camera_to_world[i], dataset.intrinsics[i], (int(dataset.size[i][0]), int(dataset.size[i][1])))
+        for i in chosen
+    ]
+
+
+def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:
+    """From where to look: the training views' cameras, or, without a dataset, a sphere around what was trained.
+
+    Raises:
+        UserError: the dataset has no training views.
+    """
+    if dataset is not None:
+        if not len(dataset.splits["train"]):
+            raise UserError(f"{dataset.path} has no training views to look from; leave --dataset out")
+        return cameras_of(dataset, "train", MOST_CAMERAS)
+    lower, upper = trained_box(twin)
+    centre, radius = 0.5 * (lower + upper), 0.5 * float(np.linalg.norm(upper - lower))
+    pixels = float(AROUND_PIXELS)
+    intrinsics = np.array([1.3 * pixels, 1.3 * pixels, 0.5 * pixels, 0.5 * pixels])
+    # far enough that the whole ball around the box is in the picture
+    distance = radius / np.sin(np.arctan(0.5 / 1.3)) * 1.05
+    return [
+        Camera(look_at(centre + distance * way, centre), intrinsics, (AROUND_PIXELS, AROUND_PIXELS))
+        for way in fibonacci(AROUND)
+    ]
+
+
+def trained_box(twin: Twin) -> NDArray[np.float64]:
+    """Lower and upper corner [2, 3], in the world, of what was trained; of the field's cube when the twin is silent."""
+    try:
+        box = np.array(twin.metadata["bounds"], np.float64).reshape(2, 3)
+    except (KeyError, TypeError, ValueError):
+        box = np.full((2, 3), np.nan)
+    if (box[0] < box[1]).all():
+        return box
+    corners = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+    world = corners @ twin.world_from_field[:3, :3].T + twin.world_from_field[:3, 3]
+    return np.stack([world.min(axis=0), world.max(axis=0)])
+
+
+def take_shots(field: TrainedField, cameras: Sequence[Camera], reporter: Reporter) -> list[Shot]:
+    """Look at the field from every camera, through the middle of each pixel.
+
+    Raises:
+        Cancelled: the reporter said so.
+    """
+    pixels = sum(camera.size[0] * camera.size[1] for camera in cameras)
+    finer = min(FINER, float(np.sqrt(MOST_RAYS / pixels)))
+    field_from_world = np.linalg.inv(field.world_from_field)
+    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
+    render = ray_renderer(field)
+    started, shots = time.monotonic(), []
+    for number, given in enumerate(cameras):
+        left = (time.monotonic() - started) / number * (len(cameras) - number) if number else None
+        reporter.progress("look", number, len(cameras), seconds_left=left, text=f"view {number + 1} of {len(cameras)}")
+        width, height = (max(round(finer * side), 1) for side in given.size)
+        intrinsics = given.intrinsics * np.tile([width / given.size[0], height / given.size[1]], 2)
+        camera = Camera(given.camera_to_world, intrinsics, (width, height))
+        matrix = camera.camera_to_world
+        ways = ray_directions(matrix, intrinsics, pixel_grid(width, height)).reshape(-1, 3)
+        directions = (ways @ field_from_world[:3, :3].T / scale).astype(np.float32)
+        origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
+        seen = np.empty((len(directions), 5), np.float32)
+        for first in range(0, len(directions), RAYS_AT_ONCE):
+            if reporter.cancelled():
+                raise Cancelled
+            block = slice(first, first + RAYS_AT_ONCE)
+            origins = np.ascontiguousarray(np.broadcast_to(origin, directions[block].shape))
+            colour, alpha, distance = render(origins, directions[block], 0.5)
+            seen[block] = np.concatenate([colour, alpha[:, None], distance[:, None]], axis=1)
+        forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+        depth = np.where(
+            seen[:, 3] > SOMETHING, seen[:, 4] / np.maximum(seen[:, 3], 1e-6) / scale * (ways @ forward), 0.0
+        )
+        shots.append(
+            Shot(camera, seen[:, :4].reshape(height, width, 4), depth.astype(np.float32).reshape(height, width))
+        )
+    reporter.progress("look", len(cameras), len(cameras), seconds_left=0.0)
+    return shots
+
+
+def field_rays(
+    cameras: Sequence[Camera], world_from_field: NDArray[np.float64], most: int, reporter: Reporter
+) -> Iterator[tuple[F4, F4]]:
+    """Blocks of origins and directions [R, 3] in field coordinates through the cameras' pixels, about `most` in all.
+
+    Raises:
+        Cancelled: the reporter said so.
+    """
+    field_from_world = np.linalg.inv(world_from_field)
+    total = sum(camera.size[0] * camera.size[1] for camera in cameras)
+    every = max(1, total // most)
+    for number, camera in enumerate(cameras):
+        if reporter.cancelled():
+            raise Cancelled
+        # a shifted start in every view: pixels next to each other all get their turn
+        pixels = pixel_grid(*camera.size).reshape(-1, 2)[number % every :: every]
+        directions = ray_directions(camera.camera_to_world, camera.intrinsics, pixels) @ field_from_world[:3, :3].T
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
+        for first in range(0, len(directions), RAYS_PER_BLOCK):
+            block = directions[first : first + RAYS_PER_BLOCK].astype(np.float32)
+            yield np.ascontiguousarray(np.broadcast_to(origin, block.shape), np.float32), block
