@@ -43,6 +43,8 @@ HOST = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("cuda_host"
 SMALL = FieldConfig(levels=8, base_resolution=4, finest_resolution=48, log2_table_size=10)
 SHAPES = {
     "default": SMALL,
+    # the width that a GPU trains: two tiles on the way there, one on the way back
+    "trained": replace(SMALL, hidden=64),
     # levels that do not fill a tile, layers that are no power of two, a background
     "odd": replace(SMALL, levels=5, hidden=48, colour_layers=3, background=True),
     # wide: one tile to a warp, weights outside of shared memory

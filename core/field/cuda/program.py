@@ -212,8 +212,9 @@ FOLDER = Path(__file__).with_name("kernels")
 WARP = 32
 # every kernel runs in blocks of so many threads
 THREADS = 256
-# shared memory that every GPU since Turing gives to a block that asks for it
-_MOST_SHARED = 64 * 1024
+# Shared memory with which two blocks still run beside each other on a multiprocessor of Ampere and Ada (100 KiB), and
+# that a block gets unasked. Only layers wider than 96 need more: at most 64 KiB, which Turing has.
+_MOST_SHARED = 48 * 1024
 
 
 @dataclass(frozen=True)
