@@ -16,6 +16,7 @@ MODULES = (
     "operators.train",
     "operators.twin",
     "operators.compare",
+    "operators.compare_frame",
     "operators.sample",
     "operators.cancel",
     "panels",

@@ -18,6 +18,14 @@ def use_multilayer_exr(settings: bpy.types.ImageFormatSettings) -> None:
     settings.exr_codec = "ZIP"
 
 
+def use_float_exr(settings: bpy.types.ImageFormatSettings) -> None:
+    """Make these output settings an EXR of one picture, 32 bits a channel, with alpha."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format = "OPEN_EXR"
+    settings.color_mode, settings.color_depth = "RGBA", "32"
+
+
 def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer) -> Any:
     """Cycles' own settings of a scene or view layer. Cycles is an add-on: type stubs do not know it."""
     settings: Any = owner

@@ -12,6 +12,7 @@ from ..core.cli import decibels
 from ..core.errors import Cancelled
 from ..core.reporting import format_seconds
 from .jobs import worker
+from .operators import compare_frame
 from .operators.compare import SIDES, read_metrics, worst_image, worst_view
 from .operators.train import is_loaded
 from .paths import Paths, paths_of_open_file
@@ -152,6 +153,23 @@ class VIEW3D_PT_radiance_twin_compare(_Step, bpy.types.Panel):
             figures(layout, metrics)
             worst_pair(layout, metrics)
             layout.operator("radiance_twin.open_report", icon="URL")
+
+
+class VIEW3D_PT_radiance_twin_frame(_Step, bpy.types.Panel):
+    """What the camera sees now, both ways, and what came of it last."""
+
+    bl_label = "This Frame"
+    bl_parent_id = "VIEW3D_PT_radiance_twin_compare"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        layout.operator("radiance_twin.compare_frame", icon="IMAGE_DATA")
+        job = worker.last(compare_frame.REQUEST)
+        failed = bool(compare_frame.problem()) or (job is not None and job.error is not None)
+        text = compare_frame.problem() or ("" if job is None else job.outcome)
+        if text:
+            write(layout, context, text, icon="ERROR" if failed else "CHECKMARK")
 
 
 class VIEW3D_PT_radiance_twin_object(_Step, bpy.types.Panel):
@@ -304,6 +322,7 @@ CLASSES = (
     VIEW3D_PT_radiance_twin_render,
     VIEW3D_PT_radiance_twin_train,
     VIEW3D_PT_radiance_twin_compare,
+    VIEW3D_PT_radiance_twin_frame,
     VIEW3D_PT_radiance_twin_object,
 )
 

@@ -21,7 +21,7 @@ from ...core.worker.child import Child, ChildCrashed
 from ..preferences import find_worker_python
 
 # between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
-PATIENCE = {"render": 15.0, "train": 300.0, "compare": 15.0}
+PATIENCE = {"render": 15.0, "train": 300.0, "compare": 15.0, "measure_frame": 15.0}
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
 
 

@@ -25,7 +25,7 @@ from radiance_twin.core.worker.child import ChildCrashed
 
 from .fake_worker import DEAF, DIES, REFUSES, WAITS
 
-OPERATORS = ("render_views", "train", "compare", "cancel", "open_sample", "open_report", "load_twin")
+OPERATORS = ("render_views", "train", "compare", "compare_frame", "cancel", "open_sample", "open_report", "load_twin")
 
 
 @pytest.fixture

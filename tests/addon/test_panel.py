@@ -12,7 +12,7 @@ import pytest
 
 from radiance_twin.addon import panels
 from radiance_twin.addon.jobs import worker
-from radiance_twin.addon.operators import render
+from radiance_twin.addon.operators import compare_frame, render
 from radiance_twin.addon.properties import render_arguments, settings_of
 
 from .fake_worker import REFUSES, WAITS
@@ -155,7 +155,7 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     settings_of(bpy.context.scene).load_after = False
     bpy.ops.radiance_twin.train()
     notes = draw("train")
-    assert "31.25 dB after 2:00" in notes.labels
+    assert "31.25 dB after 1 s" in notes.labels
     assert notes.buttons == ["Train", "Load Twin"]
     bpy.ops.radiance_twin.load_twin(filepath=notes.operators[1][2].filepath)
     assert draw("train").buttons == ["Train"]
@@ -167,6 +167,12 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     assert notes.labels.count("picture") == 2
     assert "Worst view: 67, 30.00 dB" in notes.labels
     assert "It is fake." in notes.labels
+
+
+def test_this_frame_says_what_came_of_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert draw("frame").buttons == ["Compare This Frame"] and draw("frame").labels == []
+    monkeypatch.setattr(compare_frame, "_problem", "The render was stopped")
+    assert draw("frame").labels == ["The render was stopped"]
 
 
 def test_files_of_an_earlier_session_are_in_sight(saved: Path) -> None:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare This Frame: what the scene's camera sees now, by Cycles and by the twin, as two slots of the render result.
+
+Both are rendered with the same camera, resolution, film and view transform. The twin is rendered where its original
+stands, wherever its object was moved to. The scene's settings are put back when both are there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import UserError
+from ...core.twin_file import read_twin
+from .. import engine
+from ..compat import use_float_exr
+from ..jobs import pump, worker
+from ..paths import paths_of_open_file
+from ..studio.cameras import is_perspective
+from ..view_transform import bake_view_transform
+from ..viewport.twin import is_twin, path_of, twins_of
+from . import can_run, why_no_job
+from .compare import SIDES
+
+REQUEST = "measure_frame"
+MARK = "radiance_twin_frame_side"  # tells our two images from the user's
+SECONDS_BETWEEN_LOOKS = 0.1
+
+Steps = Iterator[None]
+
+
+class RADIANCE_TWIN_OT_compare_frame(bpy.types.Operator):
+    """Render what the camera sees by Cycles and by the twin, into two slots of the render result, and measure both"""
+
+    bl_idname = "radiance_twin.compare_frame"
+    bl_label = "Compare This Frame"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return can_run(cls, why_not(context))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        global _running, _problem
+        _problem = ""
+        _running = steps(context.scene, twin_of(context))
+        if not bpy.app.background:
+            bpy.app.timers.register(_tick, first_interval=0.0)
+            return {"FINISHED"}
+        for _ in _running:
+            pass
+        _running = None
+        job = worker.last(REQUEST)
+        if _problem or job is None or job.error is not None:
+            self.report({"ERROR"}, _problem or ("Nothing was measured" if job is None else job.outcome))
+            return {"CANCELLED"}
+        self.report({"INFO"}, job.outcome)
+        return {"FINISHED"}
+
+
+_running: Steps | None = None
+_problem = ""
+
+
+def problem() -> str:
+    """Why the last attempt gave nothing; empty when it did, or its job has something to say."""
+    return _problem
+
+
+def why_not(context: bpy.types.Context) -> str:
+    """Why no frame can be compared now; empty when it can."""
+    if _running is not None or bpy.app.is_job_running("RENDER"):
+        return "A render is running"
+    if not is_perspective(context.scene.camera):
+        return "The scene has no perspective camera"
+    if not twin_of(context):
+        return "Select the twin to compare"
+    return why_no_job()
+
+
+def twin_of(context: bpy.types.Context) -> str:
+    """Path of the twin that is meant: the active one, the only one in sight, or the file's own; empty when unclear."""
+    if is_twin(context.object):
+        return path_of(context.object)
+    paths = {path_of(thing) for thing in twins_of(context.view_layer.objects) if not thing.hide_render}
+    if len(paths) == 1:
+        return paths.pop()
+    own = paths_of_open_file()
+    return str(own.twin) if not paths and own is not None and own.twin.is_file() else ""
+
+
+def steps(scene: bpy.types.Scene, twin: str) -> Steps:
+    """Render both ways and have the pair measured; yields while it waits. Says in `problem` what went wrong."""
+    global _problem
+    folder = worker.session_folder()
+    pair = [folder / f"{side}.exr" for side in SIDES]
+    try:
+        film = read_twin(twin, []).metadata.get("film")
+        with _as_we_render(scene, transparent=film != "world"):
+            for number, (side, path) in enumerate(zip(SIDES, pair, strict=True)):
+                scene.render.engine = "CYCLES" if side == "classic" else engine.ENGINE
+                engine.instead = None if side == "classic" else [engine.Standing(twin, np.eye(4))]
+                yield from _render(scene, number)
+                bpy.data.images["Render Result"].save_render(str(path), scene=scene)
+        if not all(path.is_file() for path in pair):
+            raise UserError("the render was stopped; nothing was compared")
+        view_transform = bake_view_transform(scene)
+        stages = folder / "view_transform.npz"
+        np.savez(stages, **view_transform.arrays())
+        words = {"view_transform": view_transform.to_metadata(), "stages": str(stages)}
+        words |= {side: str(path) for side, path in zip(SIDES, pair, strict=True)}
+        load_pair(pair)
+        pump.follow(worker.start(REQUEST, words, _measured, folder))
+    except (UserError, OSError, RuntimeError) as error:
+        _problem = worker.sentence(str(error).strip())
+    finally:
+        engine.instead = None
+
+
+def _render(scene: bpy.types.Scene, slot: int) -> Steps:
+    """Render into a slot of the render result."""
+    result = bpy.data.images.get("Render Result")
+    if result is not None:
+        result.render_slots.active_index = slot
+    if bpy.app.background:
+        bpy.ops.render.render(scene=scene.name)
+    else:
+        window = bpy.context.window_manager.windows[0]
+        with bpy.context.temp_override(window=window):
+            bpy.ops.render.render("INVOKE_DEFAULT", scene=scene.name)
+        began = time.monotonic()
+        # it begins with the next events
+        while bpy.app.is_job_running("RENDER") or time.monotonic() - began < 5 * SECONDS_BETWEEN_LOOKS:
+            yield
+    if "Render Result" not in bpy.data.images:
+        raise UserError("the render was stopped; nothing was compared")
+
+
+@contextmanager
+def _as_we_render(scene: bpy.types.Scene, transparent: bool) -> Iterator[None]:
+    """The scene's settings are the same for both sides inside, and what they were outside."""
+    render, output = scene.render, scene.render.image_settings
+    ours = {"film_transparent": transparent, "use_compositing": False, "use_sequencer": False}
+    before = {name: getattr(render, name) for name in ("engine", *ours)}
+    names = [name for name in ("media_type", "file_format", "color_mode", "color_depth") if hasattr(output, name)]
+    before_output = {name: getattr(output, name) for name in names}
+    try:
+        for name, value in ours.items():
+            setattr(render, name, value)
+        use_float_exr(output)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(render, name, value)
+        for name, value in before_output.items():
+            setattr(output, name, value)
+
+
+def load_pair(pair: list[Path]) -> None:
+    """Both sides as images that the file keeps; a repeated comparison replaces them."""
+    for side, path in zip(SIDES, pair, strict=True):
+        old = frame_image(side)
+        if old is not None:
+            bpy.data.images.remove(old)
+        image = bpy.data.images.load(str(path))
+        image.name = f"This Frame, {side.capitalize()}"
+        image[MARK] = side
+        image.pack()
+
+
+def frame_image(side: str) -> bpy.types.Image | None:
+    """The image of one side ("classic" or "neural") of the last compared frame, None when there is none."""
+    return next((image for image in bpy.data.images if image.get(MARK) == side), None)
+
+
+def _measured(job: worker.Job, result: dict[str, Any] | None) -> str:
+    if result is None:
+        return ""
+    psnr = "identical" if result["psnr"] is None else f"{result['psnr']:.2f} dB"
+    return f"This frame: {psnr}, SSIM {result['ssim']:.3f}, FLIP {result['flip']:.3f}"
+
+
+def _tick() -> float | None:
+    global _running
+    try:
+        if _running is not None:
+            next(_running)
+            return SECONDS_BETWEEN_LOOKS
+    except StopIteration:
+        pass
+    _running = None
+    return None
+
+
+def register() -> None:
+    bpy.utils.register_class(RADIANCE_TWIN_OT_compare_frame)
+
+
+def unregister() -> None:
+    global _running
+    _running = None
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    bpy.utils.unregister_class(RADIANCE_TWIN_OT_compare_frame)
