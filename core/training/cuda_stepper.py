@@ -8,7 +8,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from torch import Tensor
 from ..errors import UserError
 from ..field.cuda.launch import Kernels, Value, Work
 from ..field.cuda.parameters import Parameters, occupancy_words, occupied_cells
-from ..field.cuda.program import Choice, Counter, Program, Setting, State
+from ..field.cuda.program import Choice, Counter, Setting, State
 from ..field.model import RadianceField
 from ..field.render import PATTERN
+from .cuda_arrays import F2, F4, U4, adam_shapes, allocate, batch_shapes, pixel_shapes
 from .host_stepper import CELLS_AT_ONCE, THIN
 from .recipe import Recipe, Scale
 from .sampler import ViewPixels
@@ -42,63 +44,26 @@ KEEP = 0.8
 # the longest pattern of rays to a pixel that the kernels know
 MOST_TOGETHER = 32
 
-F2, F4, U4 = torch.float16, torch.float32, torch.int32
-Shapes = dict[str, tuple[torch.dtype, tuple[int, ...]]]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-def batch_shapes(program: Program, samples: int, rays: int) -> Shapes:
-    """The arrays of one step with room for so many samples and rays, as `program.py` describes them."""
-    shapes: Shapes = {
-        "rays": (F4, (rays, 8)),
-        "targets": (F4, (rays, 4)),
-        "behind": (F4, (rays, 4)),
-        "harmonics": (F2, (rays, 16)),
-        "picked": (U4, (rays,)),
-        "ray_first": (U4, (rays,)),
-        "ray_count": (U4, (rays,)),
-        "seen": (F4, (rays, 4)),
-        "background_gradient": (F2, (rays, 4)),
-        "samples": (F4, (samples, 4)),
-        "sample_ray": (U4, (samples,)),
-        "encoded": (F2, (samples, program.encoded)),
-        "geometry": (F2, (samples, 16)),
-        "logarithm": (F4, (samples,)),
-        "shares": (F4, (samples,)),
-        "slot": (U4, (samples,)),
-        "shaded": (U4, (samples,)),
-        "alive": (U4, (samples,)),
-        "colour": (F4, (samples, 4)),
-        "colour_gradient": (F2, (samples, 4)),
-        "geometry_gradient": (F2, (samples, 16)),
-        "logarithm_gradient": (F4, (samples,)),
-    }
-    if program.background_rows:
-        shapes["background_encoded"] = (F2, (rays, program.background_encoded))
-    return shapes
+def failures_told(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """`method`, whose failures on the device, its own or those of what was started before, are UserErrors."""
 
+    @wraps(method)
+    def told(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return method(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "the GPU's memory ran out in training; close other programs, render smaller views, or use --device cpu"
+            ) from error
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the GPU failed in training: {reason}; try again, or use --device cpu") from error
 
-def pixel_shapes(pixels: int, chosen: int, views: int) -> Shapes:
-    """What the training views take, but for `farthest`, which is made on the host: as many numbers as pixels."""
-    return {
-        "pixels": (F2, (pixels, 4)),
-        "chosen": (U4, (chosen,)),
-        "first_pixel": (U4, (views + 1,)),
-        "widths": (U4, (views,)),
-        "cameras": (F4, (views, 16)),
-    }
-
-
-def adam_shapes(program: Program) -> Shapes:
-    """Gradients and Adam's means: single precision, as many as there are parameters."""
-    parts = {"table": (program.rows, 4), "matrix": (program.matrix_values,)}
-    if program.background_rows:
-        parts["background_table"] = (program.background_rows, 4)
-    return {f"{part}_{kind}": (F4, shape) for part, shape in parts.items() for kind in ("gradient", "first", "second")}
-
-
-def allocate(shapes: Shapes, device: torch.device) -> dict[str, Tensor]:
-    """Zeros."""
-    return {name: torch.zeros(shape, dtype=kind, device=device) for name, (kind, shape) in shapes.items()}
+    return told
 
 
 @dataclass(frozen=True)
@@ -290,6 +255,7 @@ class CudaStepper:
 
     # --- the protocol
 
+    @failures_told
     def compile(self) -> None:
         # a kernel must have run once before it can be recorded: the driver loads some of them at their first launch
         before = self._state()
@@ -302,6 +268,7 @@ class CudaStepper:
         self._replay = self._kernels.record(self._start_step)
         self._replay_occupancy = self._kernels.record(self._start_occupancy)
 
+    @failures_told
     def step(self, progress: float) -> None:
         if self._replay is None:
             self.compile()
@@ -321,6 +288,7 @@ class CudaStepper:
         elif self._steps % LOOK_EVERY == 0:
             self._look()
 
+    @failures_told
     def synchronise(self) -> None:
         self._look()
         while self._looks:
@@ -363,12 +331,8 @@ class CudaStepper:
 
     def _finish_look(self) -> None:
         row, event = self._looks.popleft()
-        try:
-            if event is not None:
-                event.synchronize()
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"the GPU failed in training: {reason}; try again, or use --device cpu") from error
+        if event is not None:
+            event.synchronize()
         counters, state = row.numpy()[:16].view(np.uint32), row.numpy()[16:].view(np.float32)
         totals = counters[Counter.TOTAL_SAMPLES : Counter.TOTAL_RAYS + 2].view(np.uint64)
         self.samples, self.rays = int(totals[0]), int(totals[1])
@@ -379,19 +343,23 @@ class CudaStepper:
             # a step with a gradient that is not finite changes nothing; when that goes on, something is broken
             self.loss = float(state[State.LOSS]) if moved else math.nan
 
+    @failures_told
     def occupied(self) -> NDArray[np.bool_]:
         occupied: NDArray[np.bool_] = occupied_cells(self._arrays["bits"], self._resolution).cpu().numpy()
         return occupied
 
+    @failures_told
     def look_everywhere(self) -> None:
         for call in self._everywhere:
             call()
 
+    @failures_told
     def snapshot(self) -> Any:
         if not all(bool(torch.isfinite(self._arrays[name]).all()) for name in self._trained()):
             return None
         return self._state()
 
+    @failures_told
     def restore(self, snapshot: Any) -> None:
         self._restore(snapshot)
         self.loss = math.nan  # of another field: the next step will tell

@@ -34,7 +34,7 @@ from radiance_twin.core.field.cuda.renderer import CudaRenderer
 from radiance_twin.core.field.model import FieldConfig, RadianceField
 from radiance_twin.core.field.render import TrainedField, render_view
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.training import cuda_stepper, run, trainer
+from radiance_twin.core.training import cuda_arrays, cuda_stepper, run, trainer
 from radiance_twin.core.training.cuda_stepper import LOSS_SCALE, CudaStepper
 from radiance_twin.core.training.host_stepper import HostStepper
 from radiance_twin.core.training.recipe import Recipe, scale_of
@@ -367,14 +367,14 @@ def test_a_hundred_views_of_800_pixels_fit_into_four_gigabytes() -> None:
         hidden=recipe.hidden, log2_table_size=scale.log2_table_size, finest_resolution=scale.finest_resolution
     )
     program = program_of(config)
-    adam = bytes_of(cuda_stepper.adam_shapes(program))
+    adam = bytes_of(cuda_arrays.adam_shapes(program))
     masters, copies = adam // 3, adam // 6
     snapshots = 2 * adam  # master and both means: of the last sound state, and of the one that is being taken
     cells = 6 * scale.occupancy_resolution**3
     total = (
-        bytes_of(cuda_stepper.pixel_shapes(count, count, 100))
+        bytes_of(cuda_arrays.pixel_shapes(count, count, 100))
         + 4 * count  # the farthest hits
-        + bytes_of(cuda_stepper.batch_shapes(program, cuda_stepper.ROOM * recipe.samples, recipe.most_rays))
+        + bytes_of(cuda_arrays.batch_shapes(program, cuda_stepper.ROOM * recipe.samples, recipe.most_rays))
         + adam
         + masters
         + copies
@@ -405,6 +405,27 @@ def test_a_batch_that_does_not_fit_is_halved(ball: Path, monkeypatch: pytest.Mon
     full_for, room = "pixels", 1000
     with pytest.raises(UserError, match=r"too little memory for 12,288 pixels .*--device cpu"):
         prepared(ball)
+
+
+def test_a_gpu_that_fails_in_training_is_said_in_one_line(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = prepared(ball)
+    stepper = stepper_of(training)
+    advance(training, 1)
+
+    def failing(error: Exception) -> Callable[[], Any]:
+        def fail() -> Any:
+            raise error
+
+        return fail
+
+    monkeypatch.setattr(
+        stepper, "_replay", failing(RuntimeError("CUDA error: unspecified launch failure\nCompile with"))
+    )
+    with pytest.raises(UserError, match=r"in training: CUDA error: unspecified launch failure; try again, .*cpu$"):
+        training.step(0.1)
+    monkeypatch.setattr(stepper, "_state", failing(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(UserError, match=r"memory ran out .*--device cpu$"):
+        stepper.snapshot()
 
 
 # --- when our kernels cannot run
