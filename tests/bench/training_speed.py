@@ -27,7 +27,7 @@ runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
 from radiance_twin.core.comparison.metrics import display_image, psnr  # noqa: E402
 from radiance_twin.core.dataset.store import Dataset, open_dataset  # noqa: E402
-from radiance_twin.core.field.cpu import thread_pool  # noqa: E402
+from radiance_twin.core.field.cpu import thread_count, thread_pool  # noqa: E402
 from radiance_twin.core.field.render import TrainedField, render_view  # noqa: E402
 from radiance_twin.core.training import run as training_run  # noqa: E402
 from radiance_twin.core.training.cpu_execution import CpuExecution  # noqa: E402
@@ -88,13 +88,17 @@ def pictures_per_second(field: TrainedField, dataset: Dataset) -> float:
     return 1.0 / float(np.median([picture() for _ in range(20)]))
 
 
+def clock_of(given: argparse.Namespace) -> Callable[[], float]:
+    """Seconds of the clock, or of the processor spread over its cores."""
+    if not given.processor_time:
+        return time.perf_counter
+    cores = thread_count()
+    return lambda: time.process_time() / cores
+
+
 def learn(given: argparse.Namespace, model: str, execution: str) -> dict[str, Any]:
     """Train, and return one row of the table."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-    def clock() -> float:
-        return time.process_time() / cores if given.processor_time else time.perf_counter()
-
+    clock = clock_of(given)
     with open_dataset(given.dataset) as dataset, thread_pool() as pool:
         run = prepare(dataset, pool, model, execution, Recipe())
         run.compile()
@@ -136,12 +140,14 @@ def learn(given: argparse.Namespace, model: str, execution: str) -> dict[str, An
 def side_by_side(given: argparse.Namespace, model: str) -> dict[str, Any]:
     """The very same batches, from the same field after a third of the training, through the fast execution and through
     the reference: seconds of each for a thousand rays."""
+    clock = clock_of(given)
     with open_dataset(given.dataset) as dataset, thread_pool() as pool:
         recipe = Recipe()
         run = prepare(dataset, pool, model, "fast", recipe)
         run.compile()
-        while run.seconds < given.seconds / 3.0:
-            run.step(run.seconds / given.seconds)
+        began = clock()
+        while (share := (clock() - began) / given.seconds) < 1.0 / 3.0:
+            run.step(share)
         trained = run.trained_field()
         random = np.random.default_rng(0)
         cut = 1.5 / len(trained.occupied)
@@ -157,10 +163,10 @@ def side_by_side(given: argparse.Namespace, model: str) -> dict[str, Any]:
         for name, make in executions.items():
             execution = make(copy.deepcopy(trained.model))
             execution.step(*batches[0], 1e-3)
-            began, samples = time.perf_counter(), 0
+            began, samples = clock(), 0
             for rays, jitter in batches[1:]:
                 samples += execution.step(rays, jitter, 1e-3)[1]
-            seconds = (time.perf_counter() - began) / (len(batches) - 1) / SIDE_BY_SIDE_RAYS
+            seconds = (clock() - began) / (len(batches) - 1) / SIDE_BY_SIDE_RAYS
             result[name] = (seconds * 1e6, samples / (len(batches) - 1) / SIDE_BY_SIDE_RAYS)
         return result
 
