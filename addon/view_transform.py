@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.colour import LUT_SIZE, Stage, ViewTransform, lattice, table_stages
+from ..core.colour_steps import Step, matrix_step
 from ..core.errors import UserError
-from ..core.ocio import Step, UnknownConfiguration, matrix_step, view_stages, white_balance
+from ..core.ocio import UnknownConfiguration, view_stages, white_balance
 from .compat import working_space
 
 # stops around middle exposure; with 65 nodes the white point, where Standard has its kink, falls on a node
@@ -39,7 +40,7 @@ CURVE_CELLS = 256
 def view_transform_key(scene: bpy.types.Scene) -> tuple[Hashable, ...]:
     """A value that changes when the scene's view transform does; baking again is needed only then. Cheap."""
     view = scene.view_settings
-    key: list[Hashable] = [*_simple_values(scene.display_settings), *_simple_values(view)]
+    key: list[Hashable] = [working_space(), *_simple_values(scene.display_settings), *_simple_values(view)]
     mapping = view.curve_mapping if view.use_curve_mapping else None
     if mapping is not None:
         key += [
@@ -65,7 +66,8 @@ def bake_view_transform(scene: bpy.types.Scene) -> ViewTransform:
     if read is not None:
         colours = _random_colours(scene.view_settings.exposure)
         errors = np.abs(read.apply(colours) - displayed(scene, colours)).max(axis=-1)
-        if np.mean(errors > LARGEST_ERROR) <= FEW:
+        # so that NaN counts as an error
+        if np.mean(errors <= LARGEST_ERROR) >= 1.0 - FEW:
             return read
     return bake_table(scene)
 
@@ -148,7 +150,8 @@ def _curve_steps(view: bpy.types.ColorManagedViewSettings) -> list[Step]:
     mapping.initialize()
     red, green, blue, combined = mapping.curves
     black, white = np.array(mapping.black_level[:], np.float64), np.array(mapping.white_level[:], np.float64)
-    levels = matrix_step(np.diag(1.0 / (white - black)), -black / (white - black))
+    scale = 1.0 / np.maximum(white - black, 1e-5)
+    levels = matrix_step(np.diag(scale), -black * scale)
     own, all_alike = _curves(mapping, [red, green, blue]), _curves(mapping, [combined] * 3)
     return [levels, *own, *all_alike]
 
@@ -158,8 +161,8 @@ def _curves(mapping: bpy.types.CurveMapping, curves: Sequence[bpy.types.CurveMap
     starts, lengths, samples = np.zeros(3), np.zeros(3), np.zeros((CURVE_CELLS + 3, 3))
     for channel, curve in enumerate(curves):
         low, high = curve.points[0].location[0], curve.points[-1].location[0]
-        cell = (high - low) / CURVE_CELLS
-        x = np.linspace(low - cell, high + cell, CURVE_CELLS + 3)
+        cell = max(high - low, 1e-6) / CURVE_CELLS
+        x = low + cell * np.arange(-1, CURVE_CELLS + 2)
         samples[:, channel] = [mapping.evaluate(curve, float(one)) for one in x]
         starts[channel], lengths[channel] = x[0], x[-1] - x[0]
     return [matrix_step(np.diag(1.0 / lengths), -starts / lengths), ("curve", samples)]

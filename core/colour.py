@@ -81,7 +81,7 @@ class Stage:
         if self.kind == "curve":
             n = len(v)
             position = x * np.float32(n - 1)
-            low = np.clip(position, 0, n - 2).astype(np.int32)
+            low = _within(position, 0, n - 2).astype(np.int32)
             channel = np.arange(3)
             below = v[low, channel]
             return below + (v[low + 1, channel] - below) * (position - low)
@@ -94,9 +94,14 @@ def linear_part(gamma: float, offset: float) -> tuple[float, float]:
     return limit, (gamma - 1.0) / offset * (offset * gamma / ((gamma - 1.0) * (1.0 + offset))) ** gamma
 
 
+def _within(x: Array, low: float, high: float) -> Array:
+    """Clamped; NaN becomes `low`."""
+    return np.fmin(np.fmax(x, np.float32(low)), np.float32(high))
+
+
 def _interpolated_in_tetrahedra(table: Array, x: Array) -> Array:
     n = table.shape[0]
-    position = np.clip(x, 0.0, 1.0) * np.float32(n - 1)
+    position = _within(x, 0.0, 1.0) * np.float32(n - 1)
     low = np.minimum(position.astype(np.int32), n - 2)
     along = position - low
     # from the cell's first corner to its last one, along the axis with the largest part first
@@ -137,9 +142,11 @@ class ViewTransform:
         # a part at a time: what lies between the stages stays in the processor's cache
         for start in range(0, len(flat), 1 << 15):
             part = flat[start : start + (1 << 15)]
-            for stage in self.stages:
-                part = stage.apply(part)
-            result[start : start + (1 << 15)] = np.clip(part, 0.0, 1.0)
+            # the very bright may leave the range of floats: they are clamped in the end
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                for stage in self.stages:
+                    part = stage.apply(part)
+            result[start : start + (1 << 15)] = _within(part, 0.0, 1.0)
         return result.reshape(linear.shape)
 
     def arrays(self) -> dict[str, Array]:

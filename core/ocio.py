@@ -19,14 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .colour import MOST_SAMPLES, MOST_STAGES, Stage, linear_part, stages_of
+from .colour import MOST_SAMPLES, MOST_STAGES, Stage, stages_of
+from .colour_steps import NOTHING, Matrix, Step, inverse, matrix_step, simplified
 from .yaml_subset import parse
 
-Matrix = NDArray[np.float64]
-Step = tuple[str, NDArray[Any]]
-
-NOTHING = np.zeros(0)
-CANCELLING = (("encode", "decode"), ("decode", "encode"), ("exp2", "log2"))
 # the lines of a .cube before its numbers
 HEADER = re.compile(r"(?:[^-.\d\n].*\n|\n)*")
 SIZE = re.compile(r"^LUT_3D_SIZE\s+(\d+)", re.MULTILINE)
@@ -78,7 +74,7 @@ def view_stages(
         steps = [*first, *configuration.look_and_view(scene_linear, display, view, look)]
         if gamma != 1.0:
             steps.append(("power", np.array([1.0 / max(gamma, 1e-7)])))
-        stages = stages_of(_simplified(steps))
+        stages = stages_of(simplified(steps))
         if len(stages) > MOST_STAGES:
             raise ValueError(f"{len(stages)} stages are too many")
         return stages
@@ -143,14 +139,14 @@ class _Configuration:
         steps = self.to_reference(source)
         if self.is_display(source) != self.is_display(target):
             between = self.view_transform(self.data["default_view_transform"])
-            steps += _inverse(between) if self.is_display(source) else between
+            steps += inverse(between) if self.is_display(source) else between
         return steps + self.from_reference(target)
 
     def view_transform(self, name: str) -> list[Step]:
         found = _of_name(self.data["view_transforms"], name)
         if "from_scene_reference" in found:
             return self.transform(found["from_scene_reference"])
-        return _inverse(self.transform(found["to_scene_reference"]))
+        return inverse(self.transform(found["to_scene_reference"]))
 
     def to_reference(self, name: str) -> list[Step]:
         return self.described(name, "to", "from")
@@ -166,12 +162,12 @@ class _Configuration:
                 return self.transform(space[f"{direction}_{one}"])
         for one in references:
             if f"{opposite}_{one}" in space:
-                return _inverse(self.transform(space[f"{opposite}_{one}"]))
+                return inverse(self.transform(space[f"{opposite}_{one}"]))
         return []
 
     def transform(self, node: dict[str, Any]) -> list[Step]:
         steps = self.forward(node)
-        return _inverse(steps) if node.get("direction") == "inverse" else steps
+        return inverse(steps) if node.get("direction") == "inverse" else steps
 
     def forward(self, node: dict[str, Any]) -> list[Step]:
         kind = node["!"]
@@ -351,98 +347,3 @@ def _same(value: Any) -> float:
     if np.ptp(values) > 0.0:
         raise ValueError("another exponent for each channel")
     return float(values[0])
-
-
-def matrix_step(matrix: Matrix, offset: ArrayLike = 0.0) -> Step:
-    """A step of a matrix [3, 3] and what is added then."""
-    values = np.zeros((3, 4))
-    values[:, :3], values[:, 3] = matrix, offset
-    return "matrix", values
-
-
-def _inverse(steps: Sequence[Step]) -> list[Step]:
-    return [_inverse_of_one(*step) for step in reversed(steps)]
-
-
-def _inverse_of_one(kind: str, values: Matrix) -> Step:
-    if kind == "matrix":
-        inverse = np.linalg.inv(values[:, :3])
-        return matrix_step(inverse, -inverse @ values[:, 3])
-    if kind == "power":
-        return kind, 1.0 / values
-    if kind == "clamp":
-        return kind, np.array([-1e30, 1e30])
-    swapped = {"log2": "exp2", "encode": "decode", "curve": "inverse_curve"}
-    swapped |= {after: before for before, after in swapped.items()}
-    if kind not in swapped:
-        raise ValueError(f"a {kind} has no inverse")
-    return swapped[kind], values
-
-
-def _simplified(steps: Sequence[Step]) -> list[Step]:
-    """The same in fewer steps: neighbours that are one or cancel each other, and curves that follow each other."""
-    shorter: list[Step] = []
-    for kind, values in steps:
-        before = shorter[-1] if shorter else ("", NOTHING)
-        if kind == "matrix" == before[0]:
-            product = values[:, :3] @ before[1]
-            product[:, 3] += values[:, 3]
-            shorter[-1:] = [] if _is_identity(product) else [(kind, product)]
-        elif kind == "power" == before[0]:
-            shorter[-1] = (kind, values * before[1])
-        elif (before[0], kind) in CANCELLING and np.array_equal(values, before[1]):
-            del shorter[-1]
-        elif not (kind == "matrix" and _is_identity(values)):
-            shorter.append((kind, values))
-    fused: list[Step] = []
-    for kind, values in shorter:
-        if kind != "inverse_curve":
-            fused.append((kind, values))
-            continue
-        # one curve of what lies between the curve before it and here
-        start = max((i for i, step in enumerate(fused) if step[0] == "curve"), default=len(fused))
-        between = [*fused[start + 1 :], (kind, values)]
-        if start == len(fused) or not all(_is_per_channel(*step) for step in between):
-            raise ValueError("the inverse of a curve without one before it")
-        product = fused[start][1]
-        for step in between:
-            product = _per_channel(*step, product)
-        fused[start:] = [("curve", product)]
-    if any(kind == "curve" and len(values) > MOST_SAMPLES for kind, values in fused):
-        raise ValueError("a curve of too many samples")
-    return fused
-
-
-def _is_identity(matrix: Matrix) -> bool:
-    # to another gamut and back leaves the rounding of the configuration's numbers
-    return bool(np.abs(matrix - np.eye(3, 4)).max() < 1e-6)
-
-
-def _is_per_channel(kind: str, values: Matrix) -> bool:
-    if kind == "matrix":
-        return np.array_equal(values[:, :3], np.diag(np.diag(values[:, :3])))
-    return kind != "table"
-
-
-def _per_channel(kind: str, values: Matrix, x: Matrix) -> Matrix:
-    """What a step makes of [n, 3] in float64."""
-    if kind == "matrix":
-        return x @ values[:, :3].T + values[:, 3]
-    if kind == "log2":
-        return np.log2(np.maximum(x, np.finfo(np.float32).tiny))
-    if kind == "exp2":
-        return np.exp2(x)
-    if kind == "power":
-        return np.maximum(x, 0.0) ** values[0]
-    if kind == "clamp":
-        return np.clip(x, *values)
-    if kind in ("curve", "inverse_curve"):
-        even = np.linspace(0.0, 1.0, len(values))
-        pairs = [(even, c) if kind == "curve" else (np.maximum.accumulate(c), even) for c in values.T]
-        return np.stack([np.interp(x[:, i], *pair) for i, pair in enumerate(pairs)], axis=1)
-    gamma, offset = values
-    limit, slope = linear_part(gamma, offset)
-    if kind == "decode":
-        return np.where(x <= limit, x * slope, ((np.maximum(x, limit) + offset) / (1.0 + offset)) ** gamma)
-    curved = np.maximum(x, limit * slope) ** (1.0 / gamma) * (1.0 + offset) - offset
-    return np.where(x <= limit * slope, x / slope, curved)

@@ -141,6 +141,21 @@ def test_arrays_that_make_no_sense_are_refused(changed: str, values: Any, compla
         colour.ViewTransform.from_metadata(view.to_metadata(), view.arrays() | {changed: values})
 
 
+@pytest.mark.parametrize("kind", ["matrix", "power", "encode", "decode", "clamp", "curve", "table"])
+def test_absurd_values_of_somebody_elses_file_do_no_harm(kind: str) -> None:
+    shape = [n or 5 for n in colour.SHAPES[kind]]
+    for seed in range(20):
+        values = np.exp2(np.random.default_rng(seed).uniform(-120.0, 120.0, shape)) * (-1.0) ** seed
+        if kind in ("encode", "decode"):
+            values = np.abs(values) + 1.1
+        # all the kinds that are read by an index come after it
+        steps = [(kind, values), ("matrix", 1e30 * np.eye(3, 4, 1)), ("curve", CURVE), ("exp2", ()), ("table", CUBE)]
+        view = colour.ViewTransform(colour.stages_of(steps), "", "", "", 0.0, 1.0)
+        again = colour.ViewTransform.from_metadata(view.to_metadata(), view.arrays())
+        shown = again.apply([[1.0, -1.0, 0.0], [np.inf, -np.inf, np.nan], [1e30, 1e-30, -1e30]])
+        assert shown.min() >= 0.0 and shown.max() <= 1.0 and np.isfinite(shown).all()
+
+
 def test_headers_that_make_no_sense_are_refused() -> None:
     metadata = colour.standard_view_transform().to_metadata()
     for change, complaint in (
