@@ -12,6 +12,8 @@ import importlib.metadata
 import importlib.util
 import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def root() -> Path:
     """The repository's root, which is the extension's root and the package's folder."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rough twin of the analytic scene, trained in seconds by the worker's Python: this one may have no torch."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.twin"
+    python = os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable
+    subprocess.run([python, str(TESTS / "tiny_twin.py"), str(path)], check=True, capture_output=True)
+    return path

@@ -98,6 +98,11 @@ class _Server:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
+    def can_be_asked(self, python: str, device: str) -> bool:
+        """Whether it is the one that is wanted, and able to answer."""
+        # Blender empties its temporary folder when factory settings are loaded
+        return self.key == (python, device) and not self.child.finished and self.folder.is_dir()
+
     def ask(self, view: View) -> Answer:
         answer = Answer(view)
         self._file(view.size)
@@ -196,7 +201,7 @@ def ask(view: View) -> Answer:
     if reason:
         raise UserError(reason)
     with _lock:
-        if _server is not None and (_server.key != (python, view.device) or _server.child.finished):
+        if _server is not None and not _server.can_be_asked(python, view.device):
             stop()
         if _server is None:
             _server = _Server(python, view.device)

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +20,6 @@ from radiance_twin.addon.viewport.twin import settings_of
 from radiance_twin.core.cameras import look_at
 
 SIZE = (40, 30)
-
-
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    path = tmp_path_factory.mktemp("twin") / "tiny.twin"
-    python = os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable
-    subprocess.run([python, str(root / "tests" / "tiny_twin.py"), str(path)], check=True, capture_output=True)
-    return path
 
 
 @pytest.fixture
@@ -54,9 +43,9 @@ def scene(extension: None, worker_python: str, monkeypatch: pytest.MonkeyPatch) 
     return scene
 
 
-def add(scene: bpy.types.Scene, twin: Path) -> bpy.types.Object:
+def add(scene: bpy.types.Scene, tiny_twin: Path) -> bpy.types.Object:
     thing = bpy.data.objects.new("Twin", None)
-    settings_of(thing).filepath = str(twin)
+    settings_of(thing).filepath = str(tiny_twin)
     thing.location = (5.0, 0.0, 0.0)  # beside its original
     scene.collection.objects.link(thing)
     return thing
@@ -68,8 +57,8 @@ def pixels(image: bpy.types.Image) -> Any:
     return values.reshape(SIZE[1], SIZE[0], 4)
 
 
-def test_the_pair_and_its_figures(scene: bpy.types.Scene, twin: Path, tmp_path: Path) -> None:
-    add(scene, twin)
+def test_the_pair_and_its_figures(scene: bpy.types.Scene, tiny_twin: Path, tmp_path: Path) -> None:
+    add(scene, tiny_twin)
     before = {name: getattr(scene.render, name) for name in ("engine", "film_transparent", "use_compositing")}
     formats = scene.render.image_settings.file_format, scene.render.image_settings.color_depth
     assert bpy.ops.radiance_twin.compare_frame() == {"FINISHED"}, compare_frame.problem()
@@ -106,12 +95,12 @@ def test_the_pair_and_its_figures(scene: bpy.types.Scene, twin: Path, tmp_path: 
     assert len(bpy.data.images) == count
 
 
-def test_what_it_lacks(scene: bpy.types.Scene, twin: Path, tmp_path: Path) -> None:
+def test_what_it_lacks(scene: bpy.types.Scene, tiny_twin: Path, tmp_path: Path) -> None:
     assert compare_frame.why_not(bpy.context) == "Select the twin to compare"
     thing = add(scene, tmp_path / "none.twin")
     with pytest.raises(RuntimeError, match=r"none\.twin does not exist"):
         bpy.ops.radiance_twin.compare_frame()
     assert scene.render.engine != engine.ENGINE
-    settings_of(thing).filepath = str(twin)
+    settings_of(thing).filepath = str(tiny_twin)
     scene.camera = None
     assert compare_frame.why_not(bpy.context) == "The scene has no perspective camera"

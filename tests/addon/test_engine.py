@@ -7,9 +7,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
+import radiance_twin
 from radiance_twin.addon import compat, engine
 from radiance_twin.addon.jobs import viewer
 from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
@@ -30,18 +30,21 @@ SIZE = (48, 36)
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    path = tmp_path_factory.mktemp("twin") / "tiny.twin"
-    python = os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable
-    subprocess.run([python, str(root / "tests" / "tiny_twin.py"), str(path)], check=True, capture_output=True)
-    return path
+def extension() -> Iterator[None]:
+    """Registered once: the server that one test has started serves the others."""
+    bpy.ops.wm.read_factory_settings()
+    radiance_twin.register()
+    yield
+    radiance_twin.unregister()
+    assert viewer.process_id() is None
 
 
 @pytest.fixture
-def scene(extension: None, twin: Path, worker_python: str, monkeypatch: pytest.MonkeyPatch) -> bpy.types.Scene:
+def scene(extension: None, tiny_twin: Path, worker_python: str, monkeypatch: pytest.MonkeyPatch) -> bpy.types.Scene:
     """The twin at home, seen by a camera that looks down at it."""
     monkeypatch.setenv("RADIANCE_TWIN_PYTHON", worker_python)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+    # unlike factory settings this leaves Blender's temporary folder, and the frames in it
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     scene.render.engine = engine.ENGINE
     scene.render.resolution_x, scene.render.resolution_y = SIZE
@@ -50,13 +53,13 @@ def scene(extension: None, twin: Path, worker_python: str, monkeypatch: pytest.M
     camera.matrix_world = Matrix(look_at((2.0, -2.2, 1.6), (0.0, 0.0, 0.35)).tolist())
     scene.collection.objects.link(camera)
     scene.camera = camera
-    add(scene, twin)
+    add(scene, tiny_twin)
     return scene
 
 
-def add(scene: bpy.types.Scene, twin: Path, matrix: Any = None) -> bpy.types.Object:
+def add(scene: bpy.types.Scene, tiny_twin: Path, matrix: Any = None) -> bpy.types.Object:
     thing = bpy.data.objects.new("Twin", None)
-    settings_of(thing).filepath = str(twin)
+    settings_of(thing).filepath = str(tiny_twin)
     thing.matrix_world = Matrix.Identity(4) if matrix is None else Matrix(np.asarray(matrix).tolist())
     scene.collection.objects.link(thing)
     bpy.context.view_layer.update()
@@ -94,7 +97,7 @@ def read(oiio: Any, path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def looked_at(twin: Path, worker_python: str, tmp_path: Path) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+def looked_at(tiny_twin: Path, worker_python: str, tmp_path: Path) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """What the command line renders of the twin from a camera: rgba and depth."""
 
     def look(camera_to_world: Any, intrinsics: Any, size: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +107,7 @@ def looked_at(twin: Path, worker_python: str, tmp_path: Path) -> Callable[..., t
         words = {"camera_to_world": np.asarray(camera_to_world).tolist(), "intrinsics": list(intrinsics), "size": size}
         camera, picture = tmp_path / "camera.json", tmp_path / "expected.exr"
         camera.write_text(json.dumps(words))
-        command = [worker_python, "-s", str(BOOTSTRAP), "core.cli", "view", str(twin), "--camera", str(camera)]
+        command = [worker_python, "-s", str(BOOTSTRAP), "core.cli", "view", str(tiny_twin), "--camera", str(camera)]
         subprocess.run([*command, "-o", str(picture), "--device", "cpu"], check=True, capture_output=True)
         pixels = read(OpenImageIO, picture)["plain"]
         return pixels[..., :4], pixels[..., 4]
@@ -149,12 +152,12 @@ def test_a_region_is_the_same_part_of_the_picture(scene, tmp_path):
     assert np.abs(part - whole[top : top + height, left : left + width]).max() < 2e-3
 
 
-def test_two_twins_hide_each_other_by_depth(scene, twin, tmp_path):
+def test_two_twins_hide_each_other_by_depth(scene, tiny_twin, tmp_path):
     one = render(scene, tmp_path / "one.exr")["Combined"]
     away = pose_of(scene.camera)[:3, 2] * -3.0 + pose_of(scene.camera)[:3, 0] * 0.8
     behind = np.eye(4)
     behind[:3, 3] = away
-    far = add(scene, twin, behind)
+    far = add(scene, tiny_twin, behind)
     both = render(scene, tmp_path / "both.exr")["Combined"]
     solid = one[..., 3] > 0.999
     assert np.abs(both - one)[solid].max() < 0.01, "the one behind does not show through"
@@ -193,11 +196,11 @@ def test_an_animation_moves_the_twin_and_the_camera(scene, tmp_path):
     assert np.abs(render(scene, tmp_path / "moved.exr")["Combined"] - first).mean() > 2e-2
 
 
-def test_without_twins_the_picture_is_empty(scene, tmp_path):
+def test_without_twins_the_picture_is_empty(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(viewer, "ask", None)  # nobody is asked
     for thing in [thing for thing in scene.objects if thing.type == "EMPTY"]:
         thing.hide_render = True
     assert render(scene, tmp_path / "empty.exr")["Combined"].max() == 0.0
-    assert viewer.process_id() is None
 
 
 def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
@@ -214,7 +217,7 @@ def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
         render(scene, tmp_path / "x.exr")
 
 
-def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene, twin):
+def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene):
     window = engine.Window(0, 0, (1200, 900))
     depsgraph = bpy.context.evaluated_depsgraph_get()
     view = engine.view_of(engine.standing_in(depsgraph)[0], depsgraph, window)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -36,14 +35,6 @@ REGION = 1
 
 
 @pytest.fixture(scope="module")
-def twin_file(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    path = tmp_path_factory.mktemp("twin") / "tiny.twin"
-    python = os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable
-    subprocess.run([python, str(root / "tests" / "tiny_twin.py"), str(path)], check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture(scope="module")
 def registered(gpu: Any) -> Iterator[None]:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     radiance_twin.register()
@@ -52,11 +43,12 @@ def registered(gpu: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def thing(registered: None, twin_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Object]:
+def thing(registered: None, tiny_twin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Object]:
     monkeypatch.setenv("RADIANCE_TWIN_PYTHON", os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable)
+    monkeypatch.setattr(exact_frames, "SECONDS_AFTER_A_CRASH", 0.0)
     bpy.context.scene.radiance_twin.device = "cpu"
     thing = bpy.data.objects.new("Twin", None)
-    settings_of(thing).filepath = str(twin_file)
+    settings_of(thing).filepath = str(tiny_twin)
     thing.matrix_world = Matrix.Translation((0.3, 0.1, 0.0))
     bpy.context.scene.collection.objects.link(thing)
     bpy.context.view_layer.update()
@@ -171,8 +163,7 @@ def test_a_slow_gpu_shows_a_frame_at_once(thing, projection_of):
     assert pictures.best.size == (wished.rectangle.width, wished.rectangle.height)
 
 
-def test_a_server_that_dies_leaves_the_bake_and_says_so(thing, projection_of, monkeypatch):
-    monkeypatch.setattr(exact_frames, "SECONDS_AFTER_A_CRASH", 0.0)
+def test_a_server_that_dies_leaves_the_bake_and_says_so(thing, projection_of):
     projection = projection_of(INTRINSICS, SIZE)
     _, first = wish(thing, projection)
     until_complete(first)
