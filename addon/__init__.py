@@ -17,6 +17,7 @@ MODULES = (
     "operators.twin",
     "operators.compare",
     "operators.compare_frame",
+    "operators.export",
     "operators.sample",
     "operators.cancel",
     "panels",

@@ -25,6 +25,11 @@ from .viewport.twin import settings_of as twin_settings_of
 Icon = Any  # the type stubs list all of Blender's icons one by one
 
 PIXELS_PER_LETTER = 6.5
+EXPORT_BUTTONS: tuple[tuple[str, str, Icon], ...] = (
+    ("vdb", "Volume", "OUTLINER_OB_VOLUME"),
+    ("mesh", "Mesh", "OUTLINER_OB_MESH"),
+    ("points", "Points", "OUTLINER_OB_POINTCLOUD"),
+)
 PICTURE_SCALE = 5.5  # in lines of text
 
 
@@ -170,6 +175,28 @@ class VIEW3D_PT_radiance_twin_frame(_Step, bpy.types.Panel):
         text = compare_frame.problem() or ("" if job is None else job.outcome)
         if text:
             write(layout, context, text, icon="ERROR" if failed else "CHECKMARK")
+
+
+class VIEW3D_PT_radiance_twin_export(_Step, bpy.types.Panel):
+    """The twin for Blender without us and for other programs, and what that lost."""
+
+    bl_label = "Export Twin"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        job = worker.running()
+        if job is not None and job.request == "export":
+            start_or_progress(layout, "export", "radiance_twin.export", "Export", "EXPORT")
+        else:
+            row = layout.row(align=True)
+            row.scale_y = 1.3
+            for format, text, icon in EXPORT_BUTTONS:
+                row.operator("radiance_twin.export", text=text, icon=icon).format = format
+        ended = worker.last("export")
+        if ended is not None:
+            icon = "CHECKMARK" if ended.error is None else "CANCEL" if isinstance(ended.error, Cancelled) else "ERROR"
+            write(layout, context, ended.outcome, icon=icon)
 
 
 class VIEW3D_PT_radiance_twin_object(_Step, bpy.types.Panel):
@@ -323,6 +350,7 @@ CLASSES = (
     VIEW3D_PT_radiance_twin_train,
     VIEW3D_PT_radiance_twin_compare,
     VIEW3D_PT_radiance_twin_frame,
+    VIEW3D_PT_radiance_twin_export,
     VIEW3D_PT_radiance_twin_object,
 )
 

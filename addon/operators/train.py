@@ -85,7 +85,7 @@ def load_twin(path: Path) -> str:
     """
     if is_loaded(path):
         return ""  # it shows the new file by itself
-    with bpy.context.temp_override(**_viewport()):
+    with bpy.context.temp_override(**viewport_context()):
         try:
             bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")  # type: ignore[attr-defined]
         except RuntimeError as error:
@@ -100,7 +100,7 @@ def is_loaded(path: Path) -> bool:
     return any(Path(path_of(twin)) == path for twin in twins_of(bpy.context.scene.objects))
 
 
-def _viewport() -> dict[str, Any]:
+def viewport_context() -> dict[str, Any]:
     """Context of the first 3D viewport: a timer has none of its own."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:

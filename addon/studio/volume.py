@@ -94,3 +94,49 @@ def volume_material(name: str) -> bpy.types.Material:
     tree.links.new(emission.outputs[0], add.inputs[1])
     tree.links.new(add.outputs[0], output.inputs["Volume"])
     return material
+
+
+def glow_material(name: str, attribute: str) -> bpy.types.Material:
+    """A surface that shines with a colour attribute's light, whatever else lights the scene."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    tree: Any = material.node_tree
+    tree.nodes.clear()
+    colour = tree.nodes.new("ShaderNodeAttribute")
+    emission, output = tree.nodes.new("ShaderNodeEmission"), tree.nodes.new("ShaderNodeOutputMaterial")
+    colour.location, emission.location, output.location = (-300, 0), (-100, 0), (100, 0)
+    colour.attribute_name = attribute
+    tree.links.new(colour.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs[0], output.inputs["Surface"])
+    return material
+
+
+def show_as_points(thing: bpy.types.Object) -> None:
+    """Give a mesh without faces a modifier that makes its vertices balls that nearly touch, with its first material."""
+    mesh: Any = thing.data
+    positions = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", positions)
+    tree: Any = bpy.data.node_groups.new(f"{thing.name} Points", "GeometryNodeTree")
+    for direction in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+    start, end = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
+    points, material = tree.nodes.new("GeometryNodeMeshToPoints"), tree.nodes.new("GeometryNodeSetMaterial")
+    for number, node in enumerate((start, points, material, end)):
+        node.location = (200 * number, 0)
+    points.inputs["Radius"].default_value = spacing(positions.reshape(-1, 3))
+    material.inputs["Material"].default_value = mesh.materials[0]
+    tree.links.new(start.outputs[0], points.inputs["Mesh"])
+    tree.links.new(points.outputs[0], material.inputs["Geometry"])
+    tree.links.new(material.outputs[0], end.inputs[0])
+    modifier: Any = thing.modifiers.new("Points", "NODES")
+    modifier.node_group = tree
+
+
+def spacing(positions: np.ndarray[Any, Any]) -> float:
+    """About the distance [world units] between neighbours among points [N, 3] of a surface."""
+    if len(positions) < 2:
+        return 0.01
+    # a surface through so many of the cells of a grid holds so many points in each
+    edge = float(np.ptp(positions, axis=0).max()) / 64 or 1.0
+    cells = len(np.unique(np.floor(positions / edge).astype(np.int64), axis=0))
+    return edge * float(np.sqrt(cells / len(positions)))

@@ -104,6 +104,30 @@ def _write_twin(path: str) -> None:
     write_twin(path, metadata, {"bake/density": density, "bake/colour": colour})
 
 
+def export(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    """Three red points as PLY, whatever was asked for."""
+    answer({}, reporter)
+    _write(arguments["output"], RED_POINTS)
+    loss = {"export_psnr": 28.0, "field_psnr": 30.0, "loss_db": 2.0} if "dataset" in arguments else None
+    return {"output": arguments["output"], "bytes": len(RED_POINTS), "loss": loss, "arguments": arguments}
+
+
+RED_POINTS = """ply
+format ascii 1.0
+element vertex 3
+property float x
+property float y
+property float z
+property uchar red
+property uchar green
+property uchar blue
+end_header
+0 0 0 255 0 0
+1 0 0 255 0 0
+0 1 0 255 0 0
+"""
+
+
 def grey_png(level: int, side: int = 8) -> bytes:
     """A picture of one grey, in the standard library alone."""
 
@@ -124,4 +148,4 @@ if __name__ == "__main__":
     runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
     from radiance_twin.core.worker.protocol import serve
 
-    serve({"render": render, "train": train, "compare": compare}, "fake")
+    serve({"render": render, "train": train, "compare": compare, "export": export}, "fake")
