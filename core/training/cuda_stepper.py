@@ -8,8 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError
+from ..field.cuda.failure import failures_told
 from ..field.cuda.launch import Kernels, Value, Work
 from ..field.cuda.parameters import Parameters, occupancy_words, occupied_cells
 from ..field.cuda.program import Choice, Counter, Setting, State
@@ -43,27 +43,6 @@ LOSS_SCALE = 128.0
 KEEP = 0.8
 # the longest pattern of rays to a pixel that the kernels know
 MOST_TOGETHER = 32
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-def failures_told(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """`method`, whose failures on the device, its own or those of what was started before, are UserErrors."""
-
-    @wraps(method)
-    def told(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        try:
-            return method(*args, **kwargs)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                "the GPU's memory ran out in training; close other programs, render smaller views, or use --device cpu"
-            ) from error
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"the GPU failed in training: {reason}; try again, or use --device cpu") from error
-
-    return told
 
 
 @dataclass(frozen=True)
@@ -180,11 +159,6 @@ class CudaStepper:
     def _pinned(self, rows: int) -> Tensor:
         """Host memory that the device reads and writes while the host goes on."""
         return torch.zeros((rows, 24), dtype=U4, pin_memory=self._device.type == "cuda")
-
-    @property
-    def bytes(self) -> int:
-        """Of all arrays on the device."""
-        return sum(array.nbytes for array in self._arrays.values())
 
     # --- what one step and one update of the occupancy grid consist of
 

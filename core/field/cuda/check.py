@@ -10,7 +10,7 @@ import torch
 
 from ..model import RadianceField
 from ..render import render_rays
-from .failure import KernelsUnavailable
+from .failure import KernelsUnavailable, failures_told
 from .launch import Kernels
 from .renderer import CudaRenderer
 
@@ -20,12 +20,14 @@ STEP = 1.0 / 16.0
 TOLERANCE = 0.02
 
 
+@failures_told
 @torch.no_grad()
 def require_agreement(field: RadianceField, kernels: Kernels) -> None:
     """Render some rays through a random field of the same shape, by the kernels and by the plain PyTorch reference.
 
     Raises:
         KernelsUnavailable: they do not agree.
+        UserError: the GPU failed.
     """
     trial = copy.deepcopy(field)
     for name, parameter in trial.named_parameters():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import Cancelled
 from ..model import RadianceField
+from .failure import failures_told
 from .launch import Kernels, Value
 from .parameters import Parameters, occupancy_words
 from .program import Counter
@@ -45,6 +46,7 @@ class CudaRenderer:
             "shade_above": SHADE_ABOVE,
         }
 
+    @failures_told
     def render(self, origins: F4, directions: F4, jitter: float = 0.5) -> tuple[F4, F4, F4]:
         """Colour [R, 3] with what lies behind, alpha [R], expected distance times alpha [R] (field units)."""
         parts = []
@@ -61,6 +63,7 @@ class CudaRenderer:
         seen = np.concatenate(parts)
         return seen[:, :3], seen[:, 3], seen[:, 4]
 
+    @failures_told
     def picture(
         self,
         camera: F4,
