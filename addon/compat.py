@@ -55,3 +55,11 @@ def working_space() -> str:
     """The colour space of scene-linear colours: since 5.0 every file has its own, before it was a role."""
     colorspace: Any = getattr(bpy.data, "colorspace", None)
     return "scene_linear" if colorspace is None else str(colorspace.working_space)
+
+
+def volumes_are_shifted() -> bool:
+    """Whether this Blender renders OpenVDB grids half a voxel off along each axis, in Cycles and in EEVEE.
+
+    Measured against a numpy ray-marcher: 4.5 does (26 dB as it is, 53 dB when moved back), 5.0 and 5.2 do not.
+    """
+    return bpy.app.version < (5, 0, 0)

@@ -7,9 +7,11 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ...core.errors import UserError
 from ...core.reporting import Reporter
+from .. import compat
 
 DENSITY, COLOR = "density", "color"
 
@@ -56,7 +58,8 @@ def write_volume(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
 def new_volume(context: bpy.types.Context, path: str, name: str) -> bpy.types.Object:
     """A Volume object that shows the .vdb at `path`, linked to the scene, where the twin was trained.
 
-    It glows by itself and casts light: nothing of ours is needed to render it.
+    It glows by itself and casts light: nothing of ours is needed to render it. Its matrix is the identity, but for half
+    a voxel in Blenders that need it (see `compat.volumes_are_shifted`): move it by multiplying from the left.
     """
     data = bpy.data.volumes.new(name)
     data.filepath = path
@@ -66,6 +69,10 @@ def new_volume(context: bpy.types.Context, path: str, name: str) -> bpy.types.Ob
     data.materials.append(volume_material(name))
     thing = bpy.data.objects.new(name, data)
     context.collection.objects.link(thing)
+    if compat.volumes_are_shifted() and data.grids.load():
+        # the way from an index to the object: half a voxel back
+        index_to_object = np.array(data.grids[0].matrix_object)
+        thing.matrix_world = Matrix.Translation(index_to_object[:3, :3] @ np.full(3, -0.5))
     return thing
 
 
