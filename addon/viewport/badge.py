@@ -49,12 +49,16 @@ def draw_badge(context: bpy.types.Context) -> None:
 
 
 def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
-    """One line: "Field · 31.2 dB · 420 ms" or "Bake · 31.2 dB · why it is not the field"."""
+    """One line: "Field · 31.2 dB · 420 ms" or "Bake · field 31.2 dB · why it is not the field".
+
+    The PSNR is always the field's: a bake's is lower, and nobody has measured it.
+    """
     shown = [wish for wish in wishes if wish.is_shown]
     quality = [] if bake.psnr is None else [f"{bake.psnr:.1f} dB"]
     waits = [wish for wish in wishes if not wish.complete]
     problem = next((wish.problem for wish in waits if wish.problem), _hindrance if waits else "")
     if not shown:
+        quality = [f"field {one}" for one in quality]
         return " · ".join(["Bake", *quality, *([problem] if problem else ["rendering the field"] if waits else [])])
     name = "Field" if len(shown) == twins else f"Field of {len(shown)} in {twins} twins"
     if waits:
