@@ -27,6 +27,7 @@ FORMAT_ITEMS = (
     ("mesh", "Mesh", "glTF: a textured surface that glows, for any program. As PLY its vertices have the colours"),
     ("points", "Points", "PLY: points of the surface with normals and colours"),
 )
+EEVEE_STEPS = 256
 RESOLUTION_ITEMS = tuple((str(n), f"{n}³", f"{n} voxels along the twin's cube") for n in EXPORT_RESOLUTIONS)
 
 
@@ -152,7 +153,7 @@ def in_words(result: dict[str, Any]) -> str:
 def add_to_scene(path: Path, format: str, place: Matrix) -> str:
     """Stand an export where its twin stands, selected and active.
 
-    Returns why that could not be done, to be added to a message; empty when all is well.
+    Returns what else was done or why that could not be done, to be added to a message; empty when there is nothing.
     """
     with bpy.context.temp_override(**viewport_context()):
         context = bpy.context
@@ -166,9 +167,23 @@ def add_to_scene(path: Path, format: str, place: Matrix) -> str:
             thing.matrix_world = place @ thing.matrix_world
             thing.select_set(True)
             context.view_layer.objects.active = thing
+        note = show_fine_volumes(context.scene) if format == "vdb" else ""
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Export Twin")
-    return ""
+    return note
+
+
+def show_fine_volumes(scene: bpy.types.Scene) -> str:
+    """Have EEVEE render volumes finely: as it comes, a twin is a blur (19.7 dB on still_life, then 28.7 dB).
+
+    Returns what was changed, to be added to a message.
+    """
+    settings = scene.eevee
+    if settings.volumetric_tile_size == "1" and settings.volumetric_samples >= EEVEE_STEPS:
+        return ""
+    settings.volumetric_tile_size = "1"
+    settings.volumetric_samples = max(settings.volumetric_samples, EEVEE_STEPS)
+    return f". EEVEE's volumes are set to Resolution 1:1 and {EEVEE_STEPS} steps, which it needs for this"
 
 
 def _load(context: bpy.types.Context, path: Path, format: str) -> list[bpy.types.Object]:

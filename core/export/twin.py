@@ -15,15 +15,13 @@ from typing import Any
 from ..arguments import EXPORT_RESOLUTIONS
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
-from ..errors import Cancelled, UsageError
+from ..errors import Cancelled, UsageError, UserError
 from ..field.cpu import thread_pool
 from ..field.render import TrainedField, load_field
 from ..files import atomic_path, require_writable_file
 from ..processes import find_blender
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
-from . import mesh as meshes
-from . import points
 from .loss import Draw, measure_loss
 from .shots import export_cameras, take_shots, trained_box
 from .surface import Surface, fused_surface
@@ -122,6 +120,7 @@ def _make(
         grid = volume_grid(field, cameras, settings.resolution, pool, reporter)
         figures = {"voxels": int((grid.density > 0.0).sum())}
         return _Made(grid.picture, lambda path: write_vdb(grid, path, blender, reporter), figures)
+    meshes, points = _surface_modules()
     shots = take_shots(field, cameras, reporter)
     surface: Surface = fused_surface(
         shots, trained_box(twin), twin.world_from_field, settings.resolution, pool, reporter
@@ -137,6 +136,17 @@ def _make(
         return _Made(mesh.picture, _writes(meshes.glb_of(mesh)), figures)
     dots = points.surface_points(surface, shots, pool, reporter)
     return _Made(dots.picture, _writes(points.ply_of(dots)), {"points": len(dots.positions)})
+
+
+def _surface_modules() -> tuple[Any, Any]:
+    """What needs libraries that rendering and training do without."""
+    try:
+        from . import mesh, points
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this Python lacks the package {error.name}; install it there, or export as --format vdb"
+        ) from error
+    return mesh, points
 
 
 def _writes(data: bytes) -> Callable[[Path], None]:

@@ -130,6 +130,20 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         )
 
 
+def test_added_to_the_scene_eevee_shows_it_finely(empty_scene: None, tmp_path: Path) -> None:
+    place = Matrix.Translation((0, 0, 5)) @ Matrix.Rotation(1.0, 4, "Z")
+    path = write_ball(tmp_path)
+    assert "Resolution 1:1 and 256 steps" in add_to_scene(path, "vdb", place)
+    eevee = bpy.context.scene.eevee
+    assert (eevee.volumetric_tile_size, eevee.volumetric_samples) == ("1", 256)
+    first = bpy.context.view_layer.objects.active
+    assert first.type == "VOLUME" and first.select_get()
+    assert add_to_scene(path, "vdb", Matrix.Identity(4)) == ""
+    home = bpy.context.view_layer.objects.active
+    assert not first.select_get()
+    np.testing.assert_allclose(first.matrix_world, place @ home.matrix_world, atol=1e-6)
+
+
 def test_a_mesh_stands_where_the_twin_stands(empty_scene: None, tmp_path: Path) -> None:
     bpy.ops.preferences.addon_enable(module="io_scene_gltf2")
     bpy.ops.mesh.primitive_cube_add(location=(1, 2, 3))

@@ -189,6 +189,16 @@ def test_cancelled_or_failed_nothing_is_left(twin: Path, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["empty.twin"]
 
 
+def test_a_missing_library_is_named(twin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = sys.modules["radiance_twin.core.export"]
+    for name in ("mesh", "points"):
+        monkeypatch.delitem(sys.modules, f"radiance_twin.core.export.{name}", raising=False)
+        monkeypatch.delattr(package, name, raising=False)
+    monkeypatch.setitem(sys.modules, "xatlas", None)
+    with pytest.raises(UserError, match="lacks the package xatlas; install it there"):
+        export_twin(ExportSettings(str(twin), str(tmp_path / "x.glb"), "mesh"), QuietReporter())
+
+
 def test_a_blender_that_dies_is_one_line(tmp_path: Path) -> None:
     blender = tmp_path / "blender"
     blender.write_text("#!/bin/sh\necho no display >&2\nexit 3\n")
