@@ -29,6 +29,7 @@ from .host_stepper import HostStepper
 from .recipe import Recipe, scale_of
 from .safeguard import Safeguard
 from .sampler import F4, ViewPixels, load_pixels
+from .see_through import seen_through
 from .seed import candidate_cells, pixels_worth_training
 from .stepper import Stepper
 from .torch_execution import TorchExecution
@@ -180,6 +181,7 @@ def prepare(
     scale = scale_of(pixels.footprint(), recipe.largest_table)
     if start is not None:
         scale = replace(scale, step=start.step, occupancy_resolution=start.occupied.shape[0])
+    pixels.beyond = seen_through(pixels, scale.occupancy_resolution)
     transparent = dataset.film == "transparent"
     candidates = candidate_cells(pixels, scale.occupancy_resolution, recipe.margin, transparent, pool)
     if not candidates.any():

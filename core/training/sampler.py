@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ class ViewPixels:
         first_pixel: [V + 1] i8.
         widths: [V] i4.
         rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
+        beyond: [P] pixels whose light may come from behind their hits (see `see_through.py`); [0]: there are none.
     """
 
     rgba: NDArray[np.float16]
@@ -60,6 +61,7 @@ class ViewPixels:
     rotations: F4
     centres: F4
     intrinsics: F4
+    beyond: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     @property
     def count(self) -> int:
@@ -72,11 +74,13 @@ class ViewPixels:
 
     @property
     def farthest(self) -> F4:
-        """[P] the largest distance among a pixel and its eight neighbours: what its light can come from. Made anew."""
+        """[P] the largest distance that a pixel's light can come from: its and its eight neighbours'. Made anew."""
         result = np.full(self.count, NOTHING)
         if self.has_depth:
             for part, width in self.views():
                 result[part] = over_neighbours(self.distances[part], width, np.maximum)
+        if len(self.beyond):
+            result[self.beyond] = NOTHING
         return result
 
     def views(self) -> Iterator[tuple[slice, int]]:
@@ -101,7 +105,7 @@ class ViewPixels:
         Args:
             shifts: [R, 2] moves the rays from the pixels' centres, in pixels.
             cut: let opaque pixels' rays end so far behind the farthest hit among the pixel and its eight neighbours
-                (its light comes from no farther), and the others never.
+                (its light comes from no farther), and the others, and those `beyond`, never.
         """
         count = len(pixels)
         origins, directions = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
@@ -124,6 +128,8 @@ class ViewPixels:
         if cut is None:
             return Rays(origins, directions, targets, nearest)
         known = (farthest < NOTHING) & (targets[:, 3] > 0.99)
+        if len(self.beyond):
+            known &= ~self.beyond[pixels]
         return Rays(origins, directions, targets, np.where(known, farthest + np.float32(cut), NOTHING))
 
 
