@@ -15,6 +15,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 
 from ...core.errors import UserError
 from ...core.twin_file import read_twin
@@ -65,6 +66,7 @@ class RADIANCE_TWIN_OT_compare_frame(bpy.types.Operator):
 
 _running: Steps | None = None
 _problem = ""
+_stopped = False
 
 
 def problem() -> str:
@@ -107,8 +109,6 @@ def steps(scene: bpy.types.Scene, twin: str) -> Steps:
                 engine.instead = None if side == "classic" else [engine.Standing(twin, np.eye(4))]
                 yield from _render(scene, number)
                 bpy.data.images["Render Result"].save_render(str(path), scene=scene)
-        if not all(path.is_file() for path in pair):
-            raise UserError("the render was stopped; nothing was compared")
         view_transform = bake_view_transform(scene)
         stages = folder / "view_transform.npz"
         np.savez(stages, **view_transform.arrays())
@@ -122,8 +122,20 @@ def steps(scene: bpy.types.Scene, twin: str) -> Steps:
         engine.instead = None
 
 
+@persistent
+def _render_was_stopped(*_: Any) -> None:
+    global _stopped
+    _stopped = True
+
+
 def _render(scene: bpy.types.Scene, slot: int) -> Steps:
-    """Render into a slot of the render result."""
+    """Render into a slot of the render result.
+
+    Raises:
+        UserError: the user has stopped it. RuntimeError: Blender could not.
+    """
+    global _stopped
+    _stopped = False
     result = bpy.data.images.get("Render Result")
     if result is not None:
         result.render_slots.active_index = slot
@@ -137,7 +149,7 @@ def _render(scene: bpy.types.Scene, slot: int) -> Steps:
         # it begins with the next events
         while bpy.app.is_job_running("RENDER") or time.monotonic() - began < 5 * SECONDS_BETWEEN_LOOKS:
             yield
-    if "Render Result" not in bpy.data.images:
+    if _stopped or "Render Result" not in bpy.data.images:
         raise UserError("the render was stopped; nothing was compared")
 
 
@@ -199,6 +211,7 @@ def _tick() -> float | None:
 
 def register() -> None:
     bpy.utils.register_class(RADIANCE_TWIN_OT_compare_frame)
+    bpy.app.handlers.render_cancel.append(_render_was_stopped)
 
 
 def unregister() -> None:
@@ -206,4 +219,5 @@ def unregister() -> None:
     _running = None
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
+    bpy.app.handlers.render_cancel.remove(_render_was_stopped)
     bpy.utils.unregister_class(RADIANCE_TWIN_OT_compare_frame)

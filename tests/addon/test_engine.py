@@ -24,6 +24,7 @@ from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
 from radiance_twin.addon.view_transform import bake_view_transform
 from radiance_twin.addon.viewport.twin import settings_of
 from radiance_twin.core.cameras import look_at
+from radiance_twin.core.errors import Cancelled
 from radiance_twin.core.processes import BOOTSTRAP
 
 SIZE = (48, 36)
@@ -150,6 +151,13 @@ def test_a_region_is_the_same_part_of_the_picture(scene, tmp_path):
     height, width = part.shape[:2]
     assert (width, height) == (int(np.float32(0.8) * 48) - left, int(np.float32(0.9) * 36) - int(np.float32(0.4) * 36))
     assert np.abs(part - whole[top : top + height, left : left + width]).max() < 2e-3
+    # without cropping the same pixels stand in a whole picture that is empty elsewhere
+    scene.render.use_crop_to_border = False
+    framed = render(scene, tmp_path / "framed.exr")["Combined"]
+    assert framed.shape == whole.shape
+    assert np.abs(framed[top : top + height, left : left + width] - part).max() < 1e-6
+    framed[top : top + height, left : left + width] = 0.0
+    assert framed.max() == 0.0
 
 
 def test_two_twins_hide_each_other_by_depth(scene, tiny_twin, tmp_path):
@@ -215,6 +223,21 @@ def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
     monkeypatch.delenv("RADIANCE_TWIN_PYTHON")
     with pytest.raises(RuntimeError, match="Training needs a Python"):
         render(scene, tmp_path / "x.exr")
+
+
+def test_a_render_that_is_stopped_leaves_the_server_to_the_next_one(scene):
+    twin = engine.standing_in(bpy.context.evaluated_depsgraph_get())[0]
+
+    def view(*size: int) -> viewer.View:
+        return engine.view_of(twin, bpy.context.evaluated_depsgraph_get(), engine.Window(0, 0, size))
+
+    assert viewer.wait(view(8, 8), lambda: False).complete
+    process, until_stop = viewer.process_id(), iter([False] * 5)
+    with pytest.raises(Cancelled):
+        viewer.wait(view(2000, 1500), lambda: next(until_stop, True))
+    assert not viewer.is_taken()
+    answer = viewer.wait(view(8, 8), lambda: False)
+    assert answer.complete and answer.seconds > 0.0 and viewer.process_id() == process
 
 
 def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene):

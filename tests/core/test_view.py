@@ -334,6 +334,18 @@ def test_a_twin_that_is_trained_again_is_loaded_again(running: Server, twin: Pat
     assert np.array_equal(before, after)
 
 
+def test_what_lies_behind_a_scene_can_be_left_out(running: Server, tmp_path: Path):
+    dataset, twin = Path(SCENE.write(tmp_path / "world.h5", views=6, size=24, film="world")), tmp_path / "world.twin"
+    train(TrainSettings(str(dataset), str(twin), steps=30, device="cpu"), QuietReporter(), Recipe(4096, bake_steps=1))
+    whole, depth = running.frame(twin=str(twin))
+    alone, same = running.frame(twin=str(twin), behind=False)
+    seen = depth > 0.0
+    assert 0.05 < seen.mean() < 0.95
+    assert np.array_equal(alone[seen], whole[seen]) and np.array_equal(same, depth)
+    assert (whole[..., 3] == 1.0).all() and whole[~seen][:, :3].mean() > 0.1
+    assert alone[~seen].max() == 0.0
+
+
 def test_it_leaves_when_nobody_asks_any_more(twin: Path, tmp_path: Path):
     server = start(tmp_path, twin, SCENE.cameras(1, 0.2)[0], idle_seconds=0.5)
     server.frame()
