@@ -74,7 +74,7 @@ def export_twin(settings: ExportSettings, reporter: Reporter) -> dict[str, Any]:
         UsageError: a setting makes no sense.
         UserError: a file is missing, damaged or foreign, there is no Blender for a .vdb, there is nothing to export, or
             the output cannot be written.
-        Cancelled: nothing was written.
+        Cancelled: nothing was written, unless only the measuring was left.
     """
     _check(settings)
     output = require_writable_file(settings.output)

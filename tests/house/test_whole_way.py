@@ -83,6 +83,15 @@ def test_info_describes_both_files(command: Command) -> None:
     assert command.json("info", "cube.h5")["views"] == {"train": 10, "val": 1, "test": 2}
 
 
+def test_a_twin_leaves_as_a_volume_and_tells_what_that_loses(command: Command) -> None:
+    words = ["export", "cube.twin", "--format", "vdb", "-o", "cube.vdb", "--dataset", "cube.h5", "--resolution", "64"]
+    result = command.json(*words)
+    assert result["bytes"] == (command.folder / "cube.vdb").stat().st_size > 1000
+    loss = result["loss"]
+    assert loss["views"] == 2
+    assert loss["loss_db"] == pytest.approx(loss["field_psnr"] - loss["export_psnr"])
+
+
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill -9"])
 def test_an_interrupted_render_goes_on_where_it_was(command: Command, stop: signal.Signals, code: int) -> None:
     name = f"stopped by {stop.name}"
