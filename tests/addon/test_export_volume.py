@@ -21,6 +21,8 @@ from radiance_twin.core.cameras import look_at
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.reporting import QuietReporter
 
+from .test_panel import draw
+
 SIDE = 24
 # turned about z, twice as large as the field's cube, and moved
 WORLD = np.array([[0.0, -2, 0, 1], [2, 0, 0, -1], [0, 0, 2, -1], [0, 0, 0, 1]])
@@ -178,6 +180,20 @@ def test_points_become_balls_of_their_own_colours(extension: None, fake_worker: 
     twin.with_suffix(".h5").touch()
     assert bpy.ops.radiance_twin.export(format="points", add=False) == {"FINISHED"}
     assert "28.00 dB, 2.0 dB less than the twin" in worker.last("export").outcome
+
+
+def test_the_panel_offers_the_three_ways_and_tells_the_outcome(
+    extension: None, fake_worker: None, tmp_path: Path
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "table.blend"))
+    offered = draw("export")
+    assert offered.buttons == ["Volume", "Mesh", "Points"]
+    assert [properties.format for _, _, properties in offered.operators] == ["vdb", "mesh", "points"]
+    assert offered.labels == []
+    (tmp_path / "radiance_twin").mkdir()
+    (tmp_path / "radiance_twin" / "table.twin").touch()
+    assert bpy.ops.radiance_twin.export(format="points", add=False) == {"FINISHED"}
+    assert " ".join(draw("export").labels) == "table.ply, 0.0 MB; loss not measured"
 
 
 def test_after_a_cancel_or_in_another_file_nothing_is_added(extension: None, tmp_path: Path) -> None:
