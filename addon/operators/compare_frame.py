@@ -47,31 +47,39 @@ class RADIANCE_TWIN_OT_compare_frame(bpy.types.Operator):
         return can_run(cls, why_not(context))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        global _running, _problem
-        _problem = ""
+        global _running
+        _say("")
         _running = steps(context.scene, twin_of(context))
         if not bpy.app.background:
-            bpy.app.timers.register(_tick, first_interval=0.0)
+            # when another file is opened meanwhile, the next tick finds the scene gone and ends
+            bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
             return {"FINISHED"}
         for _ in _running:
             pass
         _running = None
         job = worker.last(REQUEST)
-        if _problem or job is None or job.error is not None:
-            self.report({"ERROR"}, _problem or ("Nothing was measured" if job is None else job.outcome))
+        if problem() or job is None or job.error is not None:
+            self.report({"ERROR"}, problem() or ("Nothing was measured" if job is None else job.outcome))
             return {"CANCELLED"}
         self.report({"INFO"}, job.outcome)
         return {"FINISHED"}
 
 
 _running: Steps | None = None
-_problem = ""
+# what went wrong, and with which file
+_problem = ("", "")
 _stopped = False
 
 
 def problem() -> str:
-    """Why the last attempt gave nothing; empty when it did, or its job has something to say."""
-    return _problem
+    """Why the last attempt gave nothing; empty when it did, when its job says it, or when another file is open."""
+    text, blend = _problem
+    return text if blend == bpy.data.filepath else ""
+
+
+def _say(text: str) -> None:
+    global _problem
+    _problem = (text, bpy.data.filepath)
 
 
 def why_not(context: bpy.types.Context) -> str:
@@ -98,7 +106,6 @@ def twin_of(context: bpy.types.Context) -> str:
 
 def steps(scene: bpy.types.Scene, twin: str) -> Steps:
     """Render both ways and have the pair measured; yields while it waits. Says in `problem` what went wrong."""
-    global _problem
     folder = worker.session_folder()
     pair = [folder / f"{side}.exr" for side in SIDES]
     try:
@@ -116,8 +123,10 @@ def steps(scene: bpy.types.Scene, twin: str) -> Steps:
         words |= {side: str(path) for side, path in zip(SIDES, pair, strict=True)}
         load_pair(pair)
         pump.follow(worker.start(REQUEST, words, _measured, folder))
+    except ReferenceError:
+        _say("")  # the scene has gone: another file was opened
     except (UserError, OSError, RuntimeError) as error:
-        _problem = worker.sentence(str(error).strip())
+        _say(worker.sentence(str(error).strip()))
     finally:
         engine.instead = None
 

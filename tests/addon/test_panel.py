@@ -171,8 +171,10 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
 
 def test_this_frame_says_what_came_of_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert draw("frame").buttons == ["Compare This Frame"] and draw("frame").labels == []
-    monkeypatch.setattr(compare_frame, "_problem", "The render was stopped")
+    monkeypatch.setattr(compare_frame, "_problem", ("The render was stopped", bpy.data.filepath))
     assert draw("frame").labels == ["The render was stopped"]
+    monkeypatch.setattr(compare_frame, "_problem", ("The render was stopped", "other.blend"))
+    assert draw("frame").labels == []
 
 
 def test_files_of_an_earlier_session_are_in_sight(saved: Path) -> None:
