@@ -200,7 +200,7 @@ def _check_pictures(images: list[PosedImage], problems: Problems, reporter: Repo
                 read_grey(image.mask)
             broken = 0 if image.depth is None else int((~np.isfinite(read_depth(image.depth))).sum())
         except Unsound as error:
-            problems.add(image.name, f"{error}; left out")
+            problems.leave_out(image.name, str(error))
             continue
         except MemoryError as error:
             raise UserError(f"{image.name}: not enough memory to read it; use smaller images ({text})") from error

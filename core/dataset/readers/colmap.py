@@ -109,7 +109,7 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         try:
             found.append(_posed_image(one, cameras, pictures, explicit=images is not None))
         except Unsound as error:
-            problems.add(one.name, f"{error}; left out")
+            problems.leave_out(one.name, str(error))
     points = folder / f"points3D{ending}"
     bounds = _bounds((_binary_points if ending == ".bin" else _text_points)(points)) if points.is_file() else None
     return PosedImages(found, bounds=bounds)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from .posed import PosedImage, PosedImages, Problems, Unsound, frames_of, name_of, pose, read_json, remarks_on_time
+from .posed import PosedImage, PosedImages, Problems, frames_of, pose, posed_frames, read_json, remarks_on_time
 from .transforms import lens_of, picture_of
 
 SPLITS = ("train", "val", "test")
@@ -48,10 +48,10 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         sound, wrong = _read_split(meta, path, split if several else None, images)
         if wrong and not sound and several and all(line == wrong[0][1] for _, line in wrong):
             # a file of poses that were never rendered: one line, not hundreds
-            problems.add(path.name, f"none of its {len(wrong)} frames can be used ({wrong[0][1]}); left out")
+            problems.leave_out(path.name, f"none of its {len(wrong)} frames can be used ({wrong[0][1]})")
         else:
             for name, what in wrong:
-                problems.add(name, f"{what}; left out")
+                problems.leave_out(name, what)
         found += sound
     return PosedImages(found, bounds=_benchmark_bounds(found), background=WHITE, remarks=remarks)
 
@@ -59,18 +59,14 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
 def _read_split(
     meta: dict[str, Any], path: Path, split: str | None, images: Path | None
 ) -> tuple[list[PosedImage], list[tuple[str, str]]]:
-    sound: list[PosedImage] = []
     wrong: list[tuple[str, str]] = []
-    for position, frame in enumerate(frames_of(meta, path)):
-        name = name_of(frame, position)
-        try:
-            if not isinstance(frame, dict):
-                raise Unsound("it is no JSON object")
-            matrix = pose(frame.get("transform_matrix"))
-            picture = picture_of(frame, path.parent, images)
-            sound.append(PosedImage(name, picture, lens_of(meta, frame, picture), matrix, split))
-        except Unsound as error:
-            wrong.append((name, str(error)))
+
+    def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
+        matrix = pose(frame.get("transform_matrix"))
+        picture = picture_of(frame, path.parent, images)
+        return PosedImage(name, picture, lens_of(meta, frame, picture), matrix, split)
+
+    sound = posed_frames(frames_of(meta, path), image_of, lambda name, what: wrong.append((name, what)))
     return sound, wrong
 
 

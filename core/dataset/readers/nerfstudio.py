@@ -20,9 +20,9 @@ from .posed import (
     Unsound,
     find_file,
     frames_of,
-    name_of,
     number,
     pose,
+    posed_frames,
     read_json,
     remarks_on_time,
 )
@@ -43,19 +43,15 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     meta = read_json(path)
     require_known_camera(meta, path)
     splits = _splits(meta, path)
-    found: list[PosedImage] = []
     frames = frames_of(meta, path)
-    for position, frame in enumerate(frames):
-        name = name_of(frame, position)
-        try:
-            if not isinstance(frame, dict):
-                raise Unsound("it is no JSON object")
-            found.append(_posed_image(name, meta, frame, path.parent, images, splits.get(name)))
-        except Unsound as error:
-            problems.add(name, f"{error}; left out")
+
+    def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
+        return _posed_image(name, meta, frame, path.parent, images, splits.get(name))
+
+    found = posed_frames(frames, image_of, problems.leave_out)
     if splits and any(image.split is None for image in found):
         for image in [image for image in found if image.split is None]:
-            problems.add(image.name, "it is in none of train_filenames, val_filenames and test_filenames; left out")
+            problems.leave_out(image.name, "it is in none of train_filenames, val_filenames and test_filenames")
             found.remove(image)
     notes = {name: meta[name] for name in NOTED if name in meta}
     return PosedImages(found, notes=notes, remarks=remarks_on_time(frames))

@@ -22,9 +22,9 @@ from .posed import (
     Unsound,
     find_file,
     frames_of,
-    name_of,
     number,
     pose,
+    posed_frames,
     read_json,
     remarks_on_time,
 )
@@ -45,16 +45,12 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     path = transforms_file(source)
     meta = read_json(path)
     require_known_camera(meta, path)
-    found: list[PosedImage] = []
     frames = frames_of(meta, path)
-    for position, frame in enumerate(frames):
-        name = name_of(frame, position)
-        try:
-            if not isinstance(frame, dict):
-                raise Unsound("it is no JSON object")
-            found.append(_posed_image(name, meta, frame, path.parent, images))
-        except Unsound as error:
-            problems.add(name, f"{error}; left out")
+
+    def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
+        return _posed_image(name, meta, frame, path.parent, images)
+
+    found = posed_frames(frames, image_of, problems.leave_out)
     notes = {name: meta[name] for name in NOTED if name in meta}
     remarks = remarks_on_time(frames) + [f"{name} has no effect here." for name in WITHOUT_EFFECT if meta.get(name)]
     return PosedImages(found, bounds=_bounds(meta, path), notes=notes, remarks=remarks)

@@ -119,6 +119,10 @@ class Problems:
         self.lines.append(line)
         self._say(line)
 
+    def leave_out(self, name: str, what: str) -> None:
+        """Note why a frame is left out."""
+        self.add(name, f"{what}; left out")
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
@@ -149,6 +153,22 @@ def frames_of(meta: dict[str, Any], path: Path) -> list[Any]:
     if not isinstance(frames, list) or not frames:
         raise UserError(f"{path} has no list of frames; it cannot be a list of cameras")
     return frames
+
+
+def posed_frames(
+    frames: list[Any], image_of: Callable[[str, dict[str, Any]], PosedImage], wrong: Callable[[str, str], None]
+) -> list[PosedImage]:
+    """The images of a list of frames: `image_of` is told a frame's name and the frame, `wrong` a name and why not."""
+    found: list[PosedImage] = []
+    for position, frame in enumerate(frames):
+        name = name_of(frame, position)
+        try:
+            if not isinstance(frame, dict):
+                raise Unsound("it is no JSON object")
+            found.append(image_of(name, frame))
+        except Unsound as error:
+            wrong(name, str(error))
+    return found
 
 
 def remarks_on_time(frames: list[Any]) -> list[str]:
