@@ -216,7 +216,8 @@ def _loop(run: Run, goal: Goal, reporter: Reporter) -> str:
         if run.seconds >= report_at:
             report_at = run.seconds + REPORT_EVERY
             if run.has_validation and run.seconds >= psnr_at:
-                psnr_at = run.seconds + max(1.0, 0.02 * run.seconds if goal.until_psnr else 0.05 * goal.total)
+                whole = run.seconds / goal.done(run) * goal.total
+                psnr_at = run.seconds + max(1.0, 0.02 * run.seconds if goal.until_psnr else 0.05 * whole)
                 figures["psnr"] = run.quick_psnr()
                 if goal.until_psnr is not None and figures["psnr"] >= goal.until_psnr:
                     return "reached"
