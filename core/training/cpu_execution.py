@@ -12,7 +12,7 @@ from ..field import cpu_kernels as kernels
 from ..field.cpu import RAYS_PER_BLOCK, BlockGradient, CpuField, Grid, Workspace, flat
 from ..field.hash_grid import GridLayout
 from ..field.model import RadianceField
-from .recipe import Recipe
+from .recipe import ADAM_EPSILON, Recipe
 from .sampler import F4, Rays
 
 
@@ -87,7 +87,7 @@ class CpuExecution:
         results = list(self._pool.map(block, range(len(starts))))
         gradients = [gradient for gradient, _ in results]
         self._steps += 1
-        settings = kernels.adam_settings(rate, self._recipe.betas, self._steps, 1e-15)
+        settings = kernels.adam_settings(rate, self._recipe.betas, self._steps, ADAM_EPSILON)
 
         def level(which: _Level) -> None:
             which.add(gradients)

@@ -23,8 +23,8 @@ from ..field.cuda.program import Choice, Counter, Setting, State
 from ..field.model import RadianceField
 from ..field.render import PATTERN
 from .cuda_arrays import F2, F4, U4, adam_shapes, allocate, batch_shapes, pixel_shapes
-from .host_stepper import CELLS_AT_ONCE, THIN
-from .recipe import Recipe, Scale
+from .host_stepper import CELLS_AT_ONCE, KEEP, THIN
+from .recipe import ADAM_EPSILON, Recipe, Scale
 from .sampler import ViewPixels
 
 # steps between two looks at the counters, and looks under way at most: the host is never further ahead than that
@@ -39,8 +39,6 @@ LEAST_SAMPLES = 1 << 12
 LEAST_RAYS = 256
 # gradients are multiplied by this, so that small ones survive in half precision; large ones are limited to its range
 LOSS_SCALE = 128.0
-# share of a cell's density that an update of the occupancy grid keeps
-KEEP = 0.8
 # the longest pattern of rays to a pixel that the kernels know
 MOST_TOGETHER = 32
 
@@ -279,7 +277,7 @@ class CudaStepper:
         settings, choices = row.numpy()[:16].view(np.float32), row.numpy()[16:]
         settings[Setting.RATE] = self.caution * recipe.rate(self._steps, progress)
         settings[Setting.BETA1], settings[Setting.BETA2] = recipe.betas
-        settings[Setting.ADAM_EPSILON] = 1e-15
+        settings[Setting.ADAM_EPSILON] = ADAM_EPSILON
         settings[Setting.LOSS_SCALE] = LOSS_SCALE
         settings[Setting.LOSS_EPSILON] = recipe.epsilon
         settings[Setting.ALPHA_WEIGHT] = recipe.alpha_weight

@@ -19,6 +19,8 @@ from .sampler import F4, Rays, ViewPixels
 CELLS_AT_ONCE = 1 << 18
 # optical thickness of a sample below which a cell counts as empty
 THIN = 0.01
+# share of a cell's density that an update of the occupancy grid keeps
+KEEP = 0.8
 
 Bool = NDArray[np.bool_]
 
@@ -106,7 +108,7 @@ class HostStepper:
         positions = (corner + self._random.random(corner.shape, dtype=np.float32)) / np.float32(n)
         density = self._execution.density_at(positions.astype(np.float32))
         known = self._cell_density[which]
-        self._cell_density[which] = np.maximum(np.where(np.isfinite(known), known, 0.0) * np.float32(0.8), density)
+        self._cell_density[which] = np.maximum(np.where(np.isfinite(known), known, 0.0) * np.float32(KEEP), density)
         self._execution.set_occupied(self.occupied())
 
     def look_everywhere(self) -> None:

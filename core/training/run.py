@@ -187,7 +187,6 @@ def prepare(
     if not candidates.any():
         raise UserError(f"the training views of {dataset.path} show nothing; check the scene and the cameras")
     chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
-    chosen = chosen[pixels.valid[chosen]]
     if not len(chosen):
         raise UserError(f"the training views of {dataset.path} hold no valid pixel; check their masks")
     config = FieldConfig(

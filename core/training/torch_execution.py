@@ -14,7 +14,7 @@ from torch import Tensor
 from ..field.march import composite, march
 from ..field.model import RadianceField
 from .losses import opacity_l2, relative_l2
-from .recipe import Recipe
+from .recipe import ADAM_EPSILON, Recipe
 from .sampler import F4, Rays
 
 
@@ -26,7 +26,7 @@ class TorchExecution:
         self._recipe = recipe
         self._step = step
         self._device, self._type = field.table.device, field.table.dtype
-        self._optimiser = torch.optim.Adam(field.parameters(), betas=recipe.betas, eps=1e-15)
+        self._optimiser = torch.optim.Adam(field.parameters(), betas=recipe.betas, eps=ADAM_EPSILON)
         self.set_occupied(occupied)
 
     def set_occupied(self, occupied: NDArray[np.bool_]) -> None:
