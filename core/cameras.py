@@ -7,6 +7,7 @@ u to the right, v down, the first pixel's centre at (0.5, 0.5). Intrinsics are (
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
+
+    camera_to_world: Array
+    intrinsics: Array
+    size: tuple[int, int]
+
+    def resized(self, size: tuple[int, int]) -> Camera:
+        """The same picture with another number of pixels."""
+        scale = np.array(size, np.float64) / self.size
+        return Camera(self.camera_to_world, self.intrinsics * np.tile(scale, 2), size)
 
 
 def intrinsics_from_lens(

@@ -22,9 +22,9 @@ from .dataset.readers.pictures import check_picture, read_depth, read_grey, read
 from .dataset.readers.posed import Lens, PosedImage, PosedImages, Problems, Unsound, read_json
 from .dataset.readers.transforms import TRANSFORMS, transforms_file
 from .dataset.store import DatasetHeader, ViewPixels, write_dataset
-from .errors import Cancelled, UsageError, UserError
+from .errors import UsageError, UserError
 from .files import require_writable_file
-from .reporting import Reporter
+from .reporting import Reporter, followed
 
 READERS = {"nerf": nerf.read, "ngp": ngp.read, "nerfstudio": nerfstudio.read, "colmap": colmap.read}
 COLOURS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
@@ -37,6 +37,7 @@ TEST_EVERY = 8
 MOST_VAL = 4
 # opaque pixels without depth: there is something, and nobody measured how far away
 OPAQUE = 0.5
+STOPPED = "stopped; nothing was written"
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _check_pictures(images: list[PosedImage], problems: Problems, reporter: Repo
     """Decode everything once: which images are sound, and whether any of them is transparent somewhere."""
     sound: list[PosedImage] = []
     transparent = False
-    for image, text in _with_progress("check", images, reporter):
+    for number, image in enumerate(followed(images, "check", reporter, "image", STOPPED), 1):
         try:
             see_through = check_picture(image.path)
             if image.alpha is not None:
@@ -203,7 +204,9 @@ def _check_pictures(images: list[PosedImage], problems: Problems, reporter: Repo
             problems.leave_out(image.name, str(error))
             continue
         except MemoryError as error:
-            raise UserError(f"{image.name}: not enough memory to read it; use smaller images ({text})") from error
+            raise UserError(
+                f"{image.name}: not enough memory to read it; use smaller images (image {number} of {len(images)})"
+            ) from error
         if broken:
             problems.add(image.name, f"{broken} pixels of its depth are not finite; their depth counts as unknown")
         transparent |= see_through
@@ -256,7 +259,7 @@ def _views(
 ) -> Iterator[ViewPixels]:
     with_depth = any(image.depth for image in images)
     with_valid = any(image.mask or not image.lens.is_pinhole for image in images)
-    for image, _ in _with_progress("import", images, reporter):
+    for image in followed(images, "import", reporter, "image", STOPPED):
         try:
             yield view_pixels(image, transparent, distance_depth, with_depth, with_valid)
         except Unsound as error:
@@ -337,18 +340,6 @@ def _fitted(image: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
     if image.shape == (lens.height, lens.width):
         return image
     return np.asarray(cv2.resize(image, (lens.width, lens.height), interpolation=cv2.INTER_NEAREST))
-
-
-def _with_progress(stage: str, images: list[PosedImage], reporter: Reporter) -> Iterator[tuple[PosedImage, str]]:
-    started = time.monotonic()
-    for done, image in enumerate(images):
-        if reporter.cancelled():
-            raise Cancelled("stopped; nothing was written")
-        text = f"image {done + 1} of {len(images)}"
-        left = (time.monotonic() - started) / done * (len(images) - done) if done else None
-        reporter.progress(stage, done, len(images), seconds_left=left, text=text)
-        yield image, text
-    reporter.progress(stage, len(images), len(images), seconds_left=0.0)
 
 
 def _first(problems: Problems) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Protocol
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from .errors import Cancelled
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -31,6 +35,32 @@ class Reporter(Protocol):
 
     def cancelled(self) -> bool:
         """Whether the user asked to stop. Long loops ask at least once a second."""
+
+
+Item = TypeVar("Item")
+
+
+def followed(
+    items: Sequence[Item], stage: str, reporter: Reporter, unit: str = "", stopped: str = ""
+) -> Iterator[Item]:
+    """Each of `items`, while `reporter` is told how far it is and how long the rest will take.
+
+    Args:
+        unit: what an item is called: "view 3 of 12".
+        stopped: what a Cancelled says.
+
+    Raises:
+        Cancelled: the user asked to stop.
+    """
+    began = time.monotonic()
+    for done, item in enumerate(items):
+        if reporter.cancelled():
+            raise Cancelled(stopped)
+        left = (time.monotonic() - began) / done * (len(items) - done) if done else None
+        text = f"{unit} {done + 1} of {len(items)}" if unit else ""
+        reporter.progress(stage, done, len(items), seconds_left=left, text=text)
+        yield item
+    reporter.progress(stage, len(items), len(items), seconds_left=0.0)
 
 
 class QuietReporter:

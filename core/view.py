@@ -14,6 +14,7 @@ import OpenEXR
 from numpy.typing import NDArray
 from PIL import Image
 
+from .cameras import Camera
 from .colour import ViewTransform
 from .dataset.store import open_dataset
 from .errors import UsageError, UserError
@@ -46,15 +47,6 @@ class ViewSettings:
     view: int | None = None
     size: tuple[int, int] | None = None
     device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
-
-    camera_to_world: NDArray[np.float64]
-    intrinsics: NDArray[np.float64]
-    size: tuple[int, int]
 
 
 def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
@@ -112,8 +104,7 @@ def camera_of(settings: ViewSettings) -> Camera:
     size = camera.size if settings.size is None else (int(settings.size[0]), int(settings.size[1]))
     if not (min(size) >= 1 and max(size) <= LARGEST_SIDE):
         raise UsageError(f"a picture of {size[0]} x {size[1]} pixels cannot be made; sides are 1 to {LARGEST_SIDE}")
-    scale = np.array(size, np.float64) / camera.size
-    return Camera(camera.camera_to_world, camera.intrinsics * np.tile(scale, 2), size)
+    return camera.resized(size)
 
 
 def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:

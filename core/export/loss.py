@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cameras import Camera
 from ..comparison.metrics import FOREGROUND_ALPHA, display_image, mean_of, psnr
 from ..dataset.store import Dataset
-from ..errors import Cancelled
 from ..field.render import TrainedField, render_view
-from ..reporting import Reporter
-from .shots import Camera
+from ..reporting import Reporter, followed
 
 # rgba [H, W, 4] scene-linear, premultiplied, of what was exported
 Draw = Callable[[Camera], NDArray[np.float32]]
@@ -40,12 +38,7 @@ def measure_loss(dataset: Dataset, field: TrainedField, draw: Draw, reporter: Re
         return None
     chosen = test[np.linspace(0, len(test) - 1, min(MOST_VIEWS, len(test))).round().astype(np.int64)]
     figures: dict[str, list[float | None]] = {}
-    started = time.monotonic()
-    for number, index in enumerate(int(i) for i in chosen):
-        if reporter.cancelled():
-            raise Cancelled
-        left = (time.monotonic() - started) / number * (len(chosen) - number) if number else None
-        reporter.progress("measure", number, len(chosen), seconds_left=left, text=f"view {number + 1} of {len(chosen)}")
+    for index in followed([int(i) for i in chosen], "measure", reporter, "view"):
         size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
         camera = Camera(dataset.camera_to_world[index], dataset.intrinsics[index], size)
         neural, _ = render_view(field, camera.camera_to_world, camera.intrinsics, size, cancelled=reporter.cancelled)
@@ -63,7 +56,6 @@ def measure_loss(dataset: Dataset, field: TrainedField, draw: Draw, reporter: Re
             ("psnr_to_field", psnr(from_field[valid], exported[valid])),
         ):
             figures.setdefault(name, []).append(value)
-    reporter.progress("measure", len(chosen), len(chosen), seconds_left=0.0)
     means = {name: mean_of(values) for name, values in figures.items()}
     field_psnr, export_psnr = means["field_psnr"], means["export_psnr"]
     loss = None if field_psnr is None or export_psnr is None else field_psnr - export_psnr

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
+from ..cameras import Camera
 from ..colour import linear_to_srgb, srgb_to_linear
 from ..errors import Cancelled
 from ..reporting import Reporter
 from .raster import coloured_picture, draw, textured_picture
-from .shots import Camera, Shot
+from .shots import Shot
 from .surface import Surface, colours_at
 
 F8 = NDArray[np.float64]

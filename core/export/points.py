@@ -11,11 +11,12 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from ..cameras import Camera
 from ..colour import srgb_to_linear
 from ..reporting import Reporter
 from .mesh import srgb_bytes
 from .raster import coloured_picture, discs
-from .shots import Camera, Shot
+from .shots import Shot
 from .surface import Surface, colours_at
 
 F8 = NDArray[np.float64]

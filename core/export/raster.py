@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cameras import Camera
 from .kernels import draw_triangles
-from .shots import Camera
 from .surface import projection
 
 F8 = NDArray[np.float64]

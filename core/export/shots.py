@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras import look_at, pixel_grid, ray_directions
+from ..cameras import Camera, look_at, pixel_grid, ray_directions
 from ..dataset.store import Dataset
 from ..errors import Cancelled, UserError
 from ..field.render import TrainedField, ray_renderer
-from ..reporting import Reporter
+from ..reporting import Reporter, followed
 from ..rigs import fibonacci
 from ..twin_file import Twin
 
@@ -33,15 +32,6 @@ MOST_RAYS = 12_000_000
 RAYS_AT_ONCE = 1 << 15
 # pixels with more alpha show a surface
 SOMETHING = 0.25
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
-
-    camera_to_world: NDArray[np.float64]
-    intrinsics: NDArray[np.float64]
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -114,15 +104,12 @@ def take_shots(field: TrainedField, cameras: Sequence[Camera], reporter: Reporte
     field_from_world = np.linalg.inv(field.world_from_field)
     scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
     render = ray_renderer(field)
-    started, shots = time.monotonic(), []
-    for number, given in enumerate(cameras):
-        left = (time.monotonic() - started) / number * (len(cameras) - number) if number else None
-        reporter.progress("look", number, len(cameras), seconds_left=left, text=f"view {number + 1} of {len(cameras)}")
+    shots = []
+    for given in followed(cameras, "look", reporter, "view"):
         width, height = (max(round(finer * side), 1) for side in given.size)
-        intrinsics = given.intrinsics * np.tile([width / given.size[0], height / given.size[1]], 2)
-        camera = Camera(given.camera_to_world, intrinsics, (width, height))
+        camera = given.resized((width, height))
         matrix = camera.camera_to_world
-        ways = ray_directions(matrix, intrinsics, pixel_grid(width, height)).reshape(-1, 3)
+        ways = ray_directions(matrix, camera.intrinsics, pixel_grid(width, height)).reshape(-1, 3)
         directions = (ways @ field_from_world[:3, :3].T / scale).astype(np.float32)
         origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
         seen = np.empty((len(directions), 5), np.float32)
@@ -140,7 +127,6 @@ def take_shots(field: TrainedField, cameras: Sequence[Camera], reporter: Reporte
         shots.append(
             Shot(camera, seen[:, :4].reshape(height, width, 4), depth.astype(np.float32).reshape(height, width))
         )
-    reporter.progress("look", len(cameras), len(cameras), seconds_left=0.0)
     return shots
 
 

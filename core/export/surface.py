@@ -7,7 +7,6 @@ the fused surface shows 1.1 dB more than the best threshold: density swells arou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.spatial import KDTree
 from skimage.measure import label, marching_cubes
 
-from ..errors import Cancelled, UserError
+from ..cameras import Camera
+from ..errors import UserError
 from ..field.cpu import thread_count
-from ..reporting import Reporter
+from ..reporting import Reporter, followed
 from .kernels import AT_EDGES, fuse, gather
-from .shots import Camera, Shot
+from .shots import Shot
 
 F8 = NDArray[np.float64]
 F4 = NDArray[np.float32]
@@ -76,12 +76,7 @@ def fused_surface(
     counts = np.ceil((box[1] - box[0]) / voxel).astype(int) + 3
     distance, weight = np.zeros(counts, np.float32), np.zeros(counts, np.float32)
     slabs = np.linspace(0, counts[0], 4 * thread_count() + 1).astype(int)
-    started = time.monotonic()
-    for number, shot in enumerate(shots):
-        if reporter.cancelled():
-            raise Cancelled
-        left = (time.monotonic() - started) / number * (len(shots) - number) if number else None
-        reporter.progress("fuse", number, len(shots), seconds_left=left)
+    for shot in followed(shots, "fuse", reporter):
         trust = trust_of(shot, JUMP * voxel)
         # a little of something is neither something nor nothing
         trust[(shot.depth == 0.0) & (shot.rgba[..., 3] > NOTHING)] = 0.0
@@ -91,7 +86,6 @@ def fused_surface(
             fuse(distance, weight, slabs[index], slabs[index + 1], *picture)
 
         list(pool.map(part, range(len(slabs) - 1)))
-    reporter.progress("fuse", len(shots), len(shots), seconds_left=0.0)
     away = np.where(weight > 0.0, distance / np.maximum(weight, 1e-12), -1.0)
     for axis in range(3):
         for side in (0, 1, -1):
@@ -148,12 +142,7 @@ def colours_at(
     """
     total = np.zeros((len(points), 4))
     parts = np.linspace(0, len(points), 8 * thread_count() + 1).astype(int)
-    started = time.monotonic()
-    for number, shot in enumerate(shots):
-        if reporter.cancelled():
-            raise Cancelled
-        left = (time.monotonic() - started) / number * (len(shots) - number) if number else None
-        reporter.progress("colour", number, len(shots), seconds_left=left)
+    for shot in followed(shots, "colour", reporter):
         camera = shot.camera
         trust = trust_of(shot, JUMP * voxel)
         picture = (camera.camera_to_world[:3, 3], projection(camera), shot.rgba, shot.depth, trust, TOLERANCE * voxel)
@@ -163,7 +152,6 @@ def colours_at(
             gather(points[rows], normals[rows], total[rows], *picture)
 
         list(pool.map(part, range(len(parts) - 1)))
-    reporter.progress("colour", len(shots), len(shots), seconds_left=0.0)
     known = total[:, 3] > 1e-9 * max(float(total[:, 3].max()), 1e-30)
     if not known.any():
         raise UserError("no view sees the surface that was found; give the twin's own --dataset, or train longer")

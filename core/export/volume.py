@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bake import bake_field
-from ..cameras import pixel_grid, ray_directions
+from ..cameras import Camera, pixel_grid, ray_directions
 from ..errors import Cancelled, UserError
 from ..field.cpu import thread_count
 from ..field.occupancy import dilate
@@ -23,7 +23,7 @@ from ..processes import blender_command
 from ..reporting import Reporter
 from ..worker.child import Child, ChildCrashed
 from .kernels import march_grid
-from .shots import Camera, field_rays
+from .shots import field_rays
 
 F8 = NDArray[np.float64]
 F4 = NDArray[np.float32]

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cameras import Camera
 from ..errors import UsageError, UserError
 from ..field.render import TrainedField, load_field, render_view
 from ..twin_file import read_twin
@@ -85,21 +86,21 @@ class Fields:
         file = FrameFile(str(arguments.get("frame")))
         try:
             sequence = file.last
-            sizes = [(width, height)]
+            wanted = Camera(camera_to_object, intrinsics, (width, height))
+            cameras = [wanted]
             if arguments.get("coarse") and width * height > SOON:
-                sizes.insert(0, (-(-width // COARSE), -(-height // COARSE)))
-            for size in sizes:
-                scale = np.array(size) / (width, height)
+                cameras.insert(0, wanted.resized((-(-width // COARSE), -(-height // COARSE))))
+            for camera in cameras:
                 began = time.perf_counter()
                 rgba, depth = render_view(
-                    field, camera_to_object, intrinsics * np.tile(scale, 2), size, cancelled=reporter.cancelled
+                    field, camera.camera_to_world, camera.intrinsics, camera.size, cancelled=reporter.cancelled
                 )
                 seconds = time.perf_counter() - began
                 if field.model.config.background and not arguments.get("behind", True):
                     rgba[depth == 0.0] = 0.0
                 sequence += 1
                 file.write(sequence, rgba, depth * np.float32(enlarged))
-                reporter.send("frame", sequence=sequence, size=list(size), complete=size == (width, height))
+                reporter.send("frame", sequence=sequence, size=list(camera.size), complete=camera is wanted)
         finally:
             file.close()
         return {"sequence": sequence, "seconds": seconds, "size": [width, height]}

@@ -15,13 +15,13 @@ import pytest
 import trimesh
 
 from radiance_twin.core.bake_march import render_bake
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.cli import main
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export import shots
 from radiance_twin.core.export.loss import measure_loss
-from radiance_twin.core.export.shots import Camera, export_cameras, take_shots
+from radiance_twin.core.export.shots import export_cameras, take_shots
 from radiance_twin.core.export.twin import ExportSettings, export_twin
 from radiance_twin.core.export.volume import VolumeGrid, write_vdb
 from radiance_twin.core.field.render import PATTERN, load_field, render_view

@@ -16,7 +16,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
+from radiance_twin.core.cameras import Camera, look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import linear_to_srgb
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
@@ -24,7 +24,7 @@ from radiance_twin.core.export.mesh import ply_of as mesh_ply
 from radiance_twin.core.export.points import SurfacePoints, surface_points
 from radiance_twin.core.export.points import ply_of as points_ply
 from radiance_twin.core.export.raster import discs, draw_mesh, textured_picture
-from radiance_twin.core.export.shots import Camera, Shot
+from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.rigs import fibonacci
