@@ -16,7 +16,8 @@ CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
 BENCHMARKS = ("nerf-synthetic",)
-EXPORTS = ("vdb", "mesh", "points")
+# of the files of each; the first is the usual one
+EXPORT_ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",)}
 EXPORT_RESOLUTIONS = (64, 128, 256, 512)
 
 
@@ -174,7 +175,7 @@ def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", "a twin as a volume, a mesh or points, and what that loses")
     parser.add_argument("twin", metavar="SCENE.twin")
     _add_output(parser, False, "the file: .vdb, .glb or .ply (mesh), .ply (points)", "")
-    parser.add_argument("--format", choices=EXPORTS, required=True, help="what to make of the twin")
+    parser.add_argument("--format", choices=tuple(EXPORT_ENDINGS), required=True, help="what to make of the twin")
     parser.add_argument(
         "--dataset", metavar="SCENE.h5", help="what it was trained from: its test views say what the export loses"
     )

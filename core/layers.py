@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 F4 = NDArray[np.float32]
 
-# as in core/field/render.py: a pixel has a depth when it is more opaque than this
+# a pixel has a depth when it is more opaque than this
 SOLID = 0.5
 
 

@@ -10,7 +10,7 @@ import bpy
 from bpy_extras.io_utils import ExportHelper
 from mathutils import Matrix
 
-from ...core.arguments import EXPORT_RESOLUTIONS
+from ...core.arguments import EXPORT_ENDINGS, EXPORT_RESOLUTIONS
 from ...core.cli import decibels
 from ..jobs import worker
 from ..paths import paths_of_open_file
@@ -21,7 +21,6 @@ from . import can_run, run, why_no_job
 from .render import this_blender
 from .train import viewport_context
 
-ENDINGS = {"vdb": ".vdb", "mesh": ".glb", "points": ".ply"}
 FORMAT_ITEMS = (
     ("vdb", "Volume", "OpenVDB: the closest to the twin. Any engine renders it, colours are the same from all sides"),
     ("mesh", "Mesh", "glTF: a textured surface that glows, for any program. As PLY its vertices have the colours"),
@@ -65,7 +64,7 @@ and measure what that loses"""
         path = Path(self.filepath)
         if not path.name or fits(path, self.format):
             return False
-        self.filepath = str(path.with_suffix(ENDINGS[self.format]))
+        self.filepath = str(path.with_suffix(EXPORT_ENDINGS[self.format][0]))
         return True
 
     def draw(self, _context: bpy.types.Context) -> None:
@@ -108,13 +107,12 @@ def twin_to_export(context: bpy.types.Context) -> tuple[Path, Matrix] | None:
 def default_output(context: bpy.types.Context, format: str) -> Path:
     """Beside the twin, and named like it."""
     twin = twin_to_export(context)
-    return (twin[0] if twin else Path("twin")).with_suffix(ENDINGS[format])
+    return (twin[0] if twin else Path("twin")).with_suffix(EXPORT_ENDINGS[format][0])
 
 
 def fits(path: Path, format: str) -> bool:
     """Whether a file of this name can hold the format."""
-    suffix = path.suffix.lower()
-    return suffix == ENDINGS[format] or (format == "mesh" and suffix == ".ply")
+    return path.suffix.lower() in EXPORT_ENDINGS[format]
 
 
 def start_export(arguments: dict[str, Any], twin: Path, output: Path, place: Matrix | None) -> worker.Job:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..arguments import EXPORT_RESOLUTIONS
+from ..arguments import EXPORT_ENDINGS, EXPORT_RESOLUTIONS
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError, UserError
@@ -26,8 +26,6 @@ from .loss import Draw, measure_loss
 from .shots import export_cameras, take_shots, trained_box
 from .surface import Surface, fused_surface
 from .volume import volume_grid, write_vdb
-
-ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",)}
 
 
 @dataclass(frozen=True)
@@ -157,9 +155,9 @@ def _writes(data: bytes) -> Callable[[Path], None]:
 
 
 def _check(settings: ExportSettings) -> None:
-    endings = ENDINGS.get(settings.format)
+    endings = EXPORT_ENDINGS.get(settings.format)
     if endings is None:
-        raise UsageError(f"--format {settings.format} is unknown; choose one of {', '.join(ENDINGS)}")
+        raise UsageError(f"--format {settings.format} is unknown; choose one of {', '.join(EXPORT_ENDINGS)}")
     if Path(settings.output).suffix.lower() not in endings:
         raise UsageError(
             f"{settings.output} has another ending than --format {settings.format}; name it {' or '.join(endings)}"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..cameras import pixel_grid, ray_directions
 from ..errors import Cancelled, UserError
+from ..layers import SOLID
 from ..twin_file import Twin
 from . import cpu
 from .cuda.failure import KernelsUnavailable
@@ -112,7 +113,7 @@ def render_view(
         seen[:, 4] /= scale
     else:
         seen = _seen_by_rays(field, matrix, intrinsics, (width, height), origin, cancelled)
-    depth = np.where(seen[:, 3] > 0.5, seen[:, 4] / np.maximum(seen[:, 3], 1e-6), 0.0).astype(np.float32)
+    depth = np.where(seen[:, 3] > SOLID, seen[:, 4] / np.maximum(seen[:, 3], 1e-6), 0.0).astype(np.float32)
     if field.model.config.background:
         seen[:, 3] = 1.0
     return seen[:, :4].reshape(height, width, 4), depth.reshape(height, width)
