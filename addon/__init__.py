@@ -20,7 +20,9 @@ MODULES = (
     "operators.export",
     "operators.sample",
     "operators.cancel",
-    "panels",
+    "panels.steps",
+    "panels.compare",
+    "panels.twin",
     "commands",
 )
 

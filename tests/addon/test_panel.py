@@ -10,9 +10,10 @@ from typing import Any
 import bpy
 import pytest
 
-from radiance_twin.addon import panels
 from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import compare_frame, render
+from radiance_twin.addon.panels import compare as compare_panels
+from radiance_twin.addon.panels import steps
 from radiance_twin.addon.properties import render_arguments, settings_of
 
 from .fake_worker import REFUSES, WAITS
@@ -76,7 +77,8 @@ class Notes:
 
 def draw(step: str) -> Notes:
     """Draw one panel: "", "cameras", "render", "train" or "compare"."""
-    kind = getattr(panels, "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else ""))
+    name = "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else "")
+    kind = getattr(steps, name, None) or getattr(compare_panels, name)
     notes = Notes()
     panel = SimpleNamespace(layout=notes, settings_column=lambda: notes)
     kind.draw(panel, bpy.context)
@@ -133,7 +135,7 @@ def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
     assert "view 1 of 4 · 20.0 dB · 18k rays per second" in notes.labels
     assert draw("train").bars == []
     header = Notes()
-    panels.draw_in_header(SimpleNamespace(layout=header), bpy.context)
+    steps.draw_in_header(SimpleNamespace(layout=header), bpy.context)
     assert header.bars == ["Work 25%"]
     worker.stop()
     assert draw("render").bars == []

@@ -295,7 +295,7 @@ def test_dropping_a_file_and_the_import_menu_lead_to_the_same_operator(extension
 
 
 def test_the_panel_of_the_selected_twin_says_what_is_wrong(file):
-    from radiance_twin.addon.panels import VIEW3D_PT_radiance_twin_object as panel
+    from radiance_twin.addon.panels.twin import VIEW3D_PT_radiance_twin_object as panel
 
     thing = load(file)
     assert panel.poll(bpy.context)

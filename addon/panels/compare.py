@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's fourth step: the twin held against the classic render."""
+
+from typing import Any
+
+import bpy
+
+from ...core.cli import decibels
+from ..jobs import worker
+from ..operators import compare_frame
+from ..operators.compare import SIDES, read_metrics, worst_image, worst_view
+from ..paths import Paths, paths_of_open_file
+from .layout import Step, outcome, start_or_progress, write
+
+PICTURE_SCALE = 5.5  # in lines of text
+
+
+class VIEW3D_PT_radiance_twin_compare(Step, bpy.types.Panel):
+    bl_label = "4  Compare"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        start_or_progress(layout, "compare", "radiance_twin.compare", "Compare", "ARROW_LEFTRIGHT")
+        job = worker.last("compare")
+        if job is not None and job.error is not None:
+            outcome(layout, context, "compare", lambda paths: paths.report)
+        paths = paths_of_open_file()
+        metrics = None if paths is None else figures_of(paths)
+        if metrics is not None:
+            for warning in metrics.get("warnings", ()):
+                write(layout, context, warning, icon="INFO")
+            figures(layout, metrics)
+            worst_pair(layout, metrics)
+            layout.operator("radiance_twin.open_report", icon="URL")
+
+
+class VIEW3D_PT_radiance_twin_frame(Step, bpy.types.Panel):
+    """What the camera sees now, both ways, and what came of it last."""
+
+    bl_label = "This Frame"
+    bl_parent_id = "VIEW3D_PT_radiance_twin_compare"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        layout.operator("radiance_twin.compare_frame", icon="IMAGE_DATA")
+        job = worker.last(compare_frame.REQUEST)
+        failed = bool(compare_frame.problem()) or (job is not None and job.error is not None)
+        text = compare_frame.problem() or ("" if job is None else job.outcome)
+        if text:
+            write(layout, context, text, icon="ERROR" if failed else "CHECKMARK")
+
+
+def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
+    """The mean over the held-out views, and what a frame costs on both sides."""
+    mean, views = metrics["mean"], metrics["views"]
+    seconds = {side: sum(view[f"{side}_seconds"] for view in views) / len(views) for side in SIDES}
+    rows = (
+        ("PSNR", decibels(mean["psnr"])),
+        ("Foreground", decibels(mean["psnr_foreground"])),
+        ("SSIM", f"{mean['ssim']:.3f}"),
+        ("FLIP", f"{mean['flip']:.3f}"),
+        ("Classic", f"{seconds['classic']:.2f} s a view"),
+        ("Neural", f"{seconds['neural']:.2f} s a view"),
+    )
+    split = layout.box().split(factor=0.4)
+    names, values = split.column(align=True), split.column(align=True)
+    names.alignment = "RIGHT"
+    for name, value in rows:
+        names.label(text=name)
+        values.label(text=value)
+
+
+def worst_pair(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
+    """The view that differs most, both ways, when it is loaded."""
+    images = {side: worst_image(side) for side in SIDES}
+    if None in images.values():
+        return
+    view = worst_view(metrics)
+    layout.label(text=f"Worst view: {view['index']}, {decibels(view['psnr'])}")
+    row = layout.row(align=True)
+    for side, image in images.items():
+        column = row.column(align=True)
+        column.template_icon(icon_value=layout.icon(image), scale=PICTURE_SCALE)
+        caption = column.row()
+        caption.alignment = "CENTER"
+        caption.label(text=side.capitalize())
+
+
+_read: dict[tuple[str, int], dict[str, Any] | None] = {}
+
+
+def figures_of(paths: Paths) -> dict[str, Any] | None:
+    """The figures of the last comparison; read once, not at every redraw."""
+    try:
+        key = (str(paths.metrics), paths.metrics.stat().st_mtime_ns)
+    except OSError:
+        return None
+    if key not in _read:
+        _read.clear()
+        _read[key] = read_metrics(paths.report)
+    return _read[key]
+
+
+CLASSES = (VIEW3D_PT_radiance_twin_compare, VIEW3D_PT_radiance_twin_frame)
+
+
+def register() -> None:
+    for each in CLASSES:
+        bpy.utils.register_class(each)
+
+
+def unregister() -> None:
+    for each in reversed(CLASSES):
+        bpy.utils.unregister_class(each)
+    _read.clear()

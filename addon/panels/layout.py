@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panels are made of: where they stand, buttons that become progress, wrapped text."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.errors import Cancelled
+from ...core.reporting import format_seconds
+from ..jobs import worker
+from ..paths import Paths, paths_of_open_file
+from ..preferences import ROOT, find_worker_python, preferences
+
+Icon = Any  # the type stubs list all of Blender's icons one by one
+
+PIXELS_PER_LETTER = 6.5
+
+
+class Step:
+    """Where a panel stands, and settings as Blender shows them: name left, value right."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Radiance Twin"
+    bl_parent_id = "VIEW3D_PT_radiance_twin"
+
+    layout: bpy.types.UILayout
+
+    def settings_column(self) -> bpy.types.UILayout:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        return layout.column()
+
+
+def advanced_panel(layout: bpy.types.UILayout, identifier: str) -> bpy.types.UILayout | None:
+    """Settings that are seldom changed, folded away at first; None while they are."""
+    header, body = layout.panel(identifier, default_closed=True)
+    header.label(text="Advanced")
+    return body
+
+
+def start_or_progress(
+    layout: bpy.types.UILayout, request: str, operator: str, text: str, icon: Icon
+) -> bpy.types.UILayout:
+    """The button that starts a step, with what it lacks beside it; while the step runs, its progress and Cancel."""
+    job = worker.running()
+    row = layout.row(align=True)
+    row.scale_y = 1.3
+    if job is not None and job.request == request:
+        left = "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
+        progress(row, job, left)
+        if job.note:
+            layout.label(text=job.note)
+        return row
+    row.operator(operator, text=text, icon=icon)
+    if not bpy.data.filepath:
+        row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
+    elif find_worker_python()[1] and preferences() is not None:
+        row.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ROOT
+    return row
+
+
+def progress(row: bpy.types.UILayout, job: worker.Job, left: str = "") -> None:
+    """A bar, and Cancel."""
+    row.progress(factor=job.fraction, type="BAR", text=f"{job.title} {job.fraction:.0%}{left}")
+    row.operator("radiance_twin.cancel", text="", icon="X")
+
+
+def outcome(
+    layout: bpy.types.UILayout, context: bpy.types.Context, request: str, file_of: Callable[[Paths], Path]
+) -> None:
+    """How the step ended last, or else the file that an earlier session left."""
+    job = worker.last(request)
+    if job is not None and job.error is not None:
+        write(layout, context, job.outcome, icon="CANCEL" if isinstance(job.error, Cancelled) else "ERROR")
+        return
+    paths = paths_of_open_file()
+    file = None if paths is None else file_of(paths)
+    if job is not None:
+        write(layout, context, job.outcome, icon="CHECKMARK")
+    elif file is not None and file.is_file():
+        write(layout, context, f"{file.name}, {bytes_in_words(file.stat().st_size)}", icon="CHECKMARK")
+
+
+def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:
+    """A paragraph, wrapped to the width of the sidebar."""
+    scale = context.preferences.system.ui_scale
+    width = context.region.width / scale if context.region else 250
+    letters = max(20, int((width - 60) / PIXELS_PER_LETTER))
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def bytes_in_words(size: int) -> str:
+    """A file's size as people say it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel: 3D View, sidebar, tab Radiance Twin; its first three numbered steps."""
+
+import bpy
+
+from ..jobs import worker
+from ..operators.train import is_loaded
+from ..paths import paths_of_open_file
+from ..preferences import find_worker_python
+from ..properties import settings_of
+from .layout import Step, advanced_panel, outcome, progress, start_or_progress, write
+
+
+class VIEW3D_PT_radiance_twin(bpy.types.Panel):
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Radiance Twin"
+    bl_label = "Radiance Twin"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column()
+        if not bpy.data.filepath:
+            write(column, context, "Save this file to begin, or try the four steps on a sample.")
+            column.operator("radiance_twin.open_sample", icon="FILE_BLEND")
+        reason = find_worker_python()[1]
+        if reason:
+            write(column.box(), context, reason, icon="ERROR")
+
+
+class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
+    bl_label = "1  Cameras"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        layout.prop(settings, "rig")
+        if settings.rig == "animated":
+            layout.prop(context.scene, "camera")
+        else:
+            layout.prop(settings, "target")
+            if settings.target == "OBJECT":
+                layout.prop(settings, "target_object", text=" ")
+            elif settings.target == "COLLECTION":
+                layout.prop(settings, "target_collection", text=" ")
+        layout.prop(settings, "views")
+        column = layout.column(align=True)
+        column.prop(settings, "width")
+        column.prop(settings, "height")
+        advanced = advanced_panel(layout, "radiance_twin_cameras")
+        if advanced is not None:
+            column = advanced.column(align=True)
+            column.prop(settings, "test_views")
+            column.prop(settings, "val_views")
+            advanced.prop(settings, "film")
+
+
+class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
+    bl_label = "2  Render"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        layout.prop(settings, "samples")
+        layout.prop(settings, "denoise")
+        advanced = advanced_panel(layout, "radiance_twin_render")
+        if advanced is not None:
+            advanced.prop(settings, "reference_samples")
+            advanced.prop(settings, "cycles_device")
+            advanced.prop(settings, "seed")
+        layout.separator()
+        views = settings.views + settings.val_views + settings.test_views
+        row = start_or_progress(layout, "render", "radiance_twin.render_views", f"Render {views} Views", "RENDER_STILL")
+        if worker.interrupted("render") is not None and worker.running() is None:
+            row.operator("radiance_twin.render_views", text="Continue").resume = True
+        outcome(layout, context, "render", lambda paths: paths.dataset)
+
+
+class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):
+    bl_label = "3  Train"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context.scene)
+        layout = self.settings_column()
+        layout.prop(settings, "preset")
+        if settings.preset == "custom":
+            layout.prop(settings, "seconds")
+        row = layout.row(heading="Stop at PSNR")
+        row.prop(settings, "stop_at_psnr", text="")
+        value = row.row()
+        value.active = settings.stop_at_psnr
+        value.prop(settings, "until_psnr", text="")
+        layout.prop(settings, "device")
+        paths = paths_of_open_file()
+        there = paths is not None and paths.twin.is_file()
+        if there:
+            layout.prop(settings, "go_on")
+        layout.prop(settings, "load_after")
+        layout.separator()
+        start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
+        outcome(layout, context, "train", lambda paths: paths.twin)
+        if paths is not None and there and not is_loaded(paths.twin):
+            layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
+
+
+def draw_in_header(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """A running job stays in sight in the viewport's header, whatever the sidebar shows."""
+    job = worker.running()
+    if job is not None:
+        row = self.layout.row(align=True)
+        row.separator()
+        progress(row, job)
+
+
+CLASSES = (
+    VIEW3D_PT_radiance_twin,
+    VIEW3D_PT_radiance_twin_cameras,
+    VIEW3D_PT_radiance_twin_render,
+    VIEW3D_PT_radiance_twin_train,
+)
+
+
+def register() -> None:
+    for each in CLASSES:
+        bpy.utils.register_class(each)
+    bpy.types.VIEW3D_MT_editor_menus.append(draw_in_header)  # type: ignore[arg-type]
+
+
+def unregister() -> None:
+    bpy.types.VIEW3D_MT_editor_menus.remove(draw_in_header)  # type: ignore[arg-type]
+    for each in reversed(CLASSES):
+        bpy.utils.unregister_class(each)
