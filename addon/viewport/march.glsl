@@ -3,7 +3,7 @@
  *
  * Lengths along the ray are in field units; `along_axis` turns them into view-space depth and back. Samples lie in the
  * middle of steps that are counted from where the ray enters, so that skipping empty space does not move any sample.
- * core/bake_march.py does the same with numpy.
+ * core/bake/dense_march.py does the same with numpy.
  */
 
 void main()

@@ -182,8 +182,8 @@ def march_grid(
 ) -> None:
     """What rays see of a grid that is read trilinearly: `out` [R, 4] premultiplied, by emission and absorption.
 
-    The grid is a cut-out of a cube of `resolution`³ voxels with nothing around it; `bake_march.render_bake` is the
-    reference.
+    The grid is a cut-out of a cube of `resolution`³ voxels with nothing around it; the reference is
+    `bake.dense_march.render_bake`.
 
     Args:
         density, colour: [nx, ny, nz] per unit of field length, and [nx, ny, nz, 3].

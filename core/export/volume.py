@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bake import bake_field
+from ..bake.dense import bake_field
 from ..cameras import Camera, pixel_grid, ray_directions
 from ..errors import Cancelled, UserError
 from ..field.cpu import thread_count

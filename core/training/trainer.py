@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ... import __version__
-from ..bake import bake_field
+from ..bake.dense import bake_field
 from ..comparison.metrics import display_image, image_metrics
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset

@@ -11,7 +11,7 @@ import pytest
 
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, show
 from radiance_twin.addon.viewport.textures import upload, view_transform_textures
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.colour import standard_view_transform
 

@@ -16,7 +16,7 @@ from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import export
 from radiance_twin.addon.operators.export import add_to_scene
 from radiance_twin.addon.studio.volume import new_volume, spacing, write_volume
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.reporting import QuietReporter

@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from radiance_twin.core.bake import RESOLUTION, bake_field
-from radiance_twin.core.bake_fit import fit_grid
-from radiance_twin.core.bake_march import render_bake, sample_grid
+from radiance_twin.core.bake.dense import RESOLUTION, bake_field
+from radiance_twin.core.bake.dense_fit import fit_grid
+from radiance_twin.core.bake.dense_march import render_bake, sample_grid
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions
 from radiance_twin.core.field.model import FieldConfig, RadianceField
 from radiance_twin.core.field.render import TrainedField

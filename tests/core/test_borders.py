@@ -112,8 +112,8 @@ def walk_without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def room_of(module: str) -> str:
-    """The most precise name in FLOORS that the module lies under; bake_fit.py belongs to bake.py."""
-    room = max((name for name in FLOORS if f"{module}.".startswith((f"{name}.", f"{name}_"))), key=len)
+    """The most precise name in FLOORS that the module lies under."""
+    room = max((name for name in FLOORS if f"{module}.".startswith(f"{name}.")), key=len)
     assert room != "addon" or module == "addon", f"{module} has no floor yet: give it one in FLOORS"
     return room
 

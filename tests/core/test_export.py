@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.cli import main
 from radiance_twin.core.dataset.store import open_dataset

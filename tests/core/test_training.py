@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.comparison.metrics import display_image, image_metrics
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import open_dataset

@@ -10,7 +10,7 @@ import pytest
 
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, screen_rectangle
 from radiance_twin.addon.viewport.textures import upload
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 
 SIZE = (96, 64)

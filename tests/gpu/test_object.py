@@ -14,7 +14,7 @@ import pytest
 import radiance_twin
 from radiance_twin.addon.viewport import textures, twin
 from radiance_twin.addon.viewport.draw import place
-from radiance_twin.core.bake_march import render_bake
+from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.twin_file import write_twin
 

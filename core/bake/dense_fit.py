@@ -2,7 +2,7 @@
 """Makes a baked grid look like the field: a few seconds of gradient descent on the voxels themselves.
 
 Copying the field's values into voxels shows a blurred, swollen field, since textures are read trilinearly. Here the
-grid is rendered as the viewport renders it (`bake_march.py`) and its voxels are moved until its pixels are the field's.
+grid is rendered as the viewport renders it (`dense_march.py`) and its voxels move until its pixels are the field's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bake_march import STEP
-from .field.cpu import RAYS_PER_BLOCK, Grid, Workspace
-from .field.cpu_kernels import ONE, ZERO, adam, adam_settings, compiled, march
-from .field.occupancy import dilate
+from ..field.cpu import RAYS_PER_BLOCK, Grid, Workspace
+from ..field.cpu_kernels import ONE, ZERO, adam, adam_settings, compiled, march
+from ..field.occupancy import dilate
+from .dense_march import STEP
 
 F4 = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .cameras import pixel_grid, ray_directions
+from ..cameras import pixel_grid, ray_directions
 
 F4 = NDArray[np.float32]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bake_fit import fit_grid
-from .field.cpu import CpuField, Grid, Workspace
-from .field.cpu_kernels import ONE, ZERO, compiled
-from .field.model import RadianceField
-from .field.render import TrainedField
+from ..field.cpu import CpuField, Grid, Workspace
+from ..field.cpu_kernels import ONE, ZERO, compiled
+from ..field.model import RadianceField
+from ..field.render import TrainedField
+from .dense_fit import fit_grid
 
 F4 = NDArray[np.float32]
 RESOLUTION = 128
