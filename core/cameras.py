@@ -89,6 +89,27 @@ def ray_directions(camera_to_world: ArrayLike, intrinsics: ArrayLike, pixels: Ar
     return world / np.linalg.norm(world, axis=-1, keepdims=True)
 
 
+def distance_over_depth(intrinsics: ArrayLike, pixels: ArrayLike) -> Array:
+    """How many times as long as its planar depth the ray through each of `pixels` [..., 2] is."""
+    pixels = np.asarray(pixels, np.float64)
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    stretch: Array = np.sqrt(1.0 + ((pixels[..., 0] - cx) / fx) ** 2 + ((pixels[..., 1] - cy) / fy) ** 2)
+    return stretch
+
+
+def uniform_scale(matrix: ArrayLike) -> float:
+    """How many times as long lengths become by `matrix` [4, 4] of uniform scale, rotation and translation."""
+    return float(np.cbrt(abs(np.linalg.det(np.asarray(matrix, np.float64)[:3, :3]))))
+
+
+def rays_in_field(camera: Camera, pixels: ArrayLike, world_from_field: ArrayLike) -> tuple[Array, Array]:
+    """Origin [3] and unit directions [..., 3] in field coordinates of the rays through `pixels` [..., 2]."""
+    field_from_world = np.linalg.inv(np.asarray(world_from_field, np.float64))
+    ways = ray_directions(camera.camera_to_world, camera.intrinsics, pixels) @ field_from_world[:3, :3].T
+    origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
+    return origin, ways / np.linalg.norm(ways, axis=-1, keepdims=True)
+
+
 def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike) -> tuple[Array, Array]:
     """Pixels [N, 2] and planar depths [N] (along the viewing axis, negative behind) of world `points` [N, 3]."""
     matrix = np.asarray(camera_to_world, np.float64)

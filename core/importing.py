@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import world_from_field_of_bounds
+from .cameras import distance_over_depth, pixel_grid, world_from_field_of_bounds
 from .colour import srgb_to_linear, standard_view_transform
 from .dataset.readers import colmap, nerf, nerfstudio, ngp
 from .dataset.readers.bounds import bounds_from_cameras
@@ -303,7 +303,9 @@ def view_pixels(
         known = np.isfinite(depth) & (depth > 0.0)
         depth = np.where(known, depth, 0.0) * image.depth_unit
         if distance_depth:
-            depth = depth / _stretch(lens)
+            depth = depth / distance_over_depth(
+                (lens.fx, lens.fy, lens.cx, lens.cy), pixel_grid(lens.width, lens.height)
+            )
     lacking = bool((~known & valid & (rgba[..., 3] > OPAQUE)).any())
     return ViewPixels(
         rgba=rgba,
@@ -315,13 +317,6 @@ def view_pixels(
 
 def _depth_or_nothing(depth: NDArray[Any] | None, lens: Lens) -> NDArray[np.float32]:
     return np.zeros((lens.height, lens.width), np.float32) if depth is None else depth.astype(np.float32)
-
-
-def _stretch(lens: Lens) -> NDArray[np.float64]:
-    """[H, W] distance along each pixel's ray over planar z."""
-    x = (np.arange(lens.width) + 0.5 - lens.cx) / lens.fx
-    y = (np.arange(lens.height) + 0.5 - lens.cy) / lens.fy
-    return np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2)
 
 
 def _with_opacity(rgba: NDArray[np.float32], opacity: NDArray[np.float32]) -> NDArray[np.float32]:

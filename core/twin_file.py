@@ -47,6 +47,23 @@ class Twin:
         """[4, 4]: takes the field's cube to the world in which the scene was rendered."""
         return np.array(self.metadata["world_from_field"], np.float64)
 
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """Corners [8, 3], in the world, of what was trained; of the field's cube when the file does not say."""
+        cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+        try:
+            lower, upper = np.array(self.metadata["bounds"], np.float64).reshape(2, 3)
+        except (KeyError, TypeError, ValueError):
+            lower = upper = np.full(3, np.nan)
+        if (lower < upper).all():
+            return lower + cube * (upper - lower)
+        return cube @ self.world_from_field[:3, :3].T + self.world_from_field[:3, 3]
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """Lower and upper corner [2, 3] of the axis-aligned box around `box`."""
+        return np.stack([self.box.min(axis=0), self.box.max(axis=0)])
+
 
 def write_twin(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write a twin, complete or not at all. Format and version are added to `metadata`.

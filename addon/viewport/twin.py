@@ -200,20 +200,7 @@ def _bake(twin: Twin, path: str) -> Bake:
     density, colour = density.astype(np.float16), colour.astype(np.float16)
     if not np.isfinite(density).all() or not np.isfinite(colour).all() or density.min() < 0:
         raise UserError(f"{path} has a bake with values that are no numbers; train again")
-    box = _box(twin.metadata, twin.world_from_field)
-    return Bake(density, colour, twin.world_from_field, box, _psnr(twin.metadata))
-
-
-def _box(metadata: dict[str, Any], world_from_field: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners [8, 3] in the world of what was trained; of the whole field when the file does not say."""
-    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
-    try:
-        lower, upper = np.array(metadata["bounds"], np.float64).reshape(2, 3)
-    except (KeyError, TypeError, ValueError):
-        lower = upper = np.full(3, np.nan)
-    if (lower < upper).all():
-        return lower + cube * (upper - lower)
-    return cube @ world_from_field[:3, :3].T + world_from_field[:3, 3]
+    return Bake(density, colour, twin.world_from_field, twin.box, _psnr(twin.metadata))
 
 
 def _psnr(metadata: dict[str, Any]) -> float | None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras import Camera, look_at, pixel_grid, ray_directions
+from ..cameras import Camera, look_at, pixel_grid, rays_in_field
 from ..dataset.store import Dataset
 from ..errors import Cancelled, UserError
-from ..field.render import TrainedField, ray_renderer
+from ..field.render import TrainedField, look
 from ..reporting import Reporter, followed
 from ..rigs import fibonacci
 from ..twin_file import Twin
@@ -29,7 +29,8 @@ RAYS_PER_BLOCK = 4096
 # Many large views are shot coarser, so that a processor needs minutes, not hours
 FINER = 2.0
 MOST_RAYS = 12_000_000
-RAYS_AT_ONCE = 1 << 15
+# one ray through the middle of a pixel, its samples in the middle of their steps
+MIDDLE = ((0.0, 0.0, 0.5),)
 # pixels with more alpha show a surface
 SOMETHING = 0.25
 
@@ -68,7 +69,7 @@ def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:
         if not len(dataset.splits["train"]):
             raise UserError(f"{dataset.path} has no training views to look from; leave --dataset out")
         return cameras_of(dataset, "train", MOST_CAMERAS)
-    lower, upper = trained_box(twin)
+    lower, upper = twin.bounds
     centre, radius = 0.5 * (lower + upper), 0.5 * float(np.linalg.norm(upper - lower))
     pixels = float(AROUND_PIXELS)
     intrinsics = np.array([1.3 * pixels, 1.3 * pixels, 0.5 * pixels, 0.5 * pixels])
@@ -80,19 +81,6 @@ def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:
     ]
 
 
-def trained_box(twin: Twin) -> NDArray[np.float64]:
-    """Lower and upper corner [2, 3], in the world, of what was trained; of the field's cube when the twin is silent."""
-    try:
-        box = np.array(twin.metadata["bounds"], np.float64).reshape(2, 3)
-    except (KeyError, TypeError, ValueError):
-        box = np.full((2, 3), np.nan)
-    if (box[0] < box[1]).all():
-        return box
-    corners = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
-    world = corners @ twin.world_from_field[:3, :3].T + twin.world_from_field[:3, 3]
-    return np.stack([world.min(axis=0), world.max(axis=0)])
-
-
 def take_shots(field: TrainedField, cameras: Sequence[Camera], reporter: Reporter) -> list[Shot]:
     """Look at the field from every camera, through the middle of each pixel.
 
@@ -101,32 +89,11 @@ def take_shots(field: TrainedField, cameras: Sequence[Camera], reporter: Reporte
     """
     pixels = sum(camera.size[0] * camera.size[1] for camera in cameras)
     finer = min(FINER, float(np.sqrt(MOST_RAYS / pixels)))
-    field_from_world = np.linalg.inv(field.world_from_field)
-    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
-    render = ray_renderer(field)
     shots = []
     for given in followed(cameras, "look", reporter, "view"):
         width, height = (max(round(finer * side), 1) for side in given.size)
         camera = given.resized((width, height))
-        matrix = camera.camera_to_world
-        ways = ray_directions(matrix, camera.intrinsics, pixel_grid(width, height)).reshape(-1, 3)
-        directions = (ways @ field_from_world[:3, :3].T / scale).astype(np.float32)
-        origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
-        seen = np.empty((len(directions), 5), np.float32)
-        for first in range(0, len(directions), RAYS_AT_ONCE):
-            if reporter.cancelled():
-                raise Cancelled
-            block = slice(first, first + RAYS_AT_ONCE)
-            origins = np.ascontiguousarray(np.broadcast_to(origin, directions[block].shape))
-            colour, alpha, distance = render(origins, directions[block], 0.5)
-            seen[block] = np.concatenate([colour, alpha[:, None], distance[:, None]], axis=1)
-        forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
-        depth = np.where(
-            seen[:, 3] > SOMETHING, seen[:, 4] / np.maximum(seen[:, 3], 1e-6) / scale * (ways @ forward), 0.0
-        )
-        shots.append(
-            Shot(camera, seen[:, :4].reshape(height, width, 4), depth.astype(np.float32).reshape(height, width))
-        )
+        shots.append(Shot(camera, *look(field, camera, MIDDLE, SOMETHING, reporter.cancelled)))
     return shots
 
 
@@ -138,7 +105,6 @@ def field_rays(
     Raises:
         Cancelled: the reporter said so.
     """
-    field_from_world = np.linalg.inv(world_from_field)
     total = sum(camera.size[0] * camera.size[1] for camera in cameras)
     every = max(1, total // most)
     for number, camera in enumerate(cameras):
@@ -146,9 +112,7 @@ def field_rays(
             raise Cancelled
         # a shifted start in every view: pixels next to each other all get their turn
         pixels = pixel_grid(*camera.size).reshape(-1, 2)[number % every :: every]
-        directions = ray_directions(camera.camera_to_world, camera.intrinsics, pixels) @ field_from_world[:3, :3].T
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
+        origin, directions = rays_in_field(camera, pixels, world_from_field)
         for first in range(0, len(directions), RAYS_PER_BLOCK):
             block = directions[first : first + RAYS_PER_BLOCK].astype(np.float32)
             yield np.ascontiguousarray(np.broadcast_to(origin, block.shape), np.float32), block

@@ -18,7 +18,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.spatial import KDTree
 from skimage.measure import label, marching_cubes
 
-from ..cameras import Camera
+from ..cameras import Camera, uniform_scale
 from ..errors import UserError
 from ..field.cpu import thread_count
 from ..reporting import Reporter, followed
@@ -70,7 +70,7 @@ def fused_surface(
         UserError: there is nothing dense enough to be a surface.
         Cancelled: the reporter said so.
     """
-    voxel = float(np.cbrt(abs(np.linalg.det(world_from_field[:3, :3])))) / resolution
+    voxel = uniform_scale(world_from_field) / resolution
     # two voxels of emptiness around the box close the surface
     lower = box[0] - 1.5 * voxel
     counts = np.ceil((box[1] - box[0]) / voxel).astype(int) + 3

@@ -23,7 +23,7 @@ from ..processes import find_blender
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
 from .loss import Draw, measure_loss
-from .shots import export_cameras, take_shots, trained_box
+from .shots import export_cameras, take_shots
 from .surface import Surface, fused_surface
 from .volume import volume_grid, write_vdb
 
@@ -120,9 +120,7 @@ def _make(
         return _Made(grid.picture, lambda path: write_vdb(grid, path, blender, reporter), figures)
     meshes, points = _surface_modules()
     shots = take_shots(field, cameras, reporter)
-    surface: Surface = fused_surface(
-        shots, trained_box(twin), twin.world_from_field, settings.resolution, pool, reporter
-    )
+    surface: Surface = fused_surface(shots, twin.bounds, twin.world_from_field, settings.resolution, pool, reporter)
     if settings.format == "mesh":
         if settings.output.lower().endswith(".ply"):
             coloured = meshes.coloured_mesh(surface, shots, pool, reporter)

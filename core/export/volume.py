@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bake.dense import bake_field
-from ..cameras import Camera, pixel_grid, ray_directions
+from ..cameras import Camera, pixel_grid, rays_in_field, uniform_scale
 from ..errors import Cancelled, UserError
 from ..field.cpu import thread_count
 from ..field.occupancy import dilate
@@ -62,26 +62,22 @@ class VolumeGrid:
     @property
     def world_density(self) -> F4:
         """[nx, ny, nz] per world unit, as Blender's shaders take it."""
-        return self.density / np.float32(np.cbrt(abs(np.linalg.det(self.world_from_field[:3, :3]))))
+        return self.density / np.float32(uniform_scale(self.world_from_field))
 
     def picture(self, camera: Camera, step: float = 0.5) -> F4:
         """[H, W, 4] scene-linear, premultiplied, by four rays to a pixel; `step` is in voxels."""
-        field_from_world = np.linalg.inv(self.world_from_field)
-        origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
         centres = pixel_grid(*camera.size).reshape(-1, 2)
         seen = np.zeros((len(centres), 4))
         parts = np.linspace(0, len(centres), 8 * thread_count() + 1).astype(int)
-        cut = (self.density, self.colour, self.lower.astype(np.float64), float(self.resolution), origin)
+        cut = (self.density, self.colour, self.lower.astype(np.float64), float(self.resolution))
         with ThreadPoolExecutor(thread_count()) as pool:
             for right, down, _ in PATTERN:
-                ways = ray_directions(camera.camera_to_world, camera.intrinsics, centres + np.array([right, down]))
-                ways = ways @ field_from_world[:3, :3].T
-                ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+                origin, ways = rays_in_field(camera, centres + np.array([right, down]), self.world_from_field)
                 out = np.empty((len(ways), 4))
 
-                def part(index: int, ways: F8 = ways, out: F8 = out) -> None:
+                def part(index: int, origin: F8 = origin, ways: F8 = ways, out: F8 = out) -> None:
                     rows = slice(parts[index], parts[index + 1])
-                    march_grid(*cut, ways[rows], step / self.resolution, out[rows])
+                    march_grid(*cut, origin, ways[rows], step / self.resolution, out[rows])
 
                 list(pool.map(part, range(len(parts) - 1)))
                 seen += out / len(PATTERN)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..cameras import pixel_grid, ray_directions
+from ..cameras import Camera, distance_over_depth, pixel_grid, rays_in_field, uniform_scale
 from ..errors import Cancelled, UserError
 from ..layers import SOLID
 from ..twin_file import Twin
@@ -99,54 +99,73 @@ def render_view(
     Raises:
         Cancelled: `cancelled` said so.
     """
-    width, height = int(size[0]), int(size[1])
-    matrix = np.asarray(camera_to_world, np.float64)
-    field_from_world = np.linalg.inv(field.world_from_field)
-    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
-    origin = (field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]).astype(np.float32)
-    # premultiplied colour, alpha, planar depth times alpha
-    if field.kernels is not None:
-        axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-        rotation = field_from_world[:3, :3] @ axes / scale
-        camera = np.concatenate([rotation.reshape(-1), origin, np.asarray(intrinsics, np.float64)])
-        seen = field.kernels.picture(camera.astype(np.float32), (width, height), PATTERN, cancelled).reshape(-1, 5)
-        seen[:, 4] /= scale
-    else:
-        seen = _seen_by_rays(field, matrix, intrinsics, (width, height), origin, cancelled)
-    depth = np.where(seen[:, 3] > SOLID, seen[:, 4] / np.maximum(seen[:, 3], 1e-6), 0.0).astype(np.float32)
+    camera = Camera(
+        np.asarray(camera_to_world, np.float64), np.asarray(intrinsics, np.float64), (int(size[0]), int(size[1]))
+    )
+    rgba, depth = look(field, camera, PATTERN, SOLID, cancelled)
     if field.model.config.background:
-        seen[:, 3] = 1.0
+        rgba[..., 3] = 1.0
+    return rgba, depth
+
+
+def look(
+    field: TrainedField,
+    camera: Camera,
+    pattern: Sequence[tuple[float, float, float]],
+    solid: float,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[F4, F4]:
+    """Picture [H, W, 4] (scene-linear, premultiplied; alpha is the field's own, whatever lies behind it) and planar
+    depth [H, W] (scene units, 0 = nothing).
+
+    Args:
+        pattern: shift to the right and down in pixels and shift of the samples in steps, of each ray to a pixel.
+        solid: pixels with more alpha have a depth.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+    """
+    # premultiplied colour, alpha, planar depth times alpha (field units)
+    if field.kernels is not None:
+        seen = field.kernels.picture(_camera_in_field(field, camera), camera.size, pattern, cancelled).reshape(-1, 5)
+    else:
+        seen = _seen_by_rays(field, camera, pattern, cancelled)
+    mean_depth = seen[:, 4] * np.float32(uniform_scale(field.world_from_field)) / np.maximum(seen[:, 3], 1e-6)
+    depth = np.where(seen[:, 3] > solid, mean_depth, 0.0).astype(np.float32)
+    width, height = camera.size
     return seen[:, :4].reshape(height, width, 4), depth.reshape(height, width)
+
+
+def _camera_in_field(field: TrainedField, camera: Camera) -> F4:
+    """[16] f4 as the kernels take it: rotation to field axes (9, C order), centre (3), intrinsics."""
+    pose = np.linalg.inv(field.world_from_field) @ camera.camera_to_world
+    rotation = pose[:3, :3] / np.linalg.norm(pose[:3, :3], axis=0)
+    return np.concatenate([rotation.reshape(-1), pose[:3, 3], camera.intrinsics]).astype(np.float32)
 
 
 def _seen_by_rays(
     field: TrainedField,
-    matrix: NDArray[np.float64],
-    intrinsics: ArrayLike,
-    size: tuple[int, int],
-    origin: F4,
+    camera: Camera,
+    pattern: Sequence[tuple[float, float, float]],
     cancelled: Callable[[], bool],
 ) -> F4:
-    """[H·W, 5] premultiplied colour, alpha and planar depth times alpha, by blocks of rays."""
-    field_from_world = np.linalg.inv(field.world_from_field)
-    scale = np.cbrt(abs(np.linalg.det(field_from_world[:3, :3])))
-    forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    """[H·W, 5] premultiplied colour, alpha and planar depth times alpha (field units), by blocks of rays."""
     render = ray_renderer(field)
-    centres = pixel_grid(*size).reshape(-1, 2)
+    centres = pixel_grid(*camera.size).reshape(-1, 2)
     seen = np.zeros((len(centres), 5), np.float32)
-    for right, down, jitter in PATTERN:
+    for right, down, jitter in pattern:
         for first in range(0, len(centres), 8 * RAYS_AT_ONCE):
             if cancelled():
                 raise Cancelled
             block = slice(first, first + 8 * RAYS_AT_ONCE)
-            world_directions = ray_directions(matrix, intrinsics, centres[block] + (right, down))
-            directions = (world_directions @ field_from_world[:3, :3].T / scale).astype(np.float32)
-            origins = np.broadcast_to(origin, directions.shape)
-            colour, alpha, distance = render(origins, directions, jitter)
+            pixels = centres[block] + (right, down)
+            origin, directions = rays_in_field(camera, pixels, field.world_from_field)
+            origins = np.broadcast_to(origin.astype(np.float32), directions.shape)
+            colour, alpha, distance = render(origins, directions.astype(np.float32), jitter)
             seen[block, :3] += colour
             seen[block, 3] += alpha
-            seen[block, 4] += distance / scale * (world_directions @ forward)
-    seen /= len(PATTERN)
+            seen[block, 4] += distance / distance_over_depth(camera.intrinsics, pixels)
+    seen /= len(pattern)
     return seen
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cameras import distance_over_depth, pixel_grid, uniform_scale
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field import cpu_kernels as kernels
@@ -142,7 +143,7 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     if not len(views):
         raise UserError(f"{dataset.path} has no training views; render it with --views 1 or more")
     field_from_world = np.linalg.inv(dataset.world_from_field)
-    scale = float(np.cbrt(abs(np.linalg.det(field_from_world[:3, :3]))))
+    scale = uniform_scale(field_from_world)
     turned = field_from_world[:3, :3] / scale
     widths, heights = dataset.size[views].T.astype(np.int64)
     first = np.concatenate([[0], np.cumsum(widths * heights)])
@@ -196,9 +197,6 @@ def over_neighbours(image: NDArray[Any], width: int, choose: np.ufunc) -> NDArra
 def _along_the_ray(depth: F4, intrinsics: NDArray[np.float64], scale: float) -> F4:
     """Planar depth [H, W] (world units) to distance along each pixel's ray (field units)."""
     height, width = depth.shape
-    fx, fy, cx, cy = intrinsics
-    x = (np.arange(width) + 0.5 - cx) / fx
-    y = (np.arange(height) + 0.5 - cy) / fy
-    stretch = np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2)
+    stretch = distance_over_depth(intrinsics, pixel_grid(width, height))
     known = np.isfinite(depth) & (depth > 0)
     return np.where(known, np.where(known, depth, 0.0) * stretch * scale, NOTHING).astype(np.float32)

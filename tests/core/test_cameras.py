@@ -32,6 +32,29 @@ def test_rays_and_projection_are_inverse() -> None:
     np.testing.assert_allclose(cameras.project(points, camera_to_world, intrinsics)[0], pixels, atol=1e-9)
 
 
+def test_a_distance_along_the_ray_is_planar_depth_times_its_stretch() -> None:
+    camera_to_world, intrinsics = cameras.look_at((3.0, 1.0, 2.0), (0.0, 0.0, 0.0)), [120.0, 90.0, 33.0, 51.0]
+    pixels = cameras.pixel_grid(7, 5).reshape(-1, 2)
+    points = camera_to_world[:3, 3] + 2.5 * cameras.ray_directions(camera_to_world, intrinsics, pixels)
+    _, depth = cameras.project(points, camera_to_world, intrinsics)
+    np.testing.assert_allclose(depth * cameras.distance_over_depth(intrinsics, pixels), 2.5)
+
+
+def test_a_ray_in_the_field_goes_through_the_same_points_as_in_the_world() -> None:
+    # turned, scaled and moved, as an import may have it
+    world_from_field = 3.0 * cameras.look_at((0.3, -0.2, 0.9), (1.0, 2.0, 0.0))
+    world_from_field[3, 3] = 1.0
+    pose = cameras.look_at((3.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+    camera = cameras.Camera(pose, np.array([120.0, 90.0, 33.0, 51.0]), (7, 5))
+    origin, ways = cameras.rays_in_field(camera, cameras.pixel_grid(7, 5), world_from_field)
+    np.testing.assert_allclose(np.linalg.norm(ways, axis=-1), 1.0)
+    points = (origin + 0.7 * ways).reshape(-1, 3) @ world_from_field[:3, :3].T + world_from_field[:3, 3]
+    pixels, _ = cameras.project(points, camera.camera_to_world, camera.intrinsics)
+    np.testing.assert_allclose(pixels, cameras.pixel_grid(7, 5).reshape(-1, 2), atol=1e-9)
+    assert cameras.uniform_scale(world_from_field) == pytest.approx(3.0)
+    np.testing.assert_allclose(np.linalg.norm(points - pose[:3, 3], axis=1), 0.7 * 3.0)
+
+
 @pytest.mark.parametrize("eye", [(0.0, 0.0, 5.0), (0.0, 0.0, -5.0), (1.0, 2.0, 3.0)])
 def test_look_at_is_a_rotation_even_straight_from_above(eye: tuple[float, float, float]) -> None:
     matrix = cameras.look_at(eye, (0.0, 0.0, 0.0))

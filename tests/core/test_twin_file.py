@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.core.errors import UserError
-from radiance_twin.core.twin_file import read_twin, write_twin
+from radiance_twin.core.twin_file import Twin, read_twin, write_twin
 
 METADATA = {"world_from_field": np.diag([2.0, 2.0, 2.0, 1.0]).tolist(), "scene_name": "test"}
 HEADER = json.dumps({"format": "radiance-twin", "version": 1, **METADATA})
@@ -44,6 +44,14 @@ def test_round_trip(tmp_path: Path) -> None:
         assert twin.arrays[name].dtype == array.dtype
     assert set(read_twin(tmp_path / "a.twin", ["bake"]).arrays) == {"bake/density"}
     assert list(tmp_path.iterdir()) == [tmp_path / "a.twin"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("bounds", [[[-1, 0, 0], [1, 0.5, 2]], None, "no box", [[1, 1, 1], [0, 0, 0]]])
+def test_what_was_trained_has_a_box_even_when_the_file_does_not_say(bounds: object) -> None:
+    twin = Twin({**METADATA, "bounds": bounds}, {})
+    expected = [[-1, 0, 0], [1, 0.5, 2]] if isinstance(bounds, list) and bounds[0][0] < 0 else [[0, 0, 0], [2, 2, 2]]
+    np.testing.assert_allclose(twin.bounds, expected)
+    assert twin.box.shape == (8, 3) and len(np.unique(twin.box, axis=0)) == 8
 
 
 def test_the_same_field_gives_the_same_bytes(tmp_path: Path) -> None:
