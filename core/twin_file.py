@@ -64,6 +64,16 @@ class Twin:
         """Lower and upper corner [2, 3] of the axis-aligned box around `box`."""
         return np.stack([self.box.min(axis=0), self.box.max(axis=0)])
 
+    @property
+    def training_history(self) -> list[tuple[float, float]]:
+        """Seconds of training and the PSNR on val views then; empty when the twin does not tell, or tells nonsense."""
+        training = self.metadata.get("training")
+        try:
+            pairs = [(float(seconds), float(psnr)) for seconds, psnr in training["history"]]  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            return []
+        return pairs if np.isfinite(pairs).all() else []
+
 
 def write_twin(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write a twin, complete or not at all. Format and version are added to `metadata`.

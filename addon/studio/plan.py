@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,17 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
             )
             views.append(staging.with_key(view, common))
     again = splits["test"][0] if splits["test"] else None
+    rungs = staging.ladder_samples(settings["reference_samples"], sum(view.samples for view in views))
     plan = Plan(
         views=views,
         splits=splits,
-        noise_floor=None if again is None else _same_view_other_seed(views[again], settings["seed"], common),
+        noise_floor=None if again is None else _again(views[again], staging.NOISE_FLOOR, settings["seed"], common),
+        noise_ladder=[]
+        if again is None
+        else [
+            _again(views[again], f"{staging.NOISE_LADDER}_{samples:04d}", settings["seed"], common, samples)
+            for samples in rungs
+        ],
         noise_floor_of=again,
         resolution=resolution,
         film=film,
@@ -179,9 +186,11 @@ def _cameras_of_rig(
     }
 
 
-def _same_view_other_seed(view: PlannedView, seed: int, common: dict[str, Any]) -> PlannedView:
-    changes = {"name": staging.NOISE_FLOOR, "seed": staging.view_seed(seed, f"{view.name} again"), "truth": False}
-    return staging.with_key(PlannedView(**{**view.__dict__, **changes}), common)
+def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:
+    """The light of a view once more, with another seed and as many samples unless others are named."""
+    other_seed = staging.view_seed(seed, f"{view.name} again")
+    changed = replace(view, name=name, seed=other_seed, samples=samples or view.samples, truth=False)
+    return staging.with_key(changed, common)
 
 
 def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:

@@ -67,12 +67,12 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
         with pace.view_under_way(view):
             studio.passes.set_for_light(view.samples, view.seed, view.denoise)
             studio.passes.render_to(folder / view.files[0])
-            seconds = time.monotonic() - before
+            lit = time.monotonic()
             if view.truth:
                 studio.camera.use_depth_of_field(False)
                 studio.passes.set_for_truth()
                 studio.passes.render_to(folder / view.files[1])
-        staging.write_record(folder, view, seconds)
+        staging.write_record(folder, view, lit - before, time.monotonic() - lit if view.truth else 0.0)
     return time.monotonic() - started
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .store import open_dataset
 
 # what differs between two runs of the same work
-NOT_IN_DIGEST = ("seconds", "created")
+NOT_IN_DIGEST = ("seconds", "truth_seconds", "created")
 
 
 def dataset_digest(path: str | os.PathLike[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ def pack(folder: Path, plan: Plan, output: str | os.PathLike[str], reporter: Rep
     noise_floor = None
     if plan.noise_floor is not None and plan.noise_floor_of is not None:
         noise_floor = (plan.noise_floor_of, _read_view(folder, plan, plan.noise_floor).rgba)
-    write_dataset(output, dataset_header(folder, plan), _read_views(folder, plan, reporter), noise_floor)
+    ladder = [_read_view(folder, plan, rung) for rung in plan.noise_ladder]
+    write_dataset(output, dataset_header(folder, plan), _read_views(folder, plan, reporter), noise_floor, ladder)
 
 
 def dataset_header(folder: Path, plan: Plan) -> DatasetHeader:
@@ -115,13 +116,13 @@ def _read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
         raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")
     try:
         beauty, *truth = (read_layers(folder / name) for name in view.files)
-        if not truth:
-            return ViewPixels(rgba=beauty[plan.passes["rgba"]])
-        pixels = view_pixels(beauty, truth[0], plan.passes)
+        light = ViewPixels(rgba=beauty[plan.passes["rgba"]])
+        pixels = view_pixels(beauty, truth[0], plan.passes) if truth else light
     except UserError:
         (folder / f"{view.name}.json").unlink(missing_ok=True)  # or it would count as done for ever
         raise
     except KeyError as error:
         raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder, render again") from error
-    recorded: dict[str, Any] = {"seconds": float(record["seconds"]), "samples": view.samples}
-    return ViewPixels(**{**pixels.__dict__, **recorded})
+    # views that were staged by an earlier version do not know how long their truth took
+    seconds, truth_seconds = float(record["seconds"]), float(record.get("truth_seconds", 0.0))
+    return replace(pixels, seconds=seconds, truth_seconds=truth_seconds, samples=view.samples)

@@ -4,7 +4,8 @@
     plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
     view_transform.npz      the arrays of the scene's view transform
     view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
-    view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that its light took
+    view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that each of them took
+    noise_floor, noise_ladder_0004 ...     the same of one test view: with another seed, and with 4 samples
     render.log              what Blender printed
 
 A view is done when its JSON stands there with the planned key and its files have the recorded hashes. The key covers
@@ -19,7 +20,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ VERSION = 2
 # raise it when a change of this program changes the pixels of a view
 RECIPE = 1
 NOISE_FLOOR = "noise_floor"
+NOISE_LADDER = "noise_ladder"
+# of all samples of a dataset, the most that are spent on measuring how Cycles' noise falls
+LADDER_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Plan:
     Attributes:
         views: in the dataset's order. splits: "train", "val", "test" to their indices.
         noise_floor: the first test view once more with another seed; noise_floor_of is that view's index.
+        noise_ladder: that view again with 1, 2, 4 ... samples.
         bounds: [2][3] of everything that renders. objects: dictionaries with index, name, bounds.
         passes: the dataset's name of a pass to its name in the EXRs.
         device: what renders, for people. view_transform: without its arrays.
@@ -97,11 +102,12 @@ class Plan:
     device: str
     view_transform: dict[str, Any]
     configuration: dict[str, Any]
+    noise_ladder: list[PlannedView] = field(default_factory=list)
 
     @property
     def work(self) -> list[PlannedView]:
         """All that is rendered, in the order of rendering."""
-        return [*self.views, *([self.noise_floor] if self.noise_floor else [])]
+        return [*self.views, *([self.noise_floor] if self.noise_floor else []), *self.noise_ladder]
 
 
 def staging_folder(output: str | os.PathLike[str]) -> Path:
@@ -112,6 +118,21 @@ def staging_folder(output: str | os.PathLike[str]) -> Path:
 def view_seed(seed: int, what: object) -> int:
     """Cycles' seed of one view: the same on every machine, and unrelated between views."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{what}".encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def ladder_samples(reference: int, total: int) -> list[int]:
+    """Samples per pixel of the noise ladder's rungs: 1, 2, 4 ... below `reference`, as far as LADDER_SHARE goes.
+
+    Args:
+        reference: samples per pixel of the view that the rungs are held against.
+        total: of all views together.
+    """
+    rungs: list[int] = []
+    samples = 1
+    while samples < reference and sum(rungs) + samples <= LADDER_SHARE * total:
+        rungs.append(samples)
+        samples *= 2
+    return rungs
 
 
 def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
@@ -146,6 +167,7 @@ def read_plan(folder: Path) -> Plan:
         data["views"] = [PlannedView(**view) for view in data["views"]]
         if data["noise_floor"] is not None:
             data["noise_floor"] = PlannedView(**data["noise_floor"])
+        data["noise_ladder"] = [PlannedView(**rung) for rung in data.get("noise_ladder", [])]
         data["resolution"] = tuple(data["resolution"])
         return Plan(**data)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -169,18 +191,22 @@ def read_view_transform(folder: Path, plan: Plan) -> ViewTransform:
     return ViewTransform.from_metadata(plan.view_transform, arrays)
 
 
-def write_record(folder: Path, view: PlannedView, seconds: float) -> None:
-    """Say that a view is done, after its files are in place. `seconds`: that its light took, without the truth.
+def write_record(folder: Path, view: PlannedView, seconds: float, truth_seconds: float = 0.0) -> None:
+    """Say that a view is done, after its files are in place.
+
+    Args:
+        seconds: that its light took. truth_seconds: that depth, normal and object index took.
 
     Raises:
         UserError: the folder cannot be written.
     """
     files = {name: sha256_of_file(folder / name) for name in view.files}
-    write_json(folder / f"{view.name}.json", {"key": view.key, "seconds": seconds, "files": files})
+    record = {"key": view.key, "seconds": seconds, "truth_seconds": truth_seconds, "files": files}
+    write_json(folder / f"{view.name}.json", record)
 
 
 def read_record(folder: Path, view: PlannedView) -> dict[str, Any] | None:
-    """The record of a view that is done (key, seconds, files), else None."""
+    """The record of a view that is done (key, seconds, truth_seconds, files), else None."""
     try:
         record = json.loads((folder / f"{view.name}.json").read_text("utf-8"))
         hashes = {name: sha256_of_file(folder / name) for name in view.files}
@@ -200,7 +226,7 @@ def anything_done(folder: Path) -> bool:
     return any(folder.glob("view_*.json"))
 
 
-def remove_staging(folder: Path, names: Sequence[str] = ("view_", NOISE_FLOOR, "plan.json", "render.log")) -> None:
+def remove_staging(folder: Path, names: Sequence[str] = ("view_", "noise_", "plan.json", "render.log")) -> None:
     """Remove what we put into the folder, and the folder when nothing else is in it."""
     for path in folder.iterdir():
         if path.name.lstrip(".").startswith(tuple(names)):

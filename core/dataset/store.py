@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,8 @@ class ViewPixels:
         object_index: [H, W] uint16, 0 = background.
         valid: [H, W] bool, which pixels are to be trained on and compared; None: all of them.
         depth_complete: whether a depth of 0 always means that nothing was hit; otherwise it may be unknown.
-        seconds: that rendering took. samples: per pixel.
+        seconds: that rendering the light took. samples: per pixel.
+        truth_seconds: that rendering depth, normals and object indices took.
     """
 
     rgba: NDArray[np.float32]
@@ -91,6 +92,7 @@ class ViewPixels:
     depth_complete: bool = True
     seconds: float = 0.0
     samples: int = 0
+    truth_seconds: float = 0.0
 
 
 def write_dataset(
@@ -98,12 +100,14 @@ def write_dataset(
     header: DatasetHeader,
     views: Iterable[ViewPixels],
     noise_floor: tuple[int, NDArray[np.float32]] | None = None,
+    noise_ladder: Sequence[ViewPixels] = (),
 ) -> None:
     """Write a dataset, one view at a time, complete or not at all.
 
     Args:
         views: in the header's order; taken one by one, so that memory stays flat. All have the same passes.
         noise_floor: a test view's index and its pixels [H, W, 4] rendered with another seed.
+        noise_ladder: the light of that same view rendered with fewer samples, the fewest first.
 
     Raises:
         UserError: the file cannot be written.
@@ -114,7 +118,7 @@ def write_dataset(
     with atomic_path(path) as temporary, _Sink(temporary) as sink, h5py.File(sink, "w", track_order=False) as file:
         _write_header(file, header)
         arrays: dict[str, h5py.Dataset] = {}
-        seconds, samples, hashes = np.zeros(count), np.zeros(count, np.int32), []
+        seconds, samples, hashes = np.zeros((2, count)), np.zeros(count, np.int32), []
         done, depth_complete = 0, True
         for index, view in enumerate(views):
             if index >= count:
@@ -139,14 +143,14 @@ def write_dataset(
                         shuffle=True,
                     )
                 arrays[name][index, : pixels.shape[0], : pixels.shape[1]] = pixels
-            seconds[index], samples[index] = view.seconds, view.samples
+            seconds[:, index], samples[index] = (view.seconds, view.truth_seconds), view.samples
             done += 1
             sink.check()
         if done != count:
             raise ValueError(f"{done} views for a header of {count}")
         if not depth_complete:
             arrays["depth"].attrs["complete"] = False
-        file["views/seconds"] = seconds
+        file["views/seconds"], file["views/truth_seconds"] = seconds
         file["views/samples"] = samples
         file["views/sha256"] = np.array(hashes, dtype="S64")
         if noise_floor is not None:
@@ -154,6 +158,15 @@ def write_dataset(
                 "noise_floor/rgba", data=_half(noise_floor[1]), compression="gzip", shuffle=True
             )
             pixels.attrs["view"] = noise_floor[0]
+            if noise_ladder:
+                _write_ladder(file, noise_ladder)
+
+
+def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
+    pixels = np.stack([_half(rung.rgba) for rung in rungs])
+    file.create_dataset("noise_ladder/rgba", data=pixels, compression="gzip", shuffle=True)
+    file["noise_ladder/samples"] = np.array([rung.samples for rung in rungs], np.int32)
+    file["noise_ladder/seconds"] = np.array([rung.seconds for rung in rungs])
 
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
@@ -225,6 +238,8 @@ class Dataset:
             raise UserError(f"{path} is damaged: {error}") from error
         self.seconds: NDArray[np.float64] = _small(file, "views/seconds", 1)
         self.samples: NDArray[np.int32] = _small(file, "views/samples", 1)
+        timed = "views/truth_seconds" in file
+        self.truth_seconds = _small(file, "views/truth_seconds", 1) if timed else np.zeros_like(self.seconds)
         self._check()
 
     def __enter__(self) -> Dataset:
@@ -289,6 +304,25 @@ class Dataset:
             raise UserError(f"{self.path} is damaged (the second seed's picture has another size); render it again")
         return view, self._read(pixels, ...).astype(np.float32)
 
+    @property
+    def noise_ladder(self) -> list[ViewPixels]:
+        """The light of the noise floor's view with fewer samples, the fewest first; empty when it was not rendered."""
+        floor = self.noise_floor
+        if floor is None or "noise_ladder/rgba" not in self.file:
+            return []
+        samples, seconds = (_small(self.file, f"noise_ladder/{name}", 1) for name in ("samples", "seconds"))
+        pixels = self.file["noise_ladder/rgba"]
+        if (
+            pixels.shape != (len(samples), *floor[1].shape)
+            or not np.isfinite(seconds).all()
+            or len(seconds) != len(samples)
+        ):
+            raise UserError(f"{self.path} is damaged (its noise ladder); render it again")
+        return [
+            ViewPixels(self._read(pixels, number).astype(np.float32), seconds=float(took), samples=int(count))
+            for number, (count, took) in enumerate(zip(samples, seconds, strict=True))
+        ]
+
     def _pixels(self, name: str, index: int) -> NDArray[Any]:
         width, height = (int(n) for n in self.size[index])
         if f"views/{name}" not in self.file:
@@ -311,6 +345,7 @@ class Dataset:
             "size": (self.size, (n, 2)),
             "frame": (self.frame, (n,)),
             "seconds": (self.seconds, (n,)),
+            "truth_seconds": (self.truth_seconds, (n,)),
             "samples": (self.samples, (n,)),
             "world_from_field": (self.world_from_field, (4, 4)),
             "bounds": (self.bounds, (2, 3)),

@@ -16,11 +16,12 @@ from ..twin_file import read_twin
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier training left: its field, and how long it took. Adam's means are not kept in a twin."""
+    """What an earlier training left: its field, how long it took, how good it was when. Adam's means are not kept."""
 
     field: TrainedField
     seconds: float
     steps: int
+    history: list[tuple[float, float]]
 
 
 def read_earlier(path: str, dataset: Dataset, device: torch.device) -> Earlier:
@@ -42,4 +43,4 @@ def read_earlier(path: str, dataset: Dataset, device: torch.device) -> Earlier:
     seconds, steps = (training.get(name) if isinstance(training, dict) else None for name in ("seconds", "steps"))
     if not isinstance(seconds, int | float) or not isinstance(steps, int) or not (0 <= seconds < 1e9 and steps >= 0):
         raise UserError(f"{path} does not say how long it was trained; train it from the start")
-    return Earlier(field, float(seconds), steps)
+    return Earlier(field, float(seconds), steps, twin.training_history)

@@ -44,6 +44,7 @@ class Run:
     Attributes:
         pixels: the training views.
         steps, seconds: taken so far, in this run.
+        history: seconds and the PSNR that `quick_psnr` found then.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Run:
         self.pixels = pixels
         self.steps = 0
         self.seconds = 0.0
+        self.history: list[tuple[float, float]] = []
         self._field = field
         self._stepper = stepper
         self._chosen = chosen
@@ -137,7 +139,9 @@ class Run:
             alpha = np.ones_like(alpha)
         seen = np.concatenate([colour, alpha[:, None]], axis=1)
         shown = [self._view_transform.apply(composite(image, self._background)) for image in (seen, truth)]
-        return float(-10.0 * np.log10(np.mean((shown[0] - shown[1]) ** 2) + 1e-12))
+        psnr = float(-10.0 * np.log10(np.mean((shown[0] - shown[1]) ** 2) + 1e-12))
+        self.history.append((self.seconds, psnr))
+        return psnr
 
 
 def _quick_validation(dataset: Dataset) -> Any:

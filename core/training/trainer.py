@@ -262,6 +262,7 @@ def _metadata(
     clock: Clock,
     device: torch.device,
 ) -> dict[str, Any]:
+    before = earlier.seconds if earlier else 0.0
     return {
         "scene_name": dataset.scene_name,
         "model": config_metadata(field.model.config),
@@ -274,12 +275,17 @@ def _metadata(
         "view_transform": dataset.view_transform.to_metadata(),
         "training": {
             # of all runs when this one went on from another
-            "seconds": round(run.seconds + (earlier.seconds if earlier else 0.0), 3),
+            "seconds": round(run.seconds + before, 3),
             "steps": run.steps + (earlier.steps if earlier else 0),
             "resumed_at_step": earlier.steps if earlier else 0,
             "rays": run.rays,
             "samples": run.samples,
             "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
+            # seconds since the first step of the first run, PSNR over pixels of the val views
+            "history": [
+                *(earlier.history if earlier else []),
+                *((round(seconds + before, 3), round(psnr, 3)) for seconds, psnr in run.history),
+            ],
             "views": views,
             "seed": settings.seed,
             "device": str(device),

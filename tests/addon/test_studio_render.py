@@ -128,6 +128,21 @@ def test_the_noise_floor_is_the_first_test_view_with_another_seed(tmp_path: Path
     assert 0 < np.abs(a - b).mean() < 1
 
 
+def test_the_noise_ladder_is_that_view_with_fewer_samples(tmp_path: Path) -> None:
+    """Cycles' error is that of independent samples: four times as many halve it."""
+    soft_scene()
+    plan, _, _ = plan_of(tmp_path, views=1, test_views=4, reference_samples=256)
+    assert [rung.samples for rung in plan.noise_ladder] == [1, 2, 4, 8, 16]
+    reference = pixels(tmp_path / "views", plan.views[1].files[0])
+    errors = []
+    for rung in plan.noise_ladder:
+        assert rung.camera_to_world == plan.views[1].camera_to_world
+        assert rung.seed != plan.views[1].seed
+        errors.append(np.sqrt(((pixels(tmp_path / "views", rung.files[0]) - reference) ** 2).mean()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] / errors[4] == pytest.approx(4.0, rel=0.35)
+
+
 @pytest.mark.parametrize("rig", ["hemisphere", "sphere", "orbit"])
 def test_placed_rigs_show_the_whole_target_with_the_scenes_own_lens(tmp_path: Path, rig: str) -> None:
     new_scene()

@@ -66,6 +66,19 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
+def test_a_noise_ladder_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    pixels = views()
+    rungs = [replace(pixels[3], samples=samples, seconds=0.1 * samples) for samples in (1, 2)]
+    write_dataset(tmp_path / "a.h5", header(), pixels, (3, pixels[3].rgba), rungs)
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert [rung.samples for rung in dataset.noise_ladder] == [1, 2]
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["noise_ladder/seconds"]
+        file["noise_ladder/seconds"] = np.array([0.1])
+    with open_dataset(tmp_path / "a.h5") as dataset, pytest.raises(UserError, match="noise ladder"):
+        _ = dataset.noise_ladder
+
+
 def test_infinity_and_nan_do_not_get_in(tmp_path: Path) -> None:
     pixels = views()
     pixels[0].rgba[0, 0] = np.inf

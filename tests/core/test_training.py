@@ -266,7 +266,13 @@ def test_a_training_goes_on_from_a_twin(scene: Path, trained: tuple[Path, dict[s
     assert quality(scene, output) > before
     training = read_twin(output).metadata["training"]
     assert (training["steps"], training["resumed_at_step"]) == (400, 250)
-    assert training["seconds"] > read_twin(trained[0]).metadata["training"]["seconds"]
+    earlier = read_twin(trained[0])
+    assert training["seconds"] > earlier.metadata["training"]["seconds"]
+    history = read_twin(output).training_history
+    assert history[: len(earlier.training_history)] == earlier.training_history
+    assert len(history) > len(earlier.training_history) > 0
+    assert history == sorted(history, key=lambda moment: moment[0])
+    assert history[-1][0] <= training["seconds"]
 
 
 def test_a_twin_of_another_scene_cannot_be_resumed(trained: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:

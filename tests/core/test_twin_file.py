@@ -110,6 +110,21 @@ def test_foreign_and_newer_files(tmp_path: Path) -> None:
         read_twin(tmp_path / "6.twin", ["bake"])
 
 
+@pytest.mark.parametrize(
+    ("training", "history"),
+    [
+        ({"history": [[1, 20.5], [2.5, 24.0]]}, [(1.0, 20.5), (2.5, 24.0)]),
+        ({"history": [[1, float("nan")]]}, []),
+        ({"history": "quick"}, []),
+        ({"history": [[1]]}, []),
+        ({}, []),
+        (None, []),
+    ],
+)
+def test_the_history_of_a_training_is_sensible_or_empty(training: object, history: list[tuple[float, float]]) -> None:
+    assert Twin({"training": training}, {}).training_history == history
+
+
 def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     honest = npy(np.zeros(10))
     lying = honest.replace(b"(10,), }", b"(10000000000,), }"[:17]).ljust(len(honest), b" ")
