@@ -23,10 +23,12 @@ from ..files import sha256_of_file
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
 from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
+from .error_points import write_error_points
 from .machine import describe_machine
 from .metrics import SSIM_WINDOW, display_image, flip_levels, image_metrics, magma, mean_of
+from .objects import ErrorsOfObjects
 from .report import write_report
-from .report_folder import FORMAT, IMAGES, PAGE, VERSION, report_folder
+from .report_folder import ERRORS, FORMAT, IMAGES, PAGE, VERSION, report_folder
 
 # camera_to_world [4, 4], intrinsics [4], (width, height) to rgba [H, W, 4] scene-linear, premultiplied
 Render = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
@@ -88,7 +90,10 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 reporter.log(f"Note: {warning}")
             _compile(render, dataset)
             (folder / IMAGES).mkdir()
-            views = measure_views(dataset, render, show, folder / IMAGES, reporter)
+            errors = ErrorsOfObjects(dataset)
+            views = measure_views(dataset, render, show, folder / IMAGES, errors, reporter)
+            points = errors.points()
+            write_error_points(folder / ERRORS, points)
             metrics = {
                 "format": FORMAT,
                 "version": VERSION,
@@ -97,6 +102,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                     "sha256": sha256_of_file(settings.dataset),
                     "scene": dataset.scene_name,
                     "blender": dataset.blender_version,
+                    "bounds": dataset.bounds.tolist(),
                 },
                 "twin": {"path": os.fspath(settings.twin), "sha256": sha256_of_file(settings.twin)},
                 "protocol": settings.benchmark or PROTOCOL,
@@ -105,6 +111,8 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 "mean": {name: mean_of(view[name] for view in views) for name in FIGURES},
                 "noise_floor": noise_floor(dataset, show),
                 "views": views,
+                "objects": errors.table(),
+                "errors": {"file": ERRORS, "points": len(points)},
                 "bytes": {
                     "scene": dataset.scene_bytes,
                     "dataset": os.path.getsize(settings.dataset),
@@ -130,9 +138,11 @@ def how_to_show(dataset: Dataset, benchmark: str | None) -> Show:
 
 
 def measure_views(
-    dataset: Dataset, render: Render, show: Show, images: Path, reporter: Reporter
+    dataset: Dataset, render: Render, show: Show, images: Path, errors: ErrorsOfObjects, reporter: Reporter
 ) -> list[dict[str, Any]]:
     """Render and measure every test view; the pair and its FLIP map go into the folder `images` as PNG.
+
+    `errors` is given each of them.
 
     Returns:
         One dictionary a view, in the dataset's order: the entries of `views` in metrics.json.
@@ -156,7 +166,7 @@ def measure_views(
             text=f"view {done + 1} of {len(test)}",
             **({} if mean is None else {"psnr": mean}),
         )
-        views.append(_measure_view(dataset, index, render, show, images))
+        views.append(_measure_view(dataset, index, render, show, images, errors))
     reporter.progress("compare", len(test), len(test), seconds_left=0.0)
     return views
 
@@ -187,7 +197,9 @@ def doubts(dataset: Dataset, twin: Twin) -> list[str]:
     return []
 
 
-def _measure_view(dataset: Dataset, index: int, render: Render, show: Show, images: Path) -> dict[str, Any]:
+def _measure_view(
+    dataset: Dataset, index: int, render: Render, show: Show, images: Path, errors: ErrorsOfObjects
+) -> dict[str, Any]:
     size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
     began = time.perf_counter()
     rgba = render(dataset.camera_to_world[index], dataset.intrinsics[index], size)
@@ -195,6 +207,7 @@ def _measure_view(dataset: Dataset, index: int, render: Render, show: Show, imag
     truth = dataset.rgba(index)
     classic, neural = show(truth), show(rgba)
     result = image_metrics(classic, neural, truth[..., 3], dataset.valid(index))
+    errors.add(index, classic, neural, result.flip_map)
     names = {kind: f"{kind}_{index:03d}.png" for kind in ("classic", "neural", "flip")}
     Image.fromarray(classic).save(images / names["classic"], optimize=True)
     Image.fromarray(neural).save(images / names["neural"], optimize=True)
@@ -205,6 +218,8 @@ def _measure_view(dataset: Dataset, index: int, render: Render, show: Show, imag
         **{name: getattr(result, name) for name in FIGURES},
         "foreground": result.foreground,
         "size": list(size),
+        "camera_to_world": dataset.camera_to_world[index].tolist(),
+        "intrinsics": dataset.intrinsics[index].tolist(),
         "classic_seconds": float(dataset.seconds[index]),
         "classic_samples": int(dataset.samples[index]),
         "neural_seconds": neural_seconds,

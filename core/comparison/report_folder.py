@@ -21,7 +21,8 @@ PAGE = "index.html"
 METRICS = "metrics.json"
 PICTURE = "classic_neural.png"
 IMAGES = "images"
-OURS = (PAGE, METRICS, PICTURE, IMAGES)
+ERRORS = "errors.npz"
+OURS = (PAGE, METRICS, PICTURE, IMAGES, ERRORS)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from radiance_twin.core.comparison.compare import (
     measure_views,
     noise_floor,
 )
+from radiance_twin.core.comparison.objects import ErrorsOfObjects
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import Cancelled, UserError
@@ -171,7 +172,9 @@ def test_the_figures_are_those_of_pencil_and_paper(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with open_dataset(write_grey_dataset(tmp_path / "grey.h5")) as dataset:
         show = how_to_show(dataset, None)
-        views = measure_views(dataset, shown(grey(110)), show, tmp_path / "images", QuietReporter())
+        views = measure_views(
+            dataset, shown(grey(110)), show, tmp_path / "images", ErrorsOfObjects(dataset), QuietReporter()
+        )
     assert [view["index"] for view in views] == TEST
     for view in views:
         assert view["psnr"] == pytest.approx(20 * math.log10(255 / 10), abs=1e-6)
@@ -187,7 +190,14 @@ def test_both_sides_stand_before_the_datasets_background(tmp_path: Path) -> None
     path = write_grey_dataset(tmp_path / "grey.h5", background=(1.0, 1.0, 1.0))
     with open_dataset(path) as dataset:
         empty = np.zeros((HEIGHT, WIDTH, 4), np.float32)
-        views = measure_views(dataset, shown(empty), how_to_show(dataset, None), tmp_path / "images", QuietReporter())
+        views = measure_views(
+            dataset,
+            shown(empty),
+            how_to_show(dataset, None),
+            tmp_path / "images",
+            ErrorsOfObjects(dataset),
+            QuietReporter(),
+        )
     assert views[0]["psnr"] == pytest.approx(20 * math.log10(255 / 155), abs=1e-6)
 
 
@@ -238,7 +248,14 @@ def test_progress_counts_the_views(tmp_path: Path) -> None:
 
     (tmp_path / "images").mkdir()
     with open_dataset(write_grey_dataset(tmp_path / "grey.h5")) as dataset:
-        measure_views(dataset, shown(grey(100)), how_to_show(dataset, None), tmp_path / "images", Listener())
+        measure_views(
+            dataset,
+            shown(grey(100)),
+            how_to_show(dataset, None),
+            tmp_path / "images",
+            ErrorsOfObjects(dataset),
+            Listener(),
+        )
     assert seen == [("compare", 0, 2), ("compare", 1, 2), ("compare", 2, 2)]
 
 
