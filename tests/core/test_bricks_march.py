@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The marcher in numpy that the shader is held against, against what is known exactly and against the dense one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from radiance_twin.core.bake import dense_march
+from radiance_twin.core.bake.bricks import NETWORK, Bricks, bricks_of_grid
+from radiance_twin.core.bake.march import deferred_light, inside_box, march_rays, render_bake, sample
+from radiance_twin.core.cameras import look_at
+from radiance_twin.core.field.directions import spherical_harmonics
+
+INTRINSICS = np.array([60.0, 60.0, 12.0, 10.0])
+SIZE = (24, 20)
+# a cube of side 2 around the origin
+WORLD = np.array([[2.0, 0, 0, -1], [0, 2.0, 0, -1], [0, 0, 2.0, -1], [0, 0, 0, 1]])
+
+
+def strewn(n: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """A dense grid with a solid, a veil and much empty space, nothing at the cube's faces."""
+    rng = np.random.default_rng(2)
+    density = np.zeros((n, n, n))
+    density[4:14, 6:20, 3:9] = 90.0
+    density[20:28, 5:27, 18:20] = rng.uniform(0.0, 6.0, (8, 22, 2))
+    return density, rng.random((n, n, n, 3))
+
+
+def test_bricks_look_like_the_dense_grid_they_were_made_of() -> None:
+    density, colour = strewn()
+    camera = look_at([3.0, 2.0, 1.5], [0, 0, 0])
+    rgba = render_bake(bricks_of_grid(density, colour), WORLD, camera, INTRINSICS, SIZE)
+    dense = dense_march.render_bake(density, colour, WORLD, camera, INTRINSICS, SIZE, step=1 / 64)
+    assert 0.2 < (dense[..., 3] > 0.1).mean() < 0.9
+    # colours and densities were halves; what is behind 99.9 % is left out
+    np.testing.assert_allclose(rgba, dense, atol=2e-3)
+
+
+def test_the_middle_of_a_voxel_has_its_value_and_a_missing_brick_none() -> None:
+    density, colour = np.zeros((16, 16, 16)), np.full((16, 16, 16, 3), 0.5)
+    density[3, 4, 5] = 8.0
+    bricks = bricks_of_grid(density, colour)
+    where = np.array([[3.5, 4.5, 5.5], [4.0, 4.5, 5.5], [4.0, 5.0, 6.0], [12.5, 4.5, 5.5]]) / 16
+    found, values = sample(bricks, where)
+    assert found == pytest.approx([8.0, 4.0, 1.0, 0.0])
+    assert values[:, 0] == pytest.approx([0.5, 0.5, 0.5, 0.0])
+
+
+def test_rays_begin_and_end_where_they_are_told() -> None:
+    density = np.full((16, 16, 16), 2.0)
+    bricks = bricks_of_grid(density, np.ones((16, 16, 16, 3)))
+    origins, directions = np.full((4, 3), [0.5, 0.5, -1.0]), np.full((4, 3), [0.0, 0.0, 3.0])
+    alpha = march_rays(bricks, origins, directions, first=[0.0, 1.25, 1.25, 1.8], last=[9.0, 9.0, 1.75, 1.2])[:, 3]
+    # in the last half of a voxel before a face the density falls to a half
+    assert alpha == pytest.approx(1 - np.exp(-2.0 * np.array([1 - 1 / 64, 0.75 - 1 / 128, 0.5, 0.0])), abs=1e-4)
+
+
+def test_a_box_is_entered_and_left() -> None:
+    entry, leave = inside_box([[-1.0, 0.5, 0.5], [0.5, 0.5, 0.5], [2.0, 0.5, 0.5], [-1, 3, 0]], [[1.0, 0, 0]] * 4)
+    assert entry[:2] == pytest.approx([1.0, 0.0]) and leave[:2] == pytest.approx([2.0, 0.5])
+    assert (entry[2:] >= leave[2:]).all()
+
+
+def test_the_network_is_told_means_and_directions_and_adds_light() -> None:
+    rng = np.random.default_rng(7)
+    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORK.items()}
+    alpha, colour, features = rng.random(50), rng.random((50, 3)), rng.random((50, 4))
+    directions = rng.normal(size=(50, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    light = deferred_light(network, alpha, colour, features, directions)
+    # the same again with torch, from the words of the contract
+    band = spherical_harmonics(torch.tensor(directions))[:, 4:9]
+    a, c, f = (torch.tensor(values) for values in (alpha[:, None], colour, features))
+    x = torch.cat([f / a, (c / a) / (1 + c / a), torch.tensor(directions), band], dim=1).float()
+    weights = {name: torch.tensor(array) for name, array in network.items()}
+    for layer in "12":
+        x = torch.relu(x @ weights[f"w{layer}"] + weights[f"b{layer}"])
+    expected = torch.relu(c + a * (x @ weights["w3"] + weights["b3"]))
+    np.testing.assert_allclose(light, expected.numpy(), atol=1e-5)
+    assert np.abs(light - colour).max() > 0.1
+
+
+def test_highlights_turn_with_the_view_and_nothing_is_added_where_nothing_is() -> None:
+    density, colour = strewn()
+    plain = bricks_of_grid(density, colour)
+    rng = np.random.default_rng(3)
+    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORK.items()}
+    features = rng.integers(0, 256, (*plain.density.shape, 4)).astype(np.uint8)
+    shiny: Bricks = replace(plain, features=features, network=network)
+    differences = []
+    for eye in ([3.0, 2.0, 1.5], [-3.0, -2.0, 1.5]):
+        camera = look_at(eye, [0, 0, 0])
+        one, other = (render_bake(bricks, WORLD, camera, INTRINSICS, SIZE) for bricks in (plain, shiny))
+        assert (one[..., 3] == other[..., 3]).all()
+        assert (other[one[..., 3] == 0] == 0).all()
+        solid = one[..., 3] > 0.99
+        differences.append((other - one)[solid][:, :3].mean(axis=0))
+    assert np.abs(differences[0] - differences[1]).max() > 0.02
