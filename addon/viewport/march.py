@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import gpu
 import numpy as np
-from gpu_extras.batch import batch_for_shader
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.colour import MOST_STAGES
+from .shaders import Samplers, make_shader, square
 from .textures import CELL, VECTORS_PER_STAGE, TwinTextures, ViewTransformTextures, float_buffer
 
 # samples per voxel; the numpy reference uses the same
@@ -175,7 +174,7 @@ def march(
                 shader.uniform_sampler("frame", one.layer.texture)
                 shader.uniform_sampler("frame_depth", one.layer.depth)
             shader.uniform_sampler("scene_depth", _no_depth() if scene_depth is None else scene_depth)
-            _square(shader).draw(shader)
+            square(shader).draw(shader)
         gpu.state.blend_set("NONE")
 
 
@@ -209,25 +208,19 @@ def show(
     shader.uniform_sampler("picture", picture.texture)
     shader.uniform_sampler("tables", view_transform.tables)
     shader.uniform_sampler("curves", view_transform.curves)
-    _square(shader).draw(shader)
+    square(shader).draw(shader)
     gpu.state.blend_set("NONE")
 
 
 def free() -> None:
     """Give back the shaders; they are made anew when something is drawn."""
-    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, _square):
+    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, square):
         made.cache_clear()
 
 
 def _distance(twin: PlacedTwin, view: NDArray[np.float64]) -> float:
     centre = view @ twin.world_from_field @ (0.5, 0.5, 0.5, 1.0)
     return float(np.linalg.norm(centre[:3]))
-
-
-@cache
-def _square(shader: gpu.types.GPUShader) -> gpu.types.GPUBatch:
-    corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
-    return batch_for_shader(shader, "TRIS", {"corner": corners})
 
 
 @cache
@@ -245,9 +238,9 @@ def _layer_shader() -> gpu.types.GPUShader:
     return _view_shader("layer", {"frame": "FLOAT_2D", "frame_depth": "FLOAT_2D", "scene_depth": "FLOAT_2D"})
 
 
-def _view_shader(name: str, samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]]) -> gpu.types.GPUShader:
+def _view_shader(name: str, samplers: Samplers) -> gpu.types.GPUShader:
     vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid")
-    return _shader(
+    return make_shader(
         name,
         "mat4 field_from_view; " + " ".join(f"vec4 {vector};" for vector in vectors),
         samplers,
@@ -259,34 +252,10 @@ def _view_shader(name: str, samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]]
 
 @cache
 def _show_shader() -> gpu.types.GPUShader:
-    return _shader(
+    return make_shader(
         "show",
         f"vec4 rectangle; vec4 setting; vec4 stages[{MOST_STAGES * VECTORS_PER_STAGE}];",
         {"picture": "FLOAT_2D", "tables": "FLOAT_3D", "curves": "FLOAT_2D"},
         "uv = corner; gl_Position = vec4(mix(uniforms.rectangle.xy, uniforms.rectangle.zw, corner), 0.0, 1.0);",
+        "view_transform",
     )
-
-
-def _shader(
-    name: str,
-    members: str,
-    samplers: dict[str, Literal["FLOAT_2D", "FLOAT_3D"]],
-    vertex: str,
-    *shared: str,
-) -> gpu.types.GPUShader:
-    # one uniform buffer: push constants are guaranteed for 128 bytes only
-    info = gpu.types.GPUShaderCreateInfo()
-    struct = f"RadianceTwin{name.capitalize()}"
-    info.typedef_source(f"struct {struct} {{ {members} }};\n")
-    info.uniform_buf(0, struct, "uniforms")
-    for slot, (sampler, kind) in enumerate(samplers.items()):
-        info.sampler(slot, kind, sampler)
-    between = gpu.types.GPUStageInterfaceInfo(f"radiance_twin_{name}")
-    between.smooth("VEC2", "uv")
-    info.vertex_in(0, "VEC2", "corner")
-    info.vertex_out(between)
-    info.fragment_out(0, "VEC4", "result")
-    info.vertex_source(f"void main() {{ {vertex} }}")
-    parts = (Path(__file__).with_name(f"{part}.glsl").read_text(encoding="utf-8") for part in (*shared, name))
-    info.fragment_source("\n".join(parts))
-    return gpu.shader.create_from_info(info)
