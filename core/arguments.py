@@ -18,6 +18,13 @@ IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
 BENCHMARKS = ("nerf-synthetic",)
 # of the files of each; the first is the usual one
 EXPORT_ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",)}
+# what a dataset becomes, each in a folder
+DATASET_EXPORTS = (
+    *("nerf", "ngp", "nerfstudio", "colmap", "colmap-text"),
+    *("coco", "yolo", "webdataset", "hdf5", "folder"),
+)
+DATASET_PICTURES = ("png", "exr")
+LOOKS = ("standard", "scene")
 EXPORT_RESOLUTIONS = (64, 128, 256, 512)
 
 
@@ -172,22 +179,40 @@ def _add_view(commands: Any) -> None:
 
 
 def _add_export(commands: Any) -> None:
-    parser = _command(commands, "export", "a twin as a volume, a mesh or points, and what that loses")
-    parser.add_argument("twin", metavar="SCENE.twin")
-    _add_output(parser, False, "the file: .vdb, .glb or .ply (mesh), .ply (points)", "")
-    parser.add_argument("--format", choices=tuple(EXPORT_ENDINGS), required=True, help="what to make of the twin")
+    parser = _command(
+        commands, "export", "a dataset for other trainers; or a twin as a volume, a mesh or points, and what that loses"
+    )
+    parser.add_argument("source", metavar="X.h5|X.twin")
+    _add_output(parser, False, "of a dataset the folder; of a twin the file: .vdb, .glb or .ply", "")
     parser.add_argument(
+        "--format",
+        choices=(*DATASET_EXPORTS, *EXPORT_ENDINGS),
+        required=True,
+        metavar="FORMAT",
+        help=f"of a dataset {', '.join(DATASET_EXPORTS)}; of a twin {', '.join(EXPORT_ENDINGS)}; points of both",
+    )
+    dataset = parser.add_argument_group("of a dataset")
+    dataset.add_argument("--images", choices=DATASET_PICTURES, default="png", help="kind of pictures (%(default)s)")
+    dataset.add_argument(
+        "--look",
+        choices=LOOKS,
+        default="standard",
+        help="what PNG pictures go through: sRGB, which trainers can undo, or the scene's view transform (%(default)s)",
+    )
+    dataset.add_argument("--points", type=int, default=100_000, metavar="N", help="on the surfaces (%(default)s)")
+    twin = parser.add_argument_group("of a twin")
+    twin.add_argument(
         "--dataset", metavar="SCENE.h5", help="what it was trained from: its test views say what the export loses"
     )
-    parser.add_argument(
+    twin.add_argument(
         "--resolution",
         type=int,
         choices=EXPORT_RESOLUTIONS,
         default=256,
         help="voxels along the twin's cube (%(default)s)",
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
-    parser.add_argument("--blender", metavar="PATH", help="the Blender that writes a .vdb, instead of the package bpy")
+    twin.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
+    twin.add_argument("--blender", metavar="PATH", help="the Blender that writes a .vdb, instead of the package bpy")
 
 
 def _add_info(commands: Any) -> None:

@@ -121,6 +121,21 @@ def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike
     return pixels, depth
 
 
+def unproject(depth: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike) -> Array:
+    """World positions [H, W, 3] of what a camera sees at planar `depth` [H, W]."""
+    planar, matrix = np.asarray(depth, np.float64), np.asarray(camera_to_world, np.float64)
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    pixels = pixel_grid(planar.shape[1], planar.shape[0])
+    x, y = (pixels[..., 0] - cx) / fx * planar, (pixels[..., 1] - cy) / fy * planar
+    return np.stack([x, -y, -planar], axis=-1) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def opencv_world_to_camera(camera_to_world: ArrayLike) -> Array:
+    """World-to-camera matrix [4, 4] with OpenCV axes (x right, y down, z forward), as COLMAP and OpenCV store it."""
+    matrix = np.asarray(camera_to_world, np.float64) @ np.diag([1.0, -1.0, -1.0, 1.0])
+    return np.linalg.inv(matrix)
+
+
 def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Array:
     """Camera-to-world matrix [4, 4] of a camera at `eye` that looks at `target` with `up` pointing up."""
     eye, target, up = (np.asarray(vector, np.float64) for vector in (eye, target, up))

@@ -71,13 +71,24 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
 
             return view(ViewSettings(**settings), reporter)
         case "export":
-            from .export.twin import ExportSettings, export_twin
-
-            return export_twin(ExportSettings(**settings), reporter)
+            return _export(settings, reporter)
         case _:
             from .info import info
 
             return info(**settings)
+
+
+def _export(words: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    source = words["source"]
+    if source.lower().endswith(".twin"):
+        from .export.twin import ExportSettings, export_twin
+
+        of_twin = ("output", "format", "dataset", "resolution", "device", "blender")
+        return export_twin(ExportSettings(source, **{name: words[name] for name in of_twin}), reporter)
+    from .export.dataset import DatasetExportSettings, export_dataset
+
+    of_dataset = ("output", "format", "images", "look", "points")
+    return export_dataset(DatasetExportSettings(source, **{name: words[name] for name in of_dataset}), reporter)
 
 
 def in_words(command: str, result: dict[str, Any]) -> str:
@@ -113,9 +124,13 @@ def imported_in_words(result: dict[str, Any]) -> str:
 
 def exported_in_words(result: dict[str, Any]) -> str:
     """What an export holds, and what it loses against the field."""
-    counts = [f"{result[name]:,} {name}" for name in ("voxels", "vertices", "faces", "points") if name in result]
+    kinds = ("views", "voxels", "vertices", "faces", "points")
+    counts = [f"{result[name]:,} {name}" for name in kinds if result.get(name)]
     size, seconds = f"{result['bytes'] / 1e6:.1f} MB", format_seconds(result["seconds"])
     made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"
+    if "worst_error" in result:
+        worst = result["worst_error"]
+        return made if worst is None else f"{made}\nRead back: points are at most {worst:.2g} pixels off"
     loss = result["loss"]
     if loss is None or loss["loss_db"] is None:
         return f"{made}; loss not measured"

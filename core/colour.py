@@ -258,6 +258,12 @@ def linear_to_srgb(linear: ArrayLike) -> Array:
     )
 
 
+def srgb_bytes(linear: ArrayLike) -> NDArray[np.uint8]:
+    """Scene-linear colours as 8-bit sRGB; what is brighter than 1 is cut off."""
+    encoded: NDArray[np.uint8] = np.rint(linear_to_srgb(np.clip(linear, 0.0, 1.0)) * 255.0).astype(np.uint8)
+    return encoded
+
+
 def srgb_to_linear(srgb: ArrayLike) -> Array:
     """The inverse of `linear_to_srgb`."""
     x = np.clip(np.asarray(srgb, np.float32), 0.0, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on success it becomes `path`, on any failure it is removed.
+
+    Raises:
+        UserError: there is something at `path` already, or it cannot be written.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(f"{target} exists already; name a new or empty folder")
+    require_writable_folder(target.parent)
+    staging = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        staging.mkdir()
+        yield staging
+        staging.replace(target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def require_writable_folder(folder: str | os.PathLike[str]) -> Path:

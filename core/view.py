@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenEXR
-from numpy.typing import NDArray
 from PIL import Image
 
 from .cameras import Camera
 from .colour import ViewTransform
 from .dataset.store import open_dataset
+from .dataset.writers.pictures import straight_image, write_exr
 from .errors import UsageError, UserError
 from .field.render import load_field, render_view
 from .files import atomic_path, require_writable_file
@@ -80,7 +79,7 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
     reporter.progress("view", 1.0, 1.0)
     with atomic_path(target) as temporary:
         if view_transform is None:
-            write_exr(temporary, rgba, depth)
+            write_exr(temporary, {"RGBA": rgba, "Z": depth})
         else:
             Image.fromarray(straight_image(rgba, view_transform)).save(temporary, format="PNG")
     return {"output": str(target), "size": list(camera.size), "seconds": seconds}
@@ -162,19 +161,3 @@ def view_transform_of(twin: Twin) -> ViewTransform:
         raise UserError("the twin has no view transform to make a PNG with; write an .exr, or train again")
     arrays = {name.removeprefix(folder): array for name, array in twin.arrays.items() if name.startswith(folder)}
     return ViewTransform.from_metadata(metadata, arrays)
-
-
-def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> NDArray[np.uint8]:
-    """Premultiplied scene-linear [H, W, 4] as 8-bit display-referred colour with straight alpha [H, W, 4]."""
-    alpha = np.clip(rgba[..., 3:], 0.0, 1.0)
-    colour = view_transform.apply(rgba[..., :3] / np.maximum(alpha, 1e-6))
-    image: NDArray[np.uint8] = np.rint(np.concatenate([colour, alpha], axis=-1) * 255.0).astype(np.uint8)
-    return image
-
-
-def write_exr(path: Path, rgba: NDArray[np.float32], depth: NDArray[np.float32]) -> None:
-    """An OpenEXR file with the channels R, G, B, A and Z, losslessly compressed."""
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    channels = {"RGBA": np.ascontiguousarray(rgba, np.float32), "Z": np.ascontiguousarray(depth, np.float32)}
-    with OpenEXR.File(header, channels) as file:
-        file.write(str(path))

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from ..cameras import Camera
-from ..colour import linear_to_srgb, srgb_to_linear
+from ..colour import srgb_bytes, srgb_to_linear
 from ..errors import Cancelled
 from ..reporting import Reporter
 from .raster import coloured_picture, draw, textured_picture
@@ -219,9 +219,3 @@ def ply_of(mesh: ColouredMesh) -> bytes:
     )
     written: bytes = trimesh.exchange.ply.export_ply(made, vertex_normal=True)
     return written
-
-
-def srgb_bytes(light: F4) -> NDArray[np.uint8]:
-    """Scene-linear colours as 8-bit sRGB; what is brighter than 1 is cut off."""
-    encoded: NDArray[np.uint8] = np.rint(linear_to_srgb(np.clip(light, 0.0, 1.0)) * 255.0).astype(np.uint8)
-    return encoded

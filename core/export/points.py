@@ -12,9 +12,8 @@ import trimesh
 from numpy.typing import NDArray
 
 from ..cameras import Camera
-from ..colour import srgb_to_linear
+from ..colour import srgb_bytes, srgb_to_linear
 from ..reporting import Reporter
-from .mesh import srgb_bytes
 from .raster import coloured_picture, discs
 from .shots import Shot
 from .surface import Surface, colours_at
@@ -65,20 +64,3 @@ def surface_points(
     positions = np.ascontiguousarray(positions, np.float64)
     colours = colours_at(positions, np.ascontiguousarray(normals), shots, surface.voxel, pool, reporter)
     return SurfacePoints(positions, normals, colours, OVERLAP * float(np.sqrt(mesh.area / (np.pi * count))))
-
-
-def ply_of(points: SurfacePoints) -> bytes:
-    """Binary little-endian PLY: x y z, nx ny nz (float), red green blue (uchar, sRGB; brighter than 1 is cut off)."""
-    names = ("x", "y", "z", "nx", "ny", "nz")
-    table = np.empty(len(points.positions), [(name, "<f4") for name in names] + [(c, "u1") for c in COLOURS])
-    for name, column in zip(names, np.concatenate([points.positions, points.normals], axis=1).T, strict=True):
-        table[name] = column
-    for name, column in zip(COLOURS, srgb_bytes(points.colours).T, strict=True):
-        table[name] = column
-    header = ["ply", "format binary_little_endian 1.0", "comment Radiance Twin, world units, z up"]
-    header += [f"element vertex {len(table)}", *(f"property float {name}" for name in names)]
-    header += [*(f"property uchar {name}" for name in COLOURS), "end_header", ""]
-    return "\n".join(header).encode("ascii") + table.tobytes()
-
-
-COLOURS = ("red", "green", "blue")

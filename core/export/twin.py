@@ -19,6 +19,7 @@ from ..errors import Cancelled, UsageError, UserError
 from ..field.cpu import thread_pool
 from ..field.render import TrainedField, load_field
 from ..files import atomic_path, require_writable_file
+from ..ply import points_ply
 from ..processes import find_blender
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
@@ -131,7 +132,8 @@ def _make(
         figures = {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "texture": size}
         return _Made(mesh.picture, _writes(meshes.glb_of(mesh)), figures)
     dots = points.surface_points(surface, shots, pool, reporter)
-    return _Made(dots.picture, _writes(points.ply_of(dots)), {"points": len(dots.positions)})
+    data = points_ply(dots.positions, dots.normals, dots.colours)
+    return _Made(dots.picture, _writes(data), {"points": len(dots.positions)})
 
 
 def _surface_modules() -> tuple[Any, Any]:

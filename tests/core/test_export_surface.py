@@ -22,10 +22,10 @@ from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
 from radiance_twin.core.export.mesh import ply_of as mesh_ply
 from radiance_twin.core.export.points import SurfacePoints, surface_points
-from radiance_twin.core.export.points import ply_of as points_ply
 from radiance_twin.core.export.raster import discs, draw_mesh, textured_picture
 from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
+from radiance_twin.core.ply import points_ply
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.rigs import fibonacci
 
@@ -194,7 +194,7 @@ def test_the_ply_of_a_mesh_has_coloured_vertices(surface: Surface, shots: list[S
 
 
 def test_points_lie_on_the_ball_with_its_normals_and_colours(points: SurfacePoints) -> None:
-    read = trimesh.load(io.BytesIO(points_ply(points)), file_type="ply")
+    read = trimesh.load(io.BytesIO(points_ply(points.positions, points.normals, points.colours)), file_type="ply")
     assert len(read.vertices) == 5000
     outwards = read.vertices - BALL
     assert np.abs(np.linalg.norm(outwards, axis=1) - RADIUS).max() < 2 * RADIUS / RESOLUTION

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""COCO: annotations/instances_{train,val,test}.json with compressed run lengths, and PNG pictures.
+
+The format of the data page of COCO and of pycocotools, which encodes the masks: column-major runs, boxes as
+[left, top, width, height], areas in pixels. One annotation an object and view, of its visible part.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as run_lengths
+
+from ..store import SPLITS
+from .labels import categories_of, visible_objects
+from .posed import Task, Written, require_png
+
+
+def write(task: Task) -> Written:
+    """Write the folder.
+
+    Raises:
+        UserError: the dataset does not know its objects.
+    """
+    require_png(task, "coco")
+    written = Written()
+    categories = categories_of(task.dataset)
+    content: dict[str, dict[str, Any]] = {
+        split: {
+            "info": {"description": task.dataset.scene_name, "version": "1.0"},
+            "licenses": [],
+            "categories": [{"id": place + 1, "name": name} for place, name in enumerate(categories)],
+            "images": [],
+            "annotations": [],
+        }
+        for split in SPLITS
+        if len(task.dataset.splits[split])
+    }
+    split_of = {index: split for split, index in task.views}
+    for index in task.each(split_of):
+        split = split_of[index]
+        width, height = (int(side) for side in task.dataset.size[index])
+        name = f"{index:06d}.png"
+        task.picture(index, f"{split}/{name}")
+        written.names[index] = f"{split}/{name}"
+        content[split]["images"].append({"id": index + 1, "file_name": name, "width": width, "height": height})
+        for thing in visible_objects(task.dataset, index, categories):
+            runs = run_lengths.encode(np.asfortranarray(thing.mask, np.uint8))
+            content[split]["annotations"].append(
+                {
+                    # the same object of the same view has the same number, whatever else is written
+                    "id": (index + 1) * 65536 + thing.index,
+                    "image_id": index + 1,
+                    "category_id": thing.category + 1,
+                    "iscrowd": 0,
+                    "area": int(thing.mask.sum()),
+                    "bbox": list(thing.box),
+                    "segmentation": {"size": runs["size"], "counts": runs["counts"].decode("ascii")},
+                }
+            )
+    for split, words in content.items():
+        task.new_file(f"annotations/instances_{split}.json").write_text(json.dumps(words) + "\n", encoding="utf-8")
+    return written

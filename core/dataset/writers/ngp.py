@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""instant-ngp: transforms.json of the training views, and test/transforms.json of the held-out ones.
+
+Held-out views stand in a folder of their own because instant-ngp trains on every .json of the folder it opens. Scale
+and offset put the scene's bounds into the unit cube in which it looks for details. No frame has a "sharpness": with
+one instant-ngp would pass over missing files without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from .pictures import write_labels
+from .posed import Task, Written, pinhole_words, shared_camera
+
+# how much of the unit cube the scene fills
+FILLED = 0.98
+# of the cube in units of the scene's own: for what stands behind it when the film is not transparent
+WORLD_SCALE = 16
+
+
+def write(task: Task) -> Written:
+    """Write the folder."""
+    dataset, written = task.dataset, Written()
+    splits: dict[str, list[int]] = {"": [], "test/": []}
+    for split, index in task.views:
+        splits["" if split == "train" else "test/"].append(index)
+    unit = task.depth_unit if dataset.has_depth else None
+    frames: dict[str, list[dict[str, Any]]] = {place: [] for place in splits}
+    for index in task.each([index for _, index in task.views]):
+        place = "" if index in splits[""] else "test/"
+        name = f"images/{index:06d}"
+        written.names[index] = f"{name}{task.ending}"
+        task.picture(index, f"{place}{name}{task.ending}")
+        frame: dict[str, Any] = {
+            "file_path": f"{name}{task.ending}",
+            "transform_matrix": dataset.camera_to_world[index].tolist(),
+        }
+        if unit is not None:
+            task.depth(index, f"{place}depth/{index:06d}.png")
+            frame["depth_path"] = f"depth/{index:06d}.png"
+        if not dataset.valid(index).all():
+            # instant-ngp leaves out what is not black
+            ignored = np.where(dataset.valid(index), 0, 255)
+            write_labels(task.new_file(f"{place}images/dynamic_mask_{index:06d}.png"), ignored)
+        frames[place].append(frame)
+    for place, indices in splits.items():
+        if indices:
+            words = _words(task, indices, frames[place], unit)
+            task.new_file(f"{place}transforms.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+    if unit is not None:
+        written.remarks.append("instant-ngp uses the depth only when depth_supervision_lambda is set above 0.")
+    return written
+
+
+def _words(task: Task, indices: list[int], frames: list[dict[str, Any]], unit: float | None) -> dict[str, Any]:
+    dataset = task.dataset
+    lower, upper = dataset.bounds
+    scale = FILLED / float((upper - lower).max())
+    words: dict[str, Any] = {
+        "scale": scale,
+        "offset": (0.5 - scale * 0.5 * (lower + upper)).tolist(),
+        "aabb_scale": 1 if dataset.film == "transparent" else WORLD_SCALE,
+    }
+    if unit is not None:
+        words["integer_depth_scale"] = unit
+    if shared_camera(dataset, indices):
+        words.update(pinhole_words(dataset, indices[0]))
+    else:
+        for index, frame in zip(indices, frames, strict=True):
+            frame.update(pinhole_words(dataset, index))
+    return {**words, "frames": frames}

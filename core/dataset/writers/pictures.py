@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that pixels go into: display-referred PNG with straight alpha, scene-linear EXR, depth, masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...colour import ViewTransform
+
+# a millimetre where the scene's unit is a metre
+DEPTH_STEP = 1e-3
+
+
+def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> NDArray[np.uint8]:
+    """Premultiplied scene-linear [H, W, 4] as 8-bit display-referred colour with straight alpha [H, W, 4]."""
+    alpha = np.clip(rgba[..., 3:], 0.0, 1.0)
+    colour = view_transform.apply(rgba[..., :3] / np.maximum(alpha, 1e-6))
+    image: NDArray[np.uint8] = np.rint(np.concatenate([colour, alpha], axis=-1) * 255.0).astype(np.uint8)
+    return image
+
+
+def write_picture(path: Path, rgba: NDArray[np.float32], view_transform: ViewTransform) -> None:
+    """One view's light [H, W, 4], premultiplied scene-linear, as the ending of `path` says.
+
+    .png: 8-bit, through the view transform, straight alpha; without alpha where every pixel is opaque.
+    .exr: 32-bit, premultiplied scene-linear.
+    """
+    if path.suffix == ".exr":
+        write_exr(path, {"RGBA": rgba})
+        return
+    image = straight_image(rgba, view_transform)
+    Image.fromarray(image[..., :3] if (image[..., 3] == 255).all() else image).save(path, compress_level=4)
+
+
+def write_exr(path: Path, channels: dict[str, NDArray[np.float32]]) -> None:
+    """An OpenEXR file, losslessly compressed: name ("RGBA", "Z", "V") to [H, W] or [H, W, letters]."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    pixels = {name: np.ascontiguousarray(values, np.float32) for name, values in channels.items()}
+    with OpenEXR.File(header, pixels) as file:
+        file.write(str(path))
+
+
+def write_labels(path: Path, labels: NDArray[Any]) -> None:
+    """Whole numbers [H, W] below 65536 as a grey PNG: 8-bit where they fit, else 16-bit."""
+    Image.fromarray(labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels.astype(np.uint16)).save(path)
+
+
+def write_depth(path: Path, depth: NDArray[np.float32], unit: float) -> None:
+    """Planar depth [H, W] in whole `unit`s as a 16-bit PNG; 0 stays 0 (nothing there), the farthest is 65535 units."""
+    steps = np.where(depth > 0.0, np.clip(np.rint(depth / unit), 1, 65535), 0)
+    Image.fromarray(steps.astype(np.uint16)).save(path)
+
+
+def depth_unit(farthest: float) -> float:
+    """What one step of a 16-bit depth is in scene units: a thousandth, or more where the scene reaches too far."""
+    return max(DEPTH_STEP, farthest / 65535.0)

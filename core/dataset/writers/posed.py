@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every writer is told, and the parts that several formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...colour import ViewTransform
+from ...errors import UserError
+from ..store import SPLITS, Dataset
+from ..surface_points import SurfacePoints
+from .pictures import depth_unit, write_depth, write_labels, write_picture
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to write where.
+
+    Attributes:
+        dataset: open for reading.
+        folder: empty; everything goes into it.
+        ending: of pictures, ".png" or ".exr".
+        view_transform: what PNGs go through.
+        points: on the surfaces, for formats that want some to begin with; none when the dataset has no depth.
+        each: goes through view indices with progress and cancel.
+    """
+
+    dataset: Dataset
+    folder: Path
+    ending: str
+    view_transform: ViewTransform
+    points: SurfacePoints
+    each: Callable[[Iterable[int]], Iterator[int]]
+
+    def picture(self, index: int, path: str) -> None:
+        """Write a view's light to `path` in the folder."""
+        write_picture(self.new_file(path), self.dataset.rgba(index), self.view_transform)
+
+    def depth(self, index: int, path: str) -> None:
+        """Write a view's planar depth as a 16-bit PNG of `depth_unit`."""
+        write_depth(self.new_file(path), self.dataset.depth(index), self.depth_unit)
+
+    def valid(self, index: int, path: str) -> None:
+        """Write which pixels are to be trained on: white, the others black."""
+        write_labels(self.new_file(path), np.where(self.dataset.valid(index), 255, 0))
+
+    def new_file(self, path: str) -> Path:
+        """A path in the folder, whose own folder is there."""
+        whole = self.folder / path
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        return whole
+
+    @property
+    def views(self) -> list[tuple[str, int]]:
+        """Split and index of every view that is in a split, split by split."""
+        return [(split, int(index)) for split in SPLITS for index in self.dataset.splits[split]]
+
+    @cached_property
+    def depth_unit(self) -> float:
+        """What one step of a 16-bit depth picture is in scene units."""
+        farthest = max((float(self.dataset.depth(index).max()) for _, index in self.views), default=0.0)
+        return depth_unit(farthest)
+
+
+@dataclass
+class Written:
+    """What a writer wrote.
+
+    Attributes:
+        names: what the format calls each view, by its index; the check after writing finds it by this name.
+        remarks: what a user of the format should know, a sentence each.
+        points: how many points on the surfaces it holds.
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    points: int = 0
+
+
+def pinhole_words(dataset: Dataset, index: int) -> dict[str, Any]:
+    """Size and intrinsics of a view as instant-ngp and nerfstudio name them; pixel centres at +0.5 as here."""
+    width, height = (int(side) for side in dataset.size[index])
+    fx, fy, cx, cy = (float(value) for value in dataset.intrinsics[index])
+    return {"w": width, "h": height, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
+
+
+def shared_camera(dataset: Dataset, views: list[int]) -> bool:
+    """Whether all of these views have one size and one set of intrinsics."""
+    return bool((dataset.size[views] == dataset.size[views[0]]).all()) and bool(
+        np.allclose(dataset.intrinsics[views], dataset.intrinsics[views[0]], rtol=1e-9, atol=1e-9)
+    )
+
+
+def require_png(task: Task, format: str) -> None:
+    """Refuse EXR where a format's readers know none.
+
+    Raises:
+        UserError: which.
+    """
+    if task.ending != ".png":
+        raise UserError(f"--format {format} has PNG pictures only; leave --images exr out, or choose ngp or folder")

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads a written dataset as its consumers do, and holds the cameras that come out against those that went in.
+
+The readers know each format's conventions and nothing of the writers; points of the scene are projected through both
+cameras, and the distance between the two pixels is the error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+
+from ..cameras import Camera, project
+from ..dataset.readers import colmap, nerf, nerfstudio, ngp
+from ..dataset.readers.posed import PosedImages, Problems
+from ..dataset.store import Dataset
+from ..dataset.writers.labels import categories_of, visible_objects
+from ..errors import UserError
+
+Array = NDArray[np.float64]
+
+# pixels; what is printed of a format is far below
+MOST_ERROR = 0.05
+MOST_POINTS = 2000
+
+
+def require_same_cameras(dataset: Dataset, folder: Path, format: str, names: dict[int, str], points: Array) -> float:
+    """The largest error over all views in pixels.
+
+    Args:
+        folder: as written. names: what the format calls each view.
+        points: [N, 3] in the world; with none of them, the corners of the scene's bounds.
+
+    Raises:
+        UserError: a view is not there, or an error is above MOST_ERROR.
+    """
+    cameras = READERS[format](folder)
+    missing = [name for name in names.values() if name not in cameras]
+    if missing:
+        raise UserError(f"{missing[0]} was written and cannot be read back as {format}; please report this")
+    marks = points[:: max(1, len(points) // MOST_POINTS)] if len(points) else _corners(dataset.bounds)
+    worst = 0.0
+    for index, name in names.items():
+        error = _error(dataset, index, cameras[name], marks)
+        if not error <= MOST_ERROR:
+            raise UserError(
+                f"{name} reads back {error:.3g} pixels off, more than {MOST_ERROR}, so nothing was written; "
+                f"{format} cannot say what this camera is, choose another format"
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def require_same_labels(dataset: Dataset, folder: Path, format: str) -> None:
+    """Hold the written boxes and masks against the object index.
+
+    Raises:
+        UserError: an object is missing or elsewhere.
+    """
+    categories = categories_of(dataset)
+    for split, indices in dataset.splits.items():
+        read = LABELS[format](folder, split) if len(indices) else {}
+        for index in (int(view) for view in indices):
+            expected = visible_objects(dataset, index, categories)
+            found = read.get(index, [])
+            if len(found) != len(expected) or not all(
+                label.category == thing.category
+                and np.abs(np.subtract(label.box(dataset.size[index]), thing.box)).max() < MOST_ERROR
+                and (label.mask is None or np.array_equal(label.mask, thing.mask))
+                for label, thing in zip(found, expected, strict=True)
+            ):
+                raise UserError(f"the labels of view {index} do not read back as {format}; please report this")
+
+
+def _error(dataset: Dataset, index: int, camera: Camera, points: Array) -> float:
+    width, height = (int(side) for side in dataset.size[index])
+    if camera.size != (width, height):
+        return float("inf")
+    expected, depth = project(points, dataset.camera_to_world[index], dataset.intrinsics[index])
+    found, found_depth = project(points, camera.camera_to_world, camera.intrinsics)
+    seen = (depth > 0) & ((expected > 0) & (expected < (width, height))).all(axis=1)
+    if not seen.any():
+        return 0.0
+    if (found_depth[seen] <= 0).any():
+        return float("inf")
+    return float(np.linalg.norm(expected[seen] - found[seen], axis=1).max())
+
+
+def _corners(bounds: Array) -> Array:
+    lower, upper = bounds
+    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+    corners: Array = lower + cube * (upper - lower)
+    return corners
+
+
+def _posed(*found: PosedImages) -> dict[str, Camera]:
+    cameras = {}
+    for images in found:
+        for image in images.images:
+            lens = image.lens
+            intrinsics = np.array([lens.fx, lens.fy, lens.cx, lens.cy])
+            cameras[image.name] = Camera(image.camera_to_world, intrinsics, (lens.width, lens.height))
+    return cameras
+
+
+def _read_nerf(folder: Path) -> dict[str, Camera]:
+    return _posed(nerf.read(folder, None, _no_problems()))
+
+
+def _read_ngp(folder: Path) -> dict[str, Camera]:
+    return _posed(*(ngp.read(place, None, _no_problems()) for place in (folder, folder / "test") if place.is_dir()))
+
+
+def _read_nerfstudio(folder: Path) -> dict[str, Camera]:
+    return _posed(nerfstudio.read(folder, None, _no_problems()))
+
+
+def _read_colmap(folder: Path) -> dict[str, Camera]:
+    places = (folder, folder / "test")
+    return _posed(*(colmap.read(place, None, _no_problems()) for place in places if place.is_dir()))
+
+
+def _read_plain(folder: Path) -> dict[str, Camera]:
+    records = json.loads((folder / "views.json").read_text(encoding="utf-8"))["views"]
+    return {f"{record['index']:06d}": _recorded(record) for record in records}
+
+
+def _read_webdataset(folder: Path) -> dict[str, Camera]:
+    cameras = {}
+    for shard in sorted(folder.glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            for entry in tar:
+                file = tar.extractfile(entry) if entry.name.endswith(".json") else None
+                if file is not None:
+                    cameras[entry.name.removesuffix(".json")] = _recorded(json.load(file))
+    return cameras
+
+
+def _read_hdf5(folder: Path) -> dict[str, Camera]:
+    cameras = {}
+    for path in sorted(folder.rglob("*.hdf5")):
+        with h5py.File(path) as file:
+            matrix = file["cam_K"][()]
+            height, width = file["colors"].shape[:2]
+            # OpenCV's pixels have their centres at whole numbers
+            intrinsics = np.array([matrix[0, 0], matrix[1, 1], matrix[0, 2] + 0.5, matrix[1, 2] + 0.5])
+            name = path.relative_to(folder).as_posix()
+            cameras[name] = Camera(file["cam2world_matrix"][()], intrinsics, (width, height))
+    return cameras
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A label as read: class from 0; left, top, width and height in pixels or shares of the picture; mask."""
+
+    category: int
+    numbers: tuple[float, ...]
+    mask: NDArray[np.bool_] | None = None
+    shares: bool = False
+
+    def box(self, size: NDArray[np.int32]) -> tuple[float, ...]:
+        return tuple(np.multiply(self.numbers, np.tile(size, 2))) if self.shares else self.numbers
+
+
+def _coco_labels(folder: Path, split: str) -> dict[int, list[_Label]]:
+    with contextlib.redirect_stdout(io.StringIO()):  # the library talks
+        read = COCO(folder / "annotations" / f"instances_{split}.json")
+    return {
+        image - 1: [
+            _Label(one["category_id"] - 1, tuple(one["bbox"]), read.annToMask(one).astype(np.bool_))
+            for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
+        ]
+        for image in read.getImgIds()
+    }
+
+
+def _yolo_labels(folder: Path, split: str) -> dict[int, list[_Label]]:
+    labels: dict[int, list[_Label]] = {}
+    for path in (folder / "labels" / split).glob("*.txt"):
+        labels[int(path.stem)] = []
+        for line in path.read_text(encoding="ascii").splitlines():
+            category, x, y, wide, high = line.split()
+            width, height = float(wide), float(high)
+            corner = (float(x) - width / 2, float(y) - height / 2)
+            labels[int(path.stem)].append(_Label(int(category), (*corner, width, height), shares=True))
+    return labels
+
+
+def _recorded(record: dict[str, list[float]]) -> Camera:
+    width, height = (int(side) for side in record["size"])
+    return Camera(np.array(record["camera_to_world"]), np.array(record["intrinsics"]), (width, height))
+
+
+def _no_problems() -> Problems:
+    return Problems(lambda line: None, strict=True)
+
+
+READERS: dict[str, Callable[[Path], dict[str, Camera]]] = {
+    "nerf": _read_nerf,
+    "ngp": _read_ngp,
+    "nerfstudio": _read_nerfstudio,
+    "colmap": _read_colmap,
+    "colmap-text": _read_colmap,
+    "webdataset": _read_webdataset,
+    "hdf5": _read_hdf5,
+    "folder": _read_plain,
+}
+
+LABELS: dict[str, Callable[[Path, str], dict[int, list[_Label]]]] = {"coco": _coco_labels, "yolo": _yolo_labels}

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A dataset written in other programs' formats, read by those programs' own libraries or by their rules in numpy.
+
+A ball and a slab at known places, seen by cameras with shifted lenses and pixels that are not square.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import OpenEXR
+import pycolmap
+import pytest
+import trimesh
+import webdataset
+from PIL import Image
+from pycocotools.coco import COCO
+
+from radiance_twin.core.arguments import DATASET_EXPORTS
+from radiance_twin.core.cameras import pixel_grid, project, ray_directions, world_from_field_of_bounds
+from radiance_twin.core.cli import main
+from radiance_twin.core.colour import linear_to_srgb, standard_view_transform
+from radiance_twin.core.dataset.store import Dataset, DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.errors import Cancelled, UserError
+from radiance_twin.core.export import dataset as stage
+from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
+from radiance_twin.core.reporting import QuietReporter
+
+from .analytic_scene import BOUNDS, CENTRE, RADIUS, cameras, trace
+
+WIDTH, HEIGHT = 48, 36
+SHIFTED = np.array([60.0, 55.0, 20.5, 17.0])
+CENTRED = np.array([60.0, 60.0, WIDTH / 2, HEIGHT / 2])
+OBJECTS = [{"index": 3, "name": "Ball.001"}, {"index": 7, "name": 'Slab "old": 1'}]
+
+
+def view(matrix: np.ndarray, intrinsics: np.ndarray) -> ViewPixels:
+    """One view with one sample to a pixel, its depth, normals and objects known exactly."""
+    directions = ray_directions(matrix, intrinsics, pixel_grid(WIDTH, HEIGHT)).reshape(-1, 3)
+    colour, distance = trace(np.broadcast_to(matrix[:3, 3], directions.shape), directions)
+    hit = np.isfinite(distance)
+    points = matrix[:3, 3] + np.where(hit, distance, 0.0)[:, None] * directions
+    on_ball = hit & (np.abs(np.linalg.norm(points - CENTRE, axis=1) - RADIUS) < 1e-6)
+    normals = np.where(on_ball[:, None], (points - CENTRE) / RADIUS, np.where(hit[:, None], [0.0, 0.0, 1.0], 0.0))
+    shape = (HEIGHT, WIDTH)
+    return ViewPixels(
+        np.concatenate([colour, hit[:, None]], axis=1).reshape(*shape, 4).astype(np.float32),
+        (np.where(hit, distance, 0.0) * (directions @ -matrix[:3, 2])).reshape(shape).astype(np.float32),
+        normals.reshape(*shape, 3).astype(np.float32),
+        np.where(on_ball, 3, np.where(hit, 7, 0)).reshape(shape).astype(np.uint16),
+    )
+
+
+def write(path: Path, intrinsics: np.ndarray, truth: bool = True) -> Path:
+    """Six training views, one to validate and two to test."""
+    matrices = np.array(cameras(9, 0.3))
+    header = DatasetHeader(
+        camera_to_world=matrices,
+        intrinsics=np.tile(intrinsics, (9, 1)),
+        size=np.tile(np.array([WIDTH, HEIGHT], np.int32), (9, 1)),
+        frame=np.zeros(9, np.int32),
+        splits={"train": [0, 1, 2, 4, 5, 6], "val": [3], "test": [7, 8]},
+        world_from_field=world_from_field_of_bounds(BOUNDS),
+        bounds=BOUNDS,
+        film="transparent",
+        view_transform=standard_view_transform(),
+        objects=OBJECTS if truth else [],
+    )
+    views = [view(matrix, intrinsics) for matrix in matrices]
+    write_dataset(path, header, views if truth else [ViewPixels(one.rgba) for one in views])
+    return path
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("shifted") / "scene.h5", SHIFTED)
+
+
+@pytest.fixture(scope="module")
+def centred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("centred") / "scene.h5", CENTRED)
+
+
+def exported(source: Path, folder: Path, format: str, **settings: Any) -> dict[str, Any]:
+    return export_dataset(DatasetExportSettings(str(source), str(folder), format, **settings), QuietReporter())
+
+
+def marks(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points on the ball in the world, their pixels in a view as Blender sees them, and their planar depth."""
+    random = np.random.default_rng(index).normal(size=(50, 3))
+    points = CENTRE + RADIUS * random / np.linalg.norm(random, axis=1, keepdims=True)
+    return points, *project(points, dataset.camera_to_world[index], dataset.intrinsics[index])
+
+
+def expected_png(rgba: np.ndarray) -> np.ndarray:
+    """Straight alpha, sRGB: what trainers that undo sRGB expect."""
+    straight = rgba[..., :3] / np.maximum(rgba[..., 3:], 1e-6)
+    return np.rint(np.concatenate([linear_to_srgb(np.clip(straight, 0, 1)), rgba[..., 3:]], axis=-1) * 255)
+
+
+def test_every_format_reads_back_to_where_it_came_from(centred: Path, tmp_path: Path) -> None:
+    for format in DATASET_EXPORTS:
+        result = exported(centred, tmp_path / format, format, points=600)
+        assert result["views"] == 9
+        assert result["worst_error"] is None if format in ("coco", "yolo") else result["worst_error"] < 1e-9
+        assert result["bytes"] > 1000
+
+
+def test_nerf_synthetic_by_the_rules_of_the_original_loader(centred: Path, tmp_path: Path) -> None:
+    exported(centred, tmp_path / "nerf", "nerf")
+    with open_dataset(centred) as dataset:
+        for split, indices in dataset.splits.items():
+            words = json.loads((tmp_path / "nerf" / f"transforms_{split}.json").read_text())
+            assert len(words["frames"]) == len(indices)
+            for index, frame in zip(indices, words["frames"], strict=True):
+                image = np.asarray(Image.open(tmp_path / "nerf" / f"{frame['file_path']}.png"))
+                assert np.abs(image - expected_png(dataset.rgba(index))).max() <= 1
+                focal = 0.5 * image.shape[1] / np.tan(0.5 * words["camera_angle_x"])
+                points, pixels, _ = marks(dataset, index)
+                matrix = np.array(frame["transform_matrix"])
+                local = (points - matrix[:3, 3]) @ matrix[:3, :3]
+                found = np.stack([WIDTH / 2 - focal * local[:, 0] / local[:, 2]], axis=1)
+                assert np.abs(found[:, 0] - pixels[:, 0]).max() < 1e-6
+
+
+def test_nerf_synthetic_refuses_what_it_cannot_say(shifted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pixels are not square.*choose --format ngp or nerfstudio"):
+        exported(shifted, tmp_path / "nerf", "nerf")
+    assert not (tmp_path / "nerf").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_colmap_models_open_in_pycolmap(shifted: Path, tmp_path: Path) -> None:
+    for format in ("colmap", "colmap-text"):
+        exported(shifted, tmp_path / format, format, points=500)
+        with open_dataset(shifted) as dataset:
+            for place, expected in (("", [0, 1, 2, 4, 5, 6]), ("test", [3, 7, 8])):
+                model = pycolmap.Reconstruction(tmp_path / format / place / "sparse" / "0")
+                assert sorted(image.name for image in model.images.values()) == [f"{i:06d}.png" for i in expected]
+                for image in model.images.values():
+                    assert (tmp_path / format / place / "images" / image.name).is_file()
+                    points, pixels, _ = marks(dataset, int(image.name[:6]))
+                    seen = np.array([image.project_point(point) for point in points])
+                    assert np.abs(seen - pixels).max() < 1e-6
+                positions = np.array([point.xyz for point in model.points3D.values()])
+                assert len(positions) >= 400
+                # on the ball or on the slab below it
+                from_ball = np.abs(np.linalg.norm(positions - CENTRE, axis=1) - RADIUS)
+                assert np.minimum(from_ball, np.maximum(positions[:, 2] - 0.05, 0.0)).max() < 1e-4
+
+
+def test_nerfstudio_has_splits_depth_in_millimetres_and_the_same_world(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "ns", "nerfstudio", points=300)
+    words = json.loads((tmp_path / "ns" / "transforms.json").read_text())
+    assert words["orientation_override"] == "none" and words["camera_model"] == "OPENCV"
+    assert [len(words[f"{split}_filenames"]) for split in ("train", "val", "test")] == [6, 1, 2]
+    cloud = trimesh.load(tmp_path / "ns" / words["ply_file_path"])
+    assert len(cloud.vertices) >= 250
+    with open_dataset(shifted) as dataset:
+        for frame in words["frames"]:
+            index = int(Path(frame["file_path"]).stem)
+            points, pixels, _ = marks(dataset, index)
+            matrix = np.array(frame["transform_matrix"])
+            local = (points - matrix[:3, 3]) @ matrix[:3, :3]
+            u = words["cx"] - words["fl_x"] * local[:, 0] / local[:, 2]
+            v = words["cy"] + words["fl_y"] * local[:, 1] / local[:, 2]
+            assert np.abs(np.stack([u, v], axis=1) - pixels).max() < 1e-6
+            millimetres = np.asarray(Image.open(tmp_path / "ns" / frame["depth_file_path"])).astype(np.float64)
+            assert np.abs(millimetres / 1000 - dataset.depth(index)).max() < 0.00051
+            assert ((millimetres > 0) == (dataset.depth(index) > 0)).all()
+
+
+def test_ngp_keeps_held_out_views_apart_and_the_scene_in_its_unit_cube(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "ngp", "ngp", images="exr")
+    assert [path.name for path in (tmp_path / "ngp").glob("*.json")] == ["transforms.json"]
+    words = json.loads((tmp_path / "ngp" / "transforms.json").read_text())
+    held_out = json.loads((tmp_path / "ngp" / "test" / "transforms.json").read_text())
+    assert (len(words["frames"]), len(held_out["frames"])) == (6, 3)
+    in_cube = BOUNDS * words["scale"] + words["offset"]
+    assert in_cube.min() > 0.0 and in_cube.max() < 1.0 and np.ptp(in_cube) > 0.95
+    assert not any("sharpness" in frame for frame in words["frames"])
+    with open_dataset(shifted) as dataset:
+        frame = words["frames"][2]
+        with OpenEXR.File(str(tmp_path / "ngp" / frame["file_path"])) as file:
+            assert np.array_equal(file.channels()["RGBA"].pixels, dataset.rgba(2))
+        depth = np.asarray(Image.open(tmp_path / "ngp" / frame["depth_path"])) * words["integer_depth_scale"]
+        assert np.abs(depth - dataset.depth(2)).max() < 0.00051
+
+
+def test_coco_opens_in_pycocotools_with_masks_boxes_and_names(
+    shifted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported(shifted, tmp_path / "coco", "coco")
+    read = COCO(tmp_path / "coco" / "annotations" / "instances_train.json")
+    names = {category["id"]: category["name"] for category in read.loadCats(read.getCatIds())}
+    assert sorted(names.values()) == ["Ball", 'Slab "old": 1']
+    with open_dataset(shifted) as dataset:
+        for image in read.loadImgs(read.getImgIds()):
+            index = int(image["file_name"][:6])
+            labels = dataset.object_index(index)
+            found = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
+            assert {names[one["category_id"]] for one in found} == {"Ball", 'Slab "old": 1'}
+            for one in found:
+                mask = labels == (3 if names[one["category_id"]] == "Ball" else 7)
+                assert np.array_equal(read.annToMask(one), mask) and one["area"] == mask.sum()
+                rows, columns = np.nonzero(mask)
+                assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    capsys.readouterr()
+
+
+def test_yolo_has_a_line_an_object_in_shares_of_the_picture(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "yolo", "yolo")
+    lines = (tmp_path / "yolo" / "data.yaml").read_text().splitlines()
+    assert lines[:3] == ["train: images/train", "val: images/val", "test: images/test"]
+    assert lines[4:] == ['  0: "Ball"', '  1: "Slab \\"old\\": 1"']
+    ball = (tmp_path / "yolo" / "labels" / "test" / "000007.txt").read_text().splitlines()[0].split()
+    with open_dataset(shifted) as dataset:
+        rows, columns = np.nonzero(dataset.object_index(7) == 3)
+    assert ball[0] == "0"
+    middle = (columns.min() + columns.max() + 1) / 2 / WIDTH, (rows.min() + rows.max() + 1) / 2 / HEIGHT
+    assert np.allclose([float(value) for value in ball[1:3]], middle, atol=1e-6)
+
+
+def test_webdataset_shards_stream(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "web", "webdataset")
+    assert sorted(path.name for path in (tmp_path / "web").iterdir()) == [
+        f"{split}-000000.tar" for split in ("test", "train", "val")
+    ]
+    with open_dataset(shifted) as dataset:
+        samples = list(webdataset.WebDataset(str(tmp_path / "web" / "train-000000.tar"), shardshuffle=False))
+        assert len(samples) == 6
+        for sample in samples:
+            record = json.loads(sample["json"])
+            index = record["index"]
+            assert np.array_equal(np.load(io.BytesIO(sample["depth.npy"])), dataset.depth(index))
+            assert np.allclose(record["camera_to_world"], dataset.camera_to_world[index])
+            assert np.asarray(Image.open(io.BytesIO(sample["png"]))).shape == (HEIGHT, WIDTH, 4)
+            labels = np.asarray(Image.open(io.BytesIO(sample["object_index.png"])))
+            assert np.array_equal(labels, dataset.object_index(index))
+
+
+def test_hdf5_has_what_blenderproc_has_and_the_camera(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "hdf5", "hdf5")
+    with open_dataset(shifted) as dataset, h5py.File(tmp_path / "hdf5" / "test" / "8.hdf5") as file:
+        points, pixels, _ = marks(dataset, 8)
+        matrix = file["cam2world_matrix"][()] @ np.diag([1, -1, -1, 1])  # OpenCV looks along +z
+        local = (points - matrix[:3, 3]) @ matrix[:3, :3]
+        seen = local @ file["cam_K"][()].T
+        # OpenCV's first pixel has its centre at 0
+        assert np.abs(seen[:, :2] / seen[:, 2:] + 0.5 - pixels).max() < 1e-6
+        depth = file["depth"][()]
+        assert np.array_equal(np.where(depth < 1e9, depth, 0.0), dataset.depth(8))
+        # a slab seen from above: its normal leans towards the camera's up and back
+        slab = file["instance_segmaps"][()] == 7
+        turned = np.array([0.0, 0.0, 1.0]) @ dataset.camera_to_world[8][:3, :3]
+        assert np.abs(file["normals"][()][slab] - (0.5 + 0.5 * turned)).max() < 1e-5
+        table = json.loads(file["instance_attribute_maps"][()])
+        assert table[0] == {"idx": 3, "name": "Ball.001", "category_id": 1}
+
+
+def test_plain_folders_hold_every_pass(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "plain", "folder")
+    records = json.loads((tmp_path / "plain" / "views.json").read_text())["views"]
+    record = records[-1]
+    assert record["index"] == 8 and record["split"] == "test"
+    assert record["objects"][0] == {"index": 3, "name": "Ball.001", "class": "Ball"}
+    with open_dataset(shifted) as dataset:
+        with OpenEXR.File(str(tmp_path / "plain" / record["files"]["depth"])) as file:
+            assert np.array_equal(file.channels()["Z"].pixels, dataset.depth(8))
+        with OpenEXR.File(str(tmp_path / "plain" / record["files"]["normal"])) as file:
+            assert np.array_equal(file.channels()["RGB"].pixels, dataset.normal(8))
+        labels = np.asarray(Image.open(tmp_path / "plain" / record["files"]["object_index"]))
+        assert np.array_equal(labels, dataset.object_index(8))
+
+
+def test_points_lie_on_the_surfaces(shifted: Path, tmp_path: Path) -> None:
+    result = exported(shifted, tmp_path / "points.ply", "points", points=300)
+    cloud = trimesh.load(tmp_path / "points.ply")
+    assert len(cloud.vertices) == result["points"] >= 250
+    from_ball = np.abs(np.linalg.norm(cloud.vertices - CENTRE, axis=1) - RADIUS)
+    assert np.minimum(from_ball, np.maximum(cloud.vertices[:, 2] - 0.05, 0.0)).max() < 1e-4
+
+
+def test_a_dataset_without_objects_or_depth_says_what_it_lacks(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.h5", CENTRED, truth=False)
+    for format in ("coco", "yolo"):
+        with pytest.raises(UserError, match="does not know which object a pixel shows; render it from a scene"):
+            exported(bare, tmp_path / format, format)
+    with pytest.raises(UserError, match="has no depth to find points by"):
+        exported(bare, tmp_path / "points.ply", "points")
+    result = exported(bare, tmp_path / "colmap", "colmap")
+    assert result["remarks"] == ["The dataset has no depth, so there are no points to begin splats with."]
+
+
+def test_a_folder_with_something_in_it_stays_as_it_is(centred: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="exists already; name a new or empty folder"):
+        exported(centred, tmp_path / "mine", "nerf")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_cancelling_leaves_nothing(centred: Path, tmp_path: Path) -> None:
+    class Impatient(QuietReporter):
+        def cancelled(self) -> bool:
+            return True
+
+    with pytest.raises(Cancelled):
+        export_dataset(DatasetExportSettings(str(centred), str(tmp_path / "out"), "colmap"), Impatient())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_camera_that_reads_back_elsewhere_is_refused(
+    centred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = stage.WRITERS["nerfstudio"]
+
+    def wrong(task: Any) -> Any:
+        written = right(task)
+        path = task.folder / "transforms.json"
+        words = json.loads(path.read_text())
+        path.write_text(json.dumps({**words, "cx": words["cx"] - 0.5}))
+        return written
+
+    monkeypatch.setitem(stage.WRITERS, "nerfstudio", wrong)
+    with pytest.raises(UserError, match=r"reads back 0\.5 pixels off, more than 0\.05, so nothing was written"):
+        exported(centred, tmp_path / "ns", "nerfstudio")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_tells_formats_of_datasets_from_those_of_twins(
+    centred: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(centred), "--format", "colmap", "-o", str(tmp_path / "out"), "--points", "50"]) == 0
+    assert "Read back: points are at most" in capsys.readouterr().out
+    assert main(["export", str(centred), "--format", "vdb", "-o", str(tmp_path / "x.vdb")]) == 2
+    assert "a dataset cannot become --format vdb; choose one of nerf, ngp" in capsys.readouterr().err
