@@ -200,6 +200,7 @@ _FILES = (
     "encoding.cuh",
     "marching.cuh",
     "rays.cu",
+    "batch.cuh",
     "forward.cu",
     "compositing.cu",
     "backward.cu",

@@ -157,11 +157,23 @@ constexpr u32 BLOCK_ROWS = WARPS * 16 * BACKWARD_TILES;
 // registers for two blocks on a multiprocessor, where the network is narrow enough
 constexpr u32 BACKWARD_BLOCKS = HIDDEN <= 64 ? 2 : 1;
 
+// The gradient of a network's three outputs, as a product's left side.
+template <u32 TILES>
+DEVICE void colour_gradient_of(const u32 (&row)[2 * TILES], const bool (&there)[2 * TILES], const u32* gradient,
+                               Rows<TILES, 16>& upstream) {
+    u32 t = lane_of_thread() % 4;
+#pragma unroll
+    for (u32 i = 0; i < 2 * TILES; ++i) {
+        upstream.part[i / 2][0][i % 2] = there[i] && t < 2 ? gradient[(u64)row[i] * 2 + t] : 0;
+        upstream.part[i / 2][0][i % 2 + 2] = 0;
+    }
+}
+
 KERNEL_OF(BACKWARD_BLOCKS)
 backward_colour(u32* counters, const u32* shaded, const u32* sample_ray, const u32* geometry, const u32* harmonics,
                 const u32* colour_gradient, const u32* weights, u32* geometry_gradient, float* matrix_gradient) {
     constexpr u32 TILES = BACKWARD_TILES;
-    u32 count = counters[COUNTER_SHADED], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
+    u32 count = counters[COUNTER_SHADED], warp = threadIdx.x / 32;
     if (blockIdx.x * BLOCK_ROWS >= count) return;
     uint4* exchange = shared_memory;
     const u32* matrices =
@@ -175,39 +187,13 @@ backward_colour(u32* counters, const u32* shaded, const u32* sample_ray, const u
         Rows<TILES, ColourNetwork::INPUTS> inputs;
         colour_inputs<TILES>(row, there, shaded, sample_ray, geometry, harmonics, inputs);
         Rows<TILES, ColourNetwork::WIDE_OUTPUTS> upstream;
-#pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i) {
-            upstream.part[i / 2][0][i % 2] = there[i] && t < 2 ? colour_gradient[(u64)row[i] * 2 + t] : 0;
-            upstream.part[i / 2][0][i % 2 + 2] = 0;
-        }
+        colour_gradient_of<TILES>(row, there, colour_gradient, upstream);
         Sums<TILES, GEOMETRY> below;
         backward<ColourNetwork>(matrices, inputs, upstream, exchange, gradient, below);
-#pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i) {
-            if (!there[i]) continue;
-            const float* low = below.part[i / 2][0] + 2 * (i % 2);
-            const float* high = below.part[i / 2][1] + 2 * (i % 2);
-            geometry_gradient[(u64)row[i] * 8 + t] = pack_limited(low[0], low[1]);
-            geometry_gradient[(u64)row[i] * 8 + 4 + t] = pack_limited(high[0], high[1]);
-        }
+        save_features<TILES>(row, there, below, geometry_gradient);
     }
     if (!flush<ColourNetwork, ColourNetwork::DEPTH>(gradient, matrix_gradient + COLOUR_VALUES))
         counters[COUNTER_NONFINITE] = 1;
-}
-
-// The left side of an encoded network's first product as it was saved.
-template <u32 TILES, u32 K>
-DEVICE void saved_inputs(const u32 (&row)[2 * TILES], const bool (&there)[2 * TILES], const uint2* encoded,
-                         Rows<TILES, K>& inputs) {
-#pragma unroll
-    for (u32 i = 0; i < 2 * TILES; ++i)
-#pragma unroll
-        for (u32 k = 0; k < K / 16; ++k) {
-            uint2 features =
-                there[i] ? encoded[(u64)row[i] * (K / 4) + 4 * k + lane_of_thread() % 4] : make_uint2(0, 0);
-            inputs.part[i / 2][k][i % 2] = features.x;
-            inputs.part[i / 2][k][i % 2 + 2] = features.y;
-        }
 }
 
 KERNEL_OF(BACKWARD_BLOCKS)
@@ -244,11 +230,7 @@ backward_density(u32* counters, const u32* alive, const u32* slot, const float4*
         Sums<TILES, DensityNetwork::INPUTS> below;
         backward<DensityNetwork>(matrices, inputs, upstream, exchange, gradient, below);
         float3 positions[2 * TILES];
-#pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i) {
-            float4 sample = there[i] ? samples[row[i]] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            positions[i] = make_float3(sample.x, sample.y, sample.z);
-        }
+        places_of_samples<TILES>(row, there, samples, positions);
         finite = encode_backward<false>(table_gradient, positions, below) && finite;
     }
     finite = flush<DensityNetwork, DensityNetwork::DEPTH>(gradient, matrix_gradient + DENSITY_VALUES) && finite;
@@ -260,7 +242,7 @@ backward_background(u32* counters, const float4* rays, const uint2* background_e
                     const u32* weights, float* background_table_gradient, float* matrix_gradient) {
     if constexpr (BACKGROUND) {
         constexpr u32 TILES = BACKWARD_TILES;
-        u32 count = counters[COUNTER_RAYS], t = lane_of_thread() % 4, warp = threadIdx.x / 32;
+        u32 count = counters[COUNTER_RAYS], warp = threadIdx.x / 32;
         if (blockIdx.x * BLOCK_ROWS >= count) return;
         uint4* exchange = shared_memory;
         const u32* matrices = staged<BackgroundNetwork::WORDS, BACKWARD_STAGED>(weights + BACKGROUND_WORDS,
@@ -273,14 +255,9 @@ backward_background(u32* counters, const float4* rays, const uint2* background_e
             bool there[2 * TILES];
             rows_of<TILES>(first + warp * 16 * TILES, count, row, there);
             Rows<TILES, BackgroundNetwork::WIDE_OUTPUTS> upstream;
+            colour_gradient_of<TILES>(row, there, background_gradient, upstream);
             float3 positions[2 * TILES];
-#pragma unroll
-            for (u32 i = 0; i < 2 * TILES; ++i) {
-                upstream.part[i / 2][0][i % 2] = there[i] && t < 2 ? background_gradient[(u64)row[i] * 2 + t] : 0;
-                upstream.part[i / 2][0][i % 2 + 2] = 0;
-                float4 way = rays[2 * (there[i] ? row[i] : first) + 1];
-                positions[i] = make_float3(0.5f * way.x + 0.5f, 0.5f * way.y + 0.5f, 0.5f * way.z + 0.5f);
-            }
+            places_of_ways<TILES>(row, there, rays, positions);
             Rows<TILES, BackgroundNetwork::INPUTS> inputs;
             saved_inputs(row, there, background_encoded, inputs);
             Sums<TILES, BackgroundNetwork::INPUTS> below;

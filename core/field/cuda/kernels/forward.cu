@@ -3,16 +3,6 @@
 // network tells the next kernel goes through memory: some 130 bytes a sample that stay in the second-level cache, where
 // its encoding reads 2 KiB from there.
 
-// positions of the lane's rows (encoding.cuh) among samples; 0 beyond the last
-template <u32 TILES>
-DEVICE void rows_of(u32 first, u32 count, u32 (&row)[2 * TILES], bool (&there)[2 * TILES]) {
-#pragma unroll
-    for (u32 i = 0; i < 2 * TILES; ++i) {
-        row[i] = first + 8 * i + lane_of_thread() / 4;
-        there[i] = row[i] < count;
-    }
-}
-
 DEVICE u32 least(u32 a, u32 b) { return a < b ? a : b; }
 
 // keeps what is not a number, where fminf would hide it
@@ -24,7 +14,7 @@ DEVICE float radiance_of(float value) { return exponential(at_most(value, RADIAN
 
 KERNEL forward_density(const u32* counters, u32 capacity, const float4* samples, const uint2* table, const u32* weights,
                        uint2* encoded, u32* geometry, float* logarithm) {
-    constexpr u32 TILES = FORWARD_TILES, COLUMNS = DensityNetwork::INPUTS;
+    constexpr u32 TILES = FORWARD_TILES;
     const u32* matrices = staged<DensityNetwork::FORWARD_WORDS, FORWARD_STAGED>(weights + DENSITY_WORDS, shared_memory);
     u32 count = least(counters[COUNTER_SAMPLES], capacity), t = lane_of_thread() % 4;
     u32 warp = blockIdx.x * WARPS + threadIdx.x / 32;
@@ -33,49 +23,16 @@ KERNEL forward_density(const u32* counters, u32 capacity, const float4* samples,
         bool there[2 * TILES];
         rows_of<TILES>(first, count, row, there);
         float3 positions[2 * TILES];
-#pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i) {
-            float4 sample = there[i] ? samples[row[i]] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            positions[i] = make_float3(sample.x, sample.y, sample.z);
-        }
-        Rows<TILES, COLUMNS> inputs;
+        places_of_samples<TILES>(row, there, samples, positions);
+        Rows<TILES, DensityNetwork::INPUTS> inputs;
         encode<false>(table, positions, inputs);
-#pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i)
-#pragma unroll
-            for (u32 k = 0; k < COLUMNS / 16; ++k)
-                if (there[i])
-                    encoded[(u64)row[i] * (COLUMNS / 4) + 4 * k + t] =
-                        make_uint2(inputs.part[i / 2][k][i % 2], inputs.part[i / 2][k][i % 2 + 2]);
+        save_inputs(row, there, inputs, encoded);
         Sums<TILES, GEOMETRY> outputs;
         forward<DensityNetwork>(matrices, inputs, outputs);
+        save_features<TILES>(row, there, outputs, geometry);
 #pragma unroll
-        for (u32 i = 0; i < 2 * TILES; ++i) {
-            if (!there[i]) continue;
-            const float* low = outputs.part[i / 2][0] + 2 * (i % 2);
-            const float* high = outputs.part[i / 2][1] + 2 * (i % 2);
-            geometry[(u64)row[i] * 8 + t] = pack_limited(low[0], low[1]);
-            geometry[(u64)row[i] * 8 + 4 + t] = pack_limited(high[0], high[1]);
-            if (t == 0) logarithm[row[i]] = low[0];
-        }
-    }
-}
-
-// Left side of the colour network's first product: geometry features and harmonics.
-template <u32 TILES>
-DEVICE void colour_inputs(const u32 (&row)[2 * TILES], const bool (&there)[2 * TILES], const u32* shaded,
-                          const u32* sample_ray, const u32* geometry, const u32* harmonics,
-                          Rows<TILES, ColourNetwork::INPUTS>& inputs) {
-    u32 t = lane_of_thread() % 4;
-#pragma unroll
-    for (u32 i = 0; i < 2 * TILES; ++i) {
-        u32 sample = there[i] ? shaded[row[i]] : 0, ray = there[i] ? sample_ray[sample] : 0;
-        const u32* first = geometry + (u64)sample * 8 + t;
-        const u32* second = harmonics + (u64)ray * 8 + t;
-        inputs.part[i / 2][0][i % 2] = there[i] ? first[0] : 0;
-        inputs.part[i / 2][0][i % 2 + 2] = there[i] ? first[4] : 0;
-        inputs.part[i / 2][1][i % 2] = there[i] ? second[0] : 0;
-        inputs.part[i / 2][1][i % 2 + 2] = there[i] ? second[4] : 0;
+        for (u32 i = 0; i < 2 * TILES; ++i)
+            if (there[i] && t == 0) logarithm[row[i]] = outputs.part[i / 2][0][2 * (i % 2)];
     }
 }
 
@@ -105,7 +62,7 @@ KERNEL forward_colour(const u32* counters, const u32* shaded, const u32* sample_
 KERNEL forward_background(const u32* counters, const float4* rays, const uint2* background_table, const u32* weights,
                           uint2* background_encoded, float2* behind) {
     if constexpr (BACKGROUND) {
-        constexpr u32 TILES = FORWARD_TILES, COLUMNS = BackgroundNetwork::INPUTS;
+        constexpr u32 TILES = FORWARD_TILES;
         const u32* matrices =
             staged<BackgroundNetwork::FORWARD_WORDS, FORWARD_STAGED>(weights + BACKGROUND_WORDS, shared_memory);
         u32 count = counters[COUNTER_RAYS], t = lane_of_thread() % 4;
@@ -115,23 +72,15 @@ KERNEL forward_background(const u32* counters, const float4* rays, const uint2* 
             bool there[2 * TILES];
             rows_of<TILES>(first, count, row, there);
             float3 positions[2 * TILES];
-#pragma unroll
-            for (u32 i = 0; i < 2 * TILES; ++i) {
-                float4 way = rays[2 * (there[i] ? row[i] : first) + 1];
-                positions[i] = make_float3(0.5f * way.x + 0.5f, 0.5f * way.y + 0.5f, 0.5f * way.z + 0.5f);
-            }
-            Rows<TILES, COLUMNS> inputs;
+            places_of_ways<TILES>(row, there, rays, positions);
+            Rows<TILES, BackgroundNetwork::INPUTS> inputs;
             encode<true>(background_table, positions, inputs);
+            if (background_encoded) save_inputs(row, there, inputs, background_encoded);
             Sums<TILES, BackgroundNetwork::OUTPUTS> outputs;
             forward<BackgroundNetwork>(matrices, inputs, outputs);
 #pragma unroll
             for (u32 i = 0; i < 2 * TILES; ++i) {
                 if (!there[i]) continue;
-#pragma unroll
-                for (u32 k = 0; k < COLUMNS / 16; ++k)
-                    if (background_encoded)
-                        background_encoded[(u64)row[i] * (COLUMNS / 4) + 4 * k + t] =
-                            make_uint2(inputs.part[i / 2][k][i % 2], inputs.part[i / 2][k][i % 2 + 2]);
                 const float* sums = outputs.part[i / 2][0] + 2 * (i % 2);
                 float first_colour = radiance_of(sums[0]);
                 float second_colour = t == 0 ? radiance_of(sums[1]) : 0.0f;

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import runpy
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from radiance_twin.core.field.cuda.load import load_kernels
 from radiance_twin.core.field.cuda.program import program_of
 from radiance_twin.core.field.model import FieldConfig
 
-HOST = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("__init__.py"))))
+from . import HostKernels
 
 DEVICE = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
@@ -60,7 +59,7 @@ def kernels_for(config: FieldConfig, folder: Path) -> Kernels:
     if DEVICE.type == "cuda":
         return load_kernels(config, DEVICE)
     program = program_of(config, intrinsics=False)
-    host = HOST.HostKernels(program, folder)
+    host = HostKernels(program, folder)
     fake = folder / "libcuda_fake.so"
     if not fake.exists():
         build_fake_driver(folder)
