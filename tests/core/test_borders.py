@@ -58,6 +58,7 @@ FLOORS = {
     "core.render": 4,
     "core.importing": 4,
     "core.export": 4,
+    "core.sheet": 4,
     "core.comparison": 3,
     "core.bake": 3,
     "core.field": 2,
