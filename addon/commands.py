@@ -70,7 +70,8 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
                 settings["resume"] = str(Path(bpy.path.abspath(settings["resume"])).absolute())
             return start_train(settings, paths.dataset, output or paths.twin, load_after=False)
         case _:
-            return start_compare(settings, paths.dataset, paths.twin, output or paths.report)
+            scene = None if scripts_ran() else bpy.data.filepath
+            return start_compare(settings, paths.dataset, paths.twin, output or paths.report, scene)
 
 
 def scripts_ran() -> bool:

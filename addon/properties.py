@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..core.arguments import CYCLES_DEVICES
+from ..core.arguments import CYCLES_DEVICES, TURNTABLE_FRAMES
 from ..core.presets import PRESETS
 from ..core.reporting import format_seconds
 
@@ -134,6 +134,11 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     device: bpy.props.EnumProperty(name="Device", description="What trains and compares the twin", items=DEVICE_ITEMS)
     load_after: bpy.props.BoolProperty(
         name="Load When Done", description="Stand the twin beside the original when it is trained", default=True
+    )
+    turntable: bpy.props.BoolProperty(
+        name="Turntable",
+        description=f"Add a film to the report: {TURNTABLE_FRAMES} frames around the scene by Cycles and by the twin. "
+        "Cycles has to render them first",
     )
     seed: bpy.props.IntProperty(name="Seed", description="Of everything random", default=0, min=0)
 

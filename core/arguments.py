@@ -26,6 +26,7 @@ DATASET_EXPORTS = (
 DATASET_PICTURES = ("png", "exr")
 LOOKS = ("standard", "scene")
 EXPORT_RESOLUTIONS = (64, 128, 256, 512)
+TURNTABLE_FRAMES = 48
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +54,6 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     if not inside_blender:
         _add_view(commands)
         _add_export(commands)
-        _add_sheet(commands)
         _add_info(commands)
     return parser.parse_args(list(arguments))
 
@@ -164,6 +164,18 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
     parser.add_argument(
         "--benchmark", choices=BENCHMARKS, help="measure as this benchmark does, to compare with others"
     )
+    parser.add_argument(
+        "--turntable",
+        type=int,
+        nargs="?",
+        const=TURNTABLE_FRAMES,
+        default=0,
+        metavar="N",
+        help=f"a film of N frames once around the scene ({TURNTABLE_FRAMES} when no number is given)",
+    )
+    if not inside_blender:
+        parser.add_argument("--scene", metavar="SCENE.blend", help="the scene, for the film's classic side")
+        parser.add_argument("--blender", metavar="PATH", help="the Blender that renders it, instead of the package bpy")
 
 
 def _add_view(commands: Any) -> None:
@@ -214,13 +226,6 @@ def _add_export(commands: Any) -> None:
     )
     twin.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
     twin.add_argument("--blender", metavar="PATH", help="the Blender that writes a .vdb, instead of the package bpy")
-
-
-def _add_sheet(commands: Any) -> None:
-    parser = _command(commands, "sheet", "a dataset looked at: its passes as a contact sheet, its statistics as a page")
-    parser.add_argument("dataset", metavar="SCENE.h5")
-    _add_output(parser, False, "the folder", "")
-    parser.add_argument("--views", type=int, default=12, metavar="N", help="on the contact sheet (%(default)s)")
 
 
 def _add_info(commands: Any) -> None:

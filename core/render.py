@@ -77,17 +77,9 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
         UserError: the scene cannot be rendered, Blender crashed at a view twice, or a file cannot be written.
         Cancelled: stopped; the same call goes on where it was.
     """
-    check_settings(settings)
-    scene, output = Path(settings.scene).absolute(), Path(settings.output).absolute()
-    check_blend(scene)
-    if output.is_dir():
-        raise UserError(f"{output} is a folder; name the .h5 file to write")
-    require_writable_file(output)
-    blender = find_blender(settings.blender)
-    folder = require_writable_folder(staging.staging_folder(output))
     started = time.monotonic()
-    answer = _render_all(settings, scene, folder, blender, reporter)
-    plan = staging.read_plan(folder)
+    folder, plan, answer = stage_views(settings, reporter)
+    output = Path(settings.output).absolute()
     pack(folder, plan, output, reporter)
     staging.remove_staging(folder)
     return {
@@ -100,6 +92,27 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
         "device": plan.device,
         "bytes": output.stat().st_size,
     }
+
+
+def stage_views(settings: RenderSettings, reporter: Reporter) -> tuple[Path, Plan, dict[str, Any]]:
+    """Render the views of a scene into the staging folder beside its dataset; whatever is rendered already is kept.
+
+    Returns:
+        The folder, what is in it, and what Blender's part answers (rendered, kept, seconds, device).
+
+    Raises:
+        UsageError, UserError, Cancelled: as `render_dataset`.
+    """
+    check_settings(settings)
+    scene, output = Path(settings.scene).absolute(), Path(settings.output).absolute()
+    check_blend(scene)
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; name the .h5 file to write")
+    require_writable_file(output)
+    blender = find_blender(settings.blender)
+    folder = require_writable_folder(staging.staging_folder(output))
+    answer = _render_all(settings, scene, folder, blender, reporter)
+    return folder, staging.read_plan(folder), answer
 
 
 def check_settings(settings: RenderSettings) -> None:

@@ -2,16 +2,20 @@
 """Step 4: the held-out views, both ways: figures, a report in the browser, and the worst pair as two images."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import bpy
 
+from ...core.arguments import TURNTABLE_FRAMES
 from ...core.cli import metrics_in_words
+from ...core.errors import UserError
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import settings_of
 from . import can_run, run, why_no_job
+from .render import save_copy, this_blender
 
 SIDES = ("classic", "neural")
 MARK = "radiance_twin_side"  # tells our two images from the user's
@@ -23,6 +27,16 @@ class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
     bl_idname = "radiance_twin.compare"
     bl_label = "Compare"
 
+    resume: bpy.props.BoolProperty(
+        name="Continue",
+        description="Go on with the comparison that was interrupted: only what is missing of its turntable is rendered",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return cls.bl_rna.properties["resume"].description if properties.resume else ""
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return can_run(cls, why_not_compare())
@@ -30,7 +44,10 @@ class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
-        arguments = {"device": settings_of(context.scene).device}
+        if self.resume:
+            return run(self, continue_compare)
+        settings = settings_of(context.scene)
+        arguments = {"device": settings.device, "turntable": TURNTABLE_FRAMES if settings.turntable else 0}
         return run(self, lambda: start_compare(arguments, paths.dataset, paths.twin, paths.report))
 
 
@@ -64,24 +81,52 @@ def why_not_compare() -> str:
     return why_no_job()
 
 
-def start_compare(arguments: dict[str, Any], dataset: Path, twin: Path, output: Path) -> worker.Job:
+def start_compare(
+    arguments: dict[str, Any], dataset: Path, twin: Path, output: Path, scene: str | None = None
+) -> worker.Job:
     """Compare `twin` with `dataset` into the folder `output`.
+
+    Args:
+        scene: the .blend of a turntable; a copy of the open scene when it is not named.
 
     Raises:
         UserError: a job is running, or there is no worker.
+        RuntimeError: the copy cannot be saved.
     """
-
-    def compared(job: worker.Job, result: dict[str, Any] | None) -> str:
-        if result is None:
-            return ""
-        if bpy.data.filepath == job.blend:
-            load_worst_pair(output, result)
-        if not bpy.app.background:
-            open_in_browser(output)
-        return metrics_in_words(result)
-
     asked = {**arguments, "dataset": str(dataset), "twin": str(twin), "output": str(output)}
-    return worker.start("compare", asked, compared)
+    if not arguments.get("turntable"):
+        return worker.start("compare", asked, compared)
+    session = worker.session_folder()
+    try:
+        asked |= {"scene": scene or str(save_copy(session)), "blender": this_blender()}
+        return worker.start("compare", asked, compared, session)
+    except BaseException:
+        shutil.rmtree(session, ignore_errors=True)
+        raise
+
+
+def continue_compare() -> worker.Job:
+    """Go on with the interrupted comparison of the open file.
+
+    Raises:
+        UserError: there is none, a job is running, or there is no worker.
+    """
+    job = worker.interrupted("compare")
+    if job is None:
+        raise UserError("no comparison was interrupted; start a new one")
+    return worker.start("compare", job.arguments, compared, job.session)
+
+
+def compared(job: worker.Job, result: dict[str, Any] | None) -> str:
+    """Show what came of it; the outcome in words."""
+    if result is None:
+        return ""
+    output = Path(job.arguments["output"])
+    if bpy.data.filepath == job.blend:
+        load_worst_pair(output, result)
+    if not bpy.app.background:
+        open_in_browser(output)
+    return metrics_in_words(result)
 
 
 def open_in_browser(report: Path) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 import bpy
 
 from ...core.cli import decibels
+from ...core.comparison.words import pays_off_in_short
 from ..jobs import worker
 from ..operators import compare_frame
 from ..operators.compare import SIDES, read_metrics, worst_image, worst_view
 from ..paths import Paths, paths_of_open_file
+from ..properties import settings_of
 from .layout import Step, outcome, start_or_progress, write
 
 PICTURE_SCALE = 5.5  # in lines of text
@@ -20,7 +22,10 @@ class VIEW3D_PT_radiance_twin_compare(Step, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.settings_column()
-        start_or_progress(layout, "compare", "radiance_twin.compare", "Compare", "ARROW_LEFTRIGHT")
+        layout.prop(settings_of(context.scene), "turntable")
+        row = start_or_progress(layout, "compare", "radiance_twin.compare", "Compare", "ARROW_LEFTRIGHT")
+        if worker.interrupted("compare") is not None and worker.running() is None:
+            row.operator("radiance_twin.compare", text="Continue").resume = True
         job = worker.last("compare")
         if job is not None and job.error is not None:
             outcome(layout, context, "compare", lambda paths: paths.report)
@@ -62,11 +67,12 @@ def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
         ("FLIP", f"{mean['flip']:.3f}"),
         ("Classic", f"{seconds['classic']:.2f} s a view"),
         ("Neural", f"{seconds['neural']:.2f} s a view"),
+        ("Pays off", pays_off_in_short(metrics)),
     )
     split = layout.box().split(factor=0.4)
     names, values = split.column(align=True), split.column(align=True)
     names.alignment = "RIGHT"
-    for name, value in rows:
+    for name, value in (row for row in rows if row[1]):
         names.label(text=name)
         values.label(text=value)
 

@@ -23,17 +23,26 @@ from ..files import sha256_of_file
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
 from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
+from .costs import cost_table, noise_ladder, training_of
 from .error_points import write_error_points
 from .machine import describe_machine
-from .metrics import SSIM_WINDOW, display_image, flip_levels, image_metrics, magma, mean_of
+from .metrics import SSIM_WINDOW, Show, display_image, flip_levels, image_metrics, magma, mean_of
 from .objects import ErrorsOfObjects
+from .orbit import orbit_of
 from .report import write_report
-from .report_folder import ERRORS, FORMAT, IMAGES, PAGE, VERSION, report_folder
+from .report_folder import ERRORS, FORMAT, IMAGES, PAGE, VERSION, report_folder, require_free_or_a_report
+from .turntable import (
+    LEAST_FRAMES,
+    MOST_FRAMES,
+    ClassicOrbit,
+    make_turntable,
+    render_classic_orbit,
+    shows_another_scene,
+)
+from .words import classic_name
 
 # camera_to_world [4, 4], intrinsics [4], (width, height) to rgba [H, W, 4] scene-linear, premultiplied
 Render = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
-# rgba [H, W, 4] scene-linear, premultiplied, to what is compared: [H, W, 3] uint8
-Show = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
 PROTOCOL = "radiance-twin"
 FIGURES = ("psnr", "psnr_foreground", "ssim", "flip")
@@ -49,6 +58,9 @@ class CompareSettings:
         output: the report's folder; an earlier report there is replaced.
         device: auto | cpu | cuda, on which the field is rendered.
         benchmark: "nerf-synthetic" measures as that benchmark does; None is this house's own way (see metrics.py).
+        turntable: frames of the film that goes around the scene; 0: none is made.
+        scene: the .blend, which shows its classic side; None: the film shows the twin alone.
+        blender: the Blender that renders it; see processes.find_blender.
     """
 
     dataset: str
@@ -56,6 +68,9 @@ class CompareSettings:
     output: str
     device: str = "auto"
     benchmark: str | None = None
+    turntable: int = 0
+    scene: str | None = None
+    blender: str | None = None
 
 
 def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
@@ -69,11 +84,11 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         UserError: a file is missing, damaged or foreign; there is no test view; the report cannot be written.
         Cancelled: an earlier report is as it was, and nothing new was written.
     """
-    if settings.benchmark not in (None, NERF_SYNTHETIC):
-        raise UsageError(f"--benchmark {settings.benchmark} is unknown; there is {NERF_SYNTHETIC}")
+    _check(settings)
     with open_dataset(settings.dataset) as dataset:
         _require_judges(dataset)
         twin = read_twin(settings.twin)
+        orbit = _classic_orbit(settings, dataset, reporter)
         with report_folder(settings.output) as folder:
             field = load_field(twin, settings.device)
 
@@ -86,6 +101,10 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
             warnings = doubts(dataset, twin)
             if settings.benchmark and dataset.view_transform.view != "Standard":
                 warnings.append(f"{settings.benchmark} is measured in sRGB, not in the scene's own view transform.")
+            if orbit is not None and shows_another_scene(orbit.plan, dataset):
+                warnings.append(
+                    "The turntable shows the scene as it is now; it has changed since the dataset was made."
+                )
             for warning in warnings:
                 reporter.log(f"Note: {warning}")
             _compile(render, dataset)
@@ -94,6 +113,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
             views = measure_views(dataset, render, show, folder / IMAGES, errors, reporter)
             points = errors.points()
             write_error_points(folder / ERRORS, points)
+            ladder, training = noise_ladder(dataset, show), training_of(twin)
             metrics = {
                 "format": FORMAT,
                 "version": VERSION,
@@ -110,6 +130,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 "background": [1.0, 1.0, 1.0] if settings.benchmark else [float(value) for value in dataset.background],
                 "mean": {name: mean_of(view[name] for view in views) for name in FIGURES},
                 "noise_floor": noise_floor(dataset, show),
+                "noise_ladder": ladder,
                 "views": views,
                 "objects": errors.table(),
                 "errors": {"file": ERRORS, "points": len(points)},
@@ -118,12 +139,45 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                     "dataset": os.path.getsize(settings.dataset),
                     "twin": os.path.getsize(settings.twin),
                 },
-                "train_seconds": _training(twin, "seconds", float, int),
+                "train_seconds": training["seconds"],
+                "training": training,
+                "costs": cost_table(dataset, views, ladder, training),
+                "turntable": None,
                 "machine": describe_machine(field.model.table.device),
                 "warnings": warnings,
             }
+            if settings.turntable:
+                name = classic_name(metrics)
+                metrics["turntable"] = make_turntable(
+                    dataset, orbit, settings.turntable, render, show, folder, name, reporter
+                )
             write_report(folder, metrics)
+        if orbit is not None:
+            orbit.remove()
     return {**metrics, "report": str(Path(settings.output).resolve() / PAGE)}
+
+
+def _check(settings: CompareSettings) -> None:
+    if settings.benchmark not in (None, NERF_SYNTHETIC):
+        raise UsageError(f"--benchmark {settings.benchmark} is unknown; there is {NERF_SYNTHETIC}")
+    if settings.turntable and not LEAST_FRAMES <= settings.turntable <= MOST_FRAMES:
+        raise UsageError(f"--turntable is {settings.turntable}; it must be between {LEAST_FRAMES} and {MOST_FRAMES}")
+    if settings.scene is not None and not settings.turntable:
+        raise UsageError("--scene is rendered for --turntable alone; add that, or leave it out")
+
+
+def _classic_orbit(settings: CompareSettings, dataset: Dataset, reporter: Reporter) -> ClassicOrbit | None:
+    """The classic frames of the turntable, None when there is no film or no scene to render them from."""
+    if not settings.turntable:
+        return None
+    if settings.scene is None:
+        orbit_of(dataset, 1, (1, 1))  # refuses what has nothing to go around, before minutes are spent
+        return None
+    if not dataset.blender_version:
+        raise UsageError(f"{settings.dataset} holds somebody else's pictures; no scene renders them, leave --scene out")
+    report = Path(settings.output).resolve()
+    require_free_or_a_report(report)
+    return render_classic_orbit(dataset, settings.scene, settings.turntable, report, settings.blender, reporter)
 
 
 def how_to_show(dataset: Dataset, benchmark: str | None) -> Show:

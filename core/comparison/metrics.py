@@ -8,7 +8,7 @@ made 8-bit; only then are they compared, so that the figures speak of what peopl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,8 @@ from skimage.metrics import structural_similarity
 from ..colour import ViewTransform, composite
 
 Image = NDArray[np.uint8]
+# rgba [H, W, 4] scene-linear, premultiplied, to what is compared: [H, W, 3] uint8
+Show = Callable[[NDArray[np.float32]], Image]
 
 FOREGROUND_ALPHA = 0.01
 SSIM_WINDOW = 11

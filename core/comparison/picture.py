@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .words import classic_name
+from .words import classic_name, duration
 
 PAPER, INK, QUIET = "#17181a", "#f2f2f0", "#a2a5ab"
 SIDE = 400
@@ -33,16 +33,16 @@ def write_picture(path: Path, folder: Path, metrics: dict[str, Any]) -> None:
     zoom = max(1, SIDE // max(pair[0].size))
     width, height = (side * zoom for side in pair[0].size)
     captions = _captions(view, metrics)
-    column = max(width, *(round(_font(LINE).getlength(line)) + MARGIN for caption in captions for line in caption[1:]))
+    column = max(width, *(round(font(LINE).getlength(line)) + MARGIN for caption in captions for line in caption[1:]))
     size = (2 * MARGIN + 2 * column + GAP, 2 * MARGIN + height + 12 + HEADING + 3 * (LINE + 7))
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     for x, image, lines in zip((MARGIN, MARGIN + column + GAP), pair, captions, strict=True):
         sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), (x, MARGIN))
         y = MARGIN + height + 12
-        draw.text((x, y), lines[0], font=_font(HEADING), fill=INK)
+        draw.text((x, y), lines[0], font=font(HEADING), fill=INK)
         for number, line in enumerate(lines[1:]):
-            draw.text((x, y + HEADING + 9 + number * (LINE + 6)), line, font=_font(LINE), fill=QUIET)
+            draw.text((x, y + HEADING + 9 + number * (LINE + 6)), line, font=font(LINE), fill=QUIET)
     sheet.save(path, optimize=True)
 
 
@@ -65,19 +65,16 @@ def subject_box(image: Image.Image) -> Box:
 
 def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[list[str], list[str]]:
     cost = [f"{view['classic_samples']} samples per pixel"] if view["classic_samples"] else []
-    cost += [f"{_seconds(view['classic_seconds'])} a frame"] if view["classic_seconds"] > 0 else []
+    cost += [f"{duration(view['classic_seconds'])} a frame"] if view["classic_seconds"] > 0 else []
     likeness = "identical" if view["psnr"] is None else f"PSNR {view['psnr']:.1f} dB"
     if view["psnr_foreground"] is not None and view["foreground"] < 1.0:
         likeness += f", foreground {view['psnr_foreground']:.1f} dB"
-    twin = ["Radiance Twin", f"{_seconds(view['neural_seconds'])} a frame", likeness]
+    twin = ["Radiance Twin", f"{duration(view['neural_seconds'])} a frame", likeness]
     return [classic_name(metrics), " · ".join(cost)], [*twin, f"SSIM {view['ssim']:.3f} · FLIP {view['flip']:.3f}"]
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1000.0:.0f} ms"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The face in which our pictures are lettered, `size` pixels high."""
     font = ImageFont.load_default(size)
     # Pillow's own scalable font; the bitmap one of a Pillow without FreeType has no sizes
     assert isinstance(font, ImageFont.FreeTypeFont)

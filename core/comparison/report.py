@@ -7,18 +7,23 @@ import base64
 import html
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .metrics import magma
 from .picture import write_picture
+from .plot import time_to_quality
 from .report_folder import METRICS, PAGE, PICTURE
-from .words import classic_name, title, verdict
+from .words import classic_name, pays_off, title, verdict
 
-TEMPLATE = Path(__file__).with_name("report.html")
+HERE = Path(__file__).parent
+# CSS pixels of the plot, on a screen and on a phone
+WIDE, NARROW = (1180.0, 400.0), (340.0, 320.0)
 
 # The page carries its pictures up to this size, the worst views first; it takes the rest from the folder beside it.
 MOST_INLINE_BYTES = 96 << 20
+KINDS = {".png": "image/png", ".mp4": "video/mp4"}
 
 
 def write_report(folder: Path, metrics: dict[str, Any]) -> None:
@@ -28,22 +33,40 @@ def write_report(folder: Path, metrics: dict[str, Any]) -> None:
         OSError: something cannot be written.
     """
     (folder / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(page(metrics, image_sources(folder, metrics)), encoding="utf-8")
+    room = Room(folder)
+    film = None if metrics["turntable"] is None else room.address([metrics["turntable"]["file"]])[0]
+    (folder / PAGE).write_text(page(metrics, image_sources(room, metrics), film), encoding="utf-8")
     write_picture(folder / PICTURE, folder, metrics)
 
 
-def page(metrics: dict[str, Any], sources: dict[int, dict[str, str]]) -> str:
-    """The page's text. `sources`: view index to kind (classic, neural, flip) to the image's address."""
+def page(metrics: dict[str, Any], sources: dict[int, dict[str, str]], film: str | None = None) -> str:
+    """The page's text.
+
+    Args:
+        sources: view index to kind (classic, neural, flip) to the image's address.
+        film: the turntable's address.
+    """
+    classic = classic_name(metrics)
     data = {
         "metrics": metrics,
-        "classic": classic_name(metrics),
+        "classic": classic,
         "verdict": verdict(metrics),
+        "paysOff": pays_off(metrics),
         "sources": sources,
+        "film": film,
         "magma": ["#" + bytes(colour).hex() for colour in magma()[::15]],
     }
-    parts = {"TITLE": html.escape(title(metrics)), "DATA": json_for_html(data)}
+    parts = {
+        "TITLE": html.escape(title(metrics)),
+        "DATA": json_for_html(data),
+        "STYLE": (HERE / "report.css").read_text(encoding="utf-8"),
+        "SCRIPT": (HERE / "report.js").read_text(encoding="utf-8"),
+        "PLOT_WIDE": time_to_quality(metrics, classic, *WIDE),
+        "PLOT_NARROW": time_to_quality(metrics, classic, *NARROW),
+    }
     # one pass: a scene called @DATA@ stays a scene called @DATA@
-    return re.sub("@(TITLE|DATA)@", lambda found: parts[found[1]], TEMPLATE.read_text(encoding="utf-8"))
+    template = (HERE / "report.html").read_text(encoding="utf-8")
+    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], template)
 
 
 def json_for_html(data: Any) -> str:
@@ -52,18 +75,25 @@ def json_for_html(data: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def image_sources(folder: Path, metrics: dict[str, Any]) -> dict[int, dict[str, str]]:
-    """Addresses of every view's images: data URIs, and paths within the folder once the page would grow too large."""
-    sources: dict[int, dict[str, str]] = {}
-    room = MOST_INLINE_BYTES
-    for view in worst_first(metrics["views"]):
-        size = sum((folder / name).stat().st_size for name in view["images"].values())
-        room -= size
-        inline = room >= 0
-        sources[view["index"]] = {
-            kind: _data_uri(folder / name) if inline else name for kind, name in view["images"].items()
-        }
-    return sources
+class Room:
+    """How much the page may still carry itself. What no longer fits stays in the report's folder beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes_left = MOST_INLINE_BYTES
+
+    def address(self, names: Sequence[str]) -> list[str]:
+        """Addresses of files of the folder that belong together: data URIs, or all of them their names."""
+        self._bytes_left -= sum((self._folder / name).stat().st_size for name in names)
+        return [_data_uri(self._folder / name) if self._bytes_left >= 0 else name for name in names]
+
+
+def image_sources(room: Room, metrics: dict[str, Any]) -> dict[int, dict[str, str]]:
+    """Addresses of every view's images, the worst view's first into the page."""
+    return {
+        view["index"]: dict(zip(view["images"], room.address(list(view["images"].values())), strict=True))
+        for view in worst_first(metrics["views"])
+    }
 
 
 def worst_first(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,4 +102,5 @@ def worst_first(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    kind = KINDS[path.suffix]
+    return f"data:{kind};base64," + base64.b64encode(path.read_bytes()).decode()

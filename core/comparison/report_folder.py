@@ -22,7 +22,8 @@ METRICS = "metrics.json"
 PICTURE = "classic_neural.png"
 IMAGES = "images"
 ERRORS = "errors.npz"
-OURS = (PAGE, METRICS, PICTURE, IMAGES, ERRORS)
+FILM = "turntable.mp4"
+OURS = (PAGE, METRICS, PICTURE, IMAGES, ERRORS, FILM)
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         UserError: `path` is a file or a folder of other things, or cannot be written.
     """
     target = Path(path).resolve()
-    _require_free_or_a_report(target)
+    require_free_or_a_report(target)
     require_writable_folder(target.parent)
     staging = _sibling(target, "part")
     try:
@@ -54,7 +55,12 @@ def _sibling(target: Path, ending: str) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{ending}")
 
 
-def _require_free_or_a_report(target: Path) -> None:
+def require_free_or_a_report(target: Path) -> None:
+    """Refuse a folder that a report may not take the place of.
+
+    Raises:
+        UserError: it is a file, or holds other things.
+    """
     if not target.exists():
         return
     if not target.is_dir():

@@ -67,6 +67,8 @@ def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
 def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
     answer(arguments, reporter)
     report = Path(arguments["output"])
+    if "scene" in arguments:
+        assert Path(arguments["scene"]).is_file()
     (report / "images").mkdir(parents=True, exist_ok=True)
     views = []
     for index, flip in ((64, 0.1), (67, 0.4), (70, 0.2)):
@@ -83,10 +85,15 @@ def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
         "mean": mean,
         "views": views,
         "warnings": ["It is fake."],
+        "costs": {
+            "fixed_seconds": 300.0,
+            "neural_seconds": 0.5,
+            "classic": [{"what": "reference", "samples": 128, "seconds": 2.0, "psnr": 40.0, "break_even_frames": 200}],
+        },
     }
     _write(str(report / "metrics.json"), json.dumps(metrics))
     _write(str(report / "index.html"), "<title>report</title>")
-    return {**metrics, "report": str(report / "index.html")}
+    return {**metrics, "report": str(report / "index.html"), "arguments": arguments}
 
 
 def _write_twin(path: str) -> None:

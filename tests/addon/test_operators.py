@@ -20,6 +20,7 @@ from radiance_twin.addon.operators import compare, render, sample, train
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import render_arguments, settings_of
 from radiance_twin.core import arguments
+from radiance_twin.core.arguments import TURNTABLE_FRAMES
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.worker.child import ChildCrashed
 
@@ -348,6 +349,22 @@ def test_comparison_loads_the_worst_pair_once(saved_file: Path, fake_worker: Non
     assert metrics is not None and metrics["mean"]["psnr"] == 30.0
     job = worker.last("compare")
     assert job is not None and job.outcome.startswith("PSNR 30.00 dB (foreground 27.00 dB)")
+
+
+def test_turntable_is_rendered_from_a_copy_of_the_open_scene(saved_file: Path, fake_worker: None) -> None:
+    for step in ("render_views", "train", "compare"):
+        getattr(bpy.ops.radiance_twin, step)()
+    job = worker.last("compare")
+    assert job is not None and job.result is not None
+    assert job.result["arguments"]["turntable"] == 0 and "scene" not in job.result["arguments"]
+    settings_of(bpy.context.scene).turntable = True
+    bpy.ops.radiance_twin.compare()
+    job = worker.last("compare")
+    assert job is not None and job.result is not None, job and job.outcome
+    asked = job.result["arguments"]
+    assert asked["turntable"] == TURNTABLE_FRAMES
+    assert Path(asked["scene"]).name == saved_file.name and asked["scene"] != str(saved_file)
+    assert not Path(asked["scene"]).exists(), "the copy goes when it is not needed any more"
 
 
 def test_report_opens_in_the_browser(

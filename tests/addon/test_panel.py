@@ -169,6 +169,8 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     assert notes.labels.count("picture") == 2
     assert "Worst view: 67, 30.00 dB" in notes.labels
     assert "It is fake." in notes.labels
+    assert "from 200 frames" in notes.labels
+    assert notes.properties == ["turntable"]
 
 
 def test_this_frame_says_what_came_of_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,18 @@ from radiance_twin.core.comparison import picture, report, words
 HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> &amp; \"'`${x}\u2028 @DATA@ @TITLE@ \\1"
 
 
+TURNTABLE = {
+    "file": "turntable.mp4",
+    "frames": 24,
+    "rate": 8,
+    "size": [20, 16],
+    "sides": ["Cycles", "Radiance Twin", "FLIP difference"],
+    "psnr": 30.0,
+    "classic_seconds": 3.0,
+    "neural_seconds": 0.25,
+}
+
+
 def view(index: int, psnr: float | None = 30.0, flip: float = 0.03) -> dict[str, Any]:
     return {
         "index": index,
@@ -50,6 +62,25 @@ def metrics(views: list[dict[str, Any]], scene: str = "still_life", **changes: A
         "views": views,
         "bytes": {"scene": 10, "dataset": 20, "twin": 30},
         "train_seconds": 120.0,
+        "noise_ladder": {
+            "index": views[0]["index"],
+            "denoised": True,
+            "rungs": [{"samples": n, "seconds": 0.1 * n, "psnr": 20.0 + n} for n in (1, 4, 16)],
+        },
+        "training": {"seconds": 120.0, "whole_seconds": 150.0, "history": [[1.0, 15.0], [100.0, 29.0]], "psnr": 30.0},
+        "costs": {
+            "dataset_views": 9,
+            "dataset_seconds": 50.0,
+            "train_seconds": 150.0,
+            "fixed_seconds": 200.0,
+            "neural_seconds": 0.25,
+            "classic": [
+                {"what": "reference", "samples": 128.0, "seconds": 3.0, "psnr": 36.0, "break_even_frames": 73},
+                {"what": "same_psnr", "samples": 9.5, "seconds": 0.2, "psnr": 30.0, "break_even_frames": None},
+            ],
+        },
+        "turntable": None,
+        "objects": [{"index": 3, "names": ["Teapot"], "psnr": 22.0, "flip": 0.1, "pixels": 99, "views": 2}],
         "machine": {"processor": "x", "system": "y", "cores": 2, "device": "cpu", "python": "3", "torch": "2"},
         "warnings": [],
         **changes,
@@ -99,6 +130,7 @@ class Page(HTMLParser):
 def written(folder: Path, views: list[dict[str, Any]], **changes: Any) -> tuple[Page, dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     write_images(folder, views)
+    (folder / "turntable.mp4").write_bytes(b"a film")
     result = metrics(views, **changes)
     report.write_report(folder, result)
     return Page((folder / "index.html").read_text(encoding="utf-8")), result
@@ -118,7 +150,8 @@ def test_the_page_carries_its_data_and_its_pictures(tmp_path: Path) -> None:
 
 
 def test_the_page_works_without_any_network(tmp_path: Path) -> None:
-    page, _ = written(tmp_path, [view(0)])
+    page, _ = written(tmp_path, [view(0)], turntable=TURNTABLE)
+    assert "data:" in page.data["film"]
     policy = next(tag["content"] for name, tag in page.tags if name == "meta" and "http-equiv" in tag)
     assert policy is not None
     assert "default-src 'none'" in policy
@@ -147,13 +180,14 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
 
 
 def test_texts_enter_the_page_as_text_only() -> None:
-    program = report.TEMPLATE.read_text(encoding="utf-8")
+    program = (report.HERE / "report.html").read_text(encoding="utf-8")
+    program += (report.HERE / "report.js").read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", program)
 
 
 def test_every_placeholder_is_filled(tmp_path: Path) -> None:
     written(tmp_path, [view(0)])
-    assert not re.search("@(TITLE|DATA)@", (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert not re.search("@[A-Z_]+@", (tmp_path / "index.html").read_text(encoding="utf-8"))
 
 
 def test_a_page_that_grows_too_large_takes_the_best_views_from_the_folder(
@@ -163,10 +197,23 @@ def test_a_page_that_grows_too_large_takes_the_best_views_from_the_folder(
     write_images(tmp_path, views)
     each = sum((tmp_path / name).stat().st_size for name in views[0]["images"].values())
     monkeypatch.setattr(report, "MOST_INLINE_BYTES", 2 * each)
-    sources = report.image_sources(tmp_path, metrics(views))
+    sources = report.image_sources(report.Room(tmp_path), metrics(views))
     assert sources[0] == views[0]["images"]
     for index in (1, 2):
         assert all(address.startswith("data:") for address in sources[index].values())
+
+
+def test_a_film_is_carried_unless_it_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, _ = written(tmp_path / "small", [view(0)], turntable=TURNTABLE)
+    head, _, body = page.data["film"].partition(",")
+    assert head == "data:video/mp4;base64"
+    assert base64.b64decode(body) == b"a film"
+    monkeypatch.setattr(report, "MOST_INLINE_BYTES", 5)
+    page, _ = written(tmp_path / "large", [view(0)], turntable=TURNTABLE)
+    assert page.data["film"] == "turntable.mp4"
+    # its place is the report's folder, where the page may look
+    policy = next(tag["content"] for name, tag in page.tags if name == "meta" and "http-equiv" in tag)
+    assert "media-src data: 'self' file:" in (policy or "")
 
 
 def test_the_worst_view_is_the_one_whose_difference_is_seen_most() -> None:
@@ -212,6 +259,36 @@ def test_the_verdict_is_honest_about_time() -> None:
     assert after(1.0, 4.0) == "each frame takes 4.0 times as long."
     assert after(1.0, 1.01) == "as fast per frame."
     assert after(0.0, 1.0) == ""  # imported pictures know no seconds
+
+
+def test_what_pays_off_is_said_in_sentences() -> None:
+    first, second = words.pays_off(metrics([view(0)]))
+    assert first == (
+        "Against Cycles with 128 samples, the reference, the twin pays off from 73 frames on, "
+        "which is 3.0 s of film at 24 frames a second."
+    )
+    # 9.5 samples are as good as the twin and quicker
+    assert "about 10 samples, as far from the reference as the twin is, the twin never pays off" in second
+    assert "its frame takes 250 ms, that of Cycles 200 ms" in second
+
+
+def test_what_is_not_known_is_not_promised() -> None:
+    costs = metrics([view(0)])["costs"]
+    (unknown,) = words.pays_off(metrics([view(0)], costs={**costs, "classic": []}))
+    assert "does not say how long its pictures took" in unknown
+    (silent,) = words.pays_off(metrics([view(0)], costs={**costs, "fixed_seconds": None}))
+    assert "does not say how long its training took" in silent
+    assert words.pays_off({"mean": {}}) == []  # metrics.json of an earlier version
+    assert words.pays_off_in_short({"mean": {}}) == ""
+    assert words.pays_off_in_short(metrics([view(0)])) == "from 73 frames"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "40 ms"), (3.21, "3.2 s"), (125.0, "2 min 5 s"), (119.9, "1 min 59 s"), (12_000.0, "3 h 20 min")],
+)
+def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
 
 
 def test_pictures_from_elsewhere_are_not_called_cycles(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = {".py", ".glsl", ".html", ".cu", ".cuh"}
+SOURCES = {".py", ".glsl", ".html", ".css", ".js", ".cu", ".cuh"}
 BYTES_OF_A_SMALL_DOWNLOAD = 5_000_000
 
 
@@ -109,7 +109,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(tree: Path, wheel: Path) -> 
 
 def test_the_archives_hold_shaders_kernels_and_the_report(extension_zip: Path, wheel: Path) -> None:
     for archive in (extension_zip, wheel):
-        assert {".glsl", ".html", ".cu", ".cuh"} <= {Path(name).suffix for name in names_in(archive)}
+        assert {".glsl", ".html", ".css", ".js", ".cu", ".cuh"} <= {Path(name).suffix for name in names_in(archive)}
 
 
 def test_the_installed_wheel_answers_help(wheel: Path, tmp_path: Path) -> None:
