@@ -72,6 +72,7 @@ class CpuExecution:
                 self._recipe.shade_above,
                 space,
             )
+            seen.behind += rays.behind
             loss = kernels.relative_loss(
                 seen.pixels,
                 seen.behind,

@@ -76,6 +76,7 @@ class CudaStepper:
         self._recipe, self._scale = recipe, scale
         self._resolution = len(candidates)
         self._has_depth = pixels.has_depth
+        self._background = pixels.background
         self._occupancy_every = recipe.occupancy_every if pixels.has_depth else recipe.occupancy_every_blind
         self._steps = 0
         self._together = 1
@@ -282,6 +283,7 @@ class CudaStepper:
         settings[Setting.LOSS_EPSILON] = recipe.epsilon
         settings[Setting.ALPHA_WEIGHT] = recipe.alpha_weight
         settings[Setting.SHADE_ABOVE] = recipe.shade_above
+        settings[Setting.BACKGROUND : Setting.BACKGROUND + 3] = self._background
         choices[Choice.TOGETHER] = self._together
         choices[Choice.WANTED_SAMPLES] = self._wanted
         choices[Choice.LEAST_RAYS] = LEAST_RAYS

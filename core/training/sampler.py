@@ -27,10 +27,11 @@ class Rays:
 
     Attributes:
         origins, directions: [R, 3], unit directions.
-        targets: [R, 4] scene-linear, premultiplied; the fourth is the opacity that the field shall have, negative
-            where it is not known.
+        targets: [R, 4] scene-linear, with `behind` behind them; the fourth is the opacity that the field shall have,
+            negative where it is not known.
         last: [R] samples beyond this distance along the ray are left out (`NOTHING`: none are).
         together: so many rays that follow one another are one pixel, whose colour is their mean.
+        behind: [3] what stands behind the field; zero for a field that has a background of its own.
     """
 
     origins: F4
@@ -38,6 +39,7 @@ class Rays:
     targets: F4
     last: F4
     together: int = 1
+    behind: F4 = field(default_factory=lambda: np.zeros(3, np.float32))
 
 
 @dataclass
@@ -45,13 +47,14 @@ class ViewPixels:
     """All pixels of some views, one view after another, rows from the top: 9 bytes a pixel, 13 with depth.
 
     Attributes:
-        rgba: [P, 4] f2 targets (see `Rays`).
+        rgba: [P, 4] f2 scene-linear, premultiplied, and opacity as in `Rays.targets`.
         distances: [P] along the ray to the first hit, field units, `NOTHING` where none is known; [0] without depth.
         valid: [P] which pixels may be trained on; the others prove nothing about what is empty either.
         first_pixel: [V + 1] i8.
         widths: [V] i4.
         rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
         beyond: [P] pixels whose light may come from behind their hits (see `see_through.py`); [0]: there are none.
+        background: [3] scene-linear, what the views are shown over.
     """
 
     rgba: NDArray[np.float16]
@@ -63,6 +66,7 @@ class ViewPixels:
     centres: F4
     intrinsics: F4
     beyond: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    background: F4 = field(default_factory=lambda: np.zeros(3, np.float32))
 
     @property
     def count(self) -> int:
@@ -126,12 +130,14 @@ class ViewPixels:
             farthest,
         )
         targets = self.rgba[pixels].astype(np.float32)
+        targets[:, :3] += (1.0 - targets[:, 3:]) * self.background
         if cut is None:
-            return Rays(origins, directions, targets, nearest)
+            return Rays(origins, directions, targets, nearest, behind=self.background)
         known = (farthest < NOTHING) & (targets[:, 3] > 0.99)
         if len(self.beyond):
             known &= ~self.beyond[pixels]
-        return Rays(origins, directions, targets, np.where(known, farthest + np.float32(cut), NOTHING))
+        last = np.where(known, farthest + np.float32(cut), NOTHING)
+        return Rays(origins, directions, targets, last, behind=self.background)
 
 
 def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
@@ -175,7 +181,11 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     intrinsics = dataset.intrinsics[views].astype(np.float32)
     if not (distances < NOTHING).any():
         distances = distances[:0]
-    return ViewPixels(rgba, distances, valid, first, widths.astype(np.int32), rotations, centres, intrinsics)
+    # pictures with the world in them have nothing else behind them
+    background = np.zeros(3, np.float32) if dataset.film == "world" else dataset.background
+    return ViewPixels(
+        rgba, distances, valid, first, widths.astype(np.int32), rotations, centres, intrinsics, background=background
+    )
 
 
 def _opacity_from_hits(distance: F4, width: int) -> F4:

@@ -56,7 +56,8 @@ class TorchExecution:
         samples = march(origins, directions, self._occupied, spacing, self._tensor(jitter), self._tensor(rays.last))
         density, radiance = self._field(samples.positions, directions[samples.ray])
         seen = composite(density, radiance, samples)
-        behind = (1.0 - seen.alpha)[:, None] * self._field.background_radiance(directions)
+        background = self._field.background_radiance(directions) + self._tensor(rays.behind)
+        behind = (1.0 - seen.alpha)[:, None] * background
         colour = (seen.colour + behind).reshape(-1, rays.together, 3).mean(dim=1)
         alpha = seen.alpha.reshape(-1, rays.together).mean(dim=1)
         wanted = targets[:: rays.together]

@@ -79,7 +79,14 @@ def cameras(count: int, turn: float) -> list[np.ndarray]:
     return result
 
 
-def write(path: Path, views: int = 24, size: int = 40, film: str = "transparent", depth: bool = True) -> Path:
+def write(
+    path: Path,
+    views: int = 24,
+    size: int = 40,
+    film: str = "transparent",
+    depth: bool = True,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Path:
     """The scene as a dataset with `views` training views, two for validation and two for testing."""
     matrices = np.array(cameras(views, 0.0) + cameras(2, 0.4) + cameras(2, 0.7))
     count = len(matrices)
@@ -93,6 +100,7 @@ def write(path: Path, views: int = 24, size: int = 40, film: str = "transparent"
         world_from_field=world_from_field_of_bounds(BOUNDS),
         bounds=BOUNDS,
         film=film,
+        background=background,
         view_transform=standard_view_transform(),
         scene_name="analytic",
         scene_hash="0" * 64,

@@ -28,13 +28,13 @@ RAYS = 300
 CONFIG = FieldConfig(levels=5, base_resolution=6, finest_resolution=60, log2_table_size=11, hidden=32, background=True)
 
 
-def lively_field(seed: int = 0) -> RadianceField:
+def lively_field(seed: int = 0, config: FieldConfig = CONFIG) -> RadianceField:
     """A field whose table is not near zero, so that every part of it matters."""
-    field = RadianceField(CONFIG, seed)
+    field = RadianceField(config, seed)
     with torch.no_grad():
-        field.table.mul_(4e3)
-        assert field.background_table is not None
-        field.background_table.mul_(4e3)
+        for name, parameter in field.named_parameters():
+            if name.endswith("table"):
+                parameter.mul_(4e3)
     return field
 
 
@@ -158,13 +158,18 @@ def test_pictures_and_gradients_agree_with_the_reference(occupied: np.ndarray, j
         assert relative(torch.from_numpy(ours), parameter.grad) < 1e-4
 
 
-@pytest.mark.parametrize(("together", "stride"), [(1, 1.0), (4, 1.0), (1, 2.0)])
+@pytest.mark.parametrize(
+    ("together", "stride", "given"), [(1, 1.0, False), (4, 1.0, False), (1, 2.0, False), (4, 1.0, True)]
+)
 def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
-    occupied: np.ndarray, jitter: np.ndarray, together: int, stride: float
+    occupied: np.ndarray, jitter: np.ndarray, together: int, stride: float, given: bool
 ) -> None:
     recipe = Recipe(shade_above=0.0)
-    ours, theirs = lively_field(), lively_field()
-    rays = replace(some_rays(), together=together)
+    # what stands behind the field is a part of it, or given
+    config = replace(CONFIG, background=not given)
+    ours, theirs = lively_field(config=config), lively_field(config=config)
+    behind = np.array([1.0, 0.5, 0.2] if given else [0.0] * 3, np.float32)
+    rays = replace(some_rays(), together=together, behind=behind)
     reference = TorchExecution(theirs, occupied, STEP, recipe)
     with thread_pool() as pool:
         fast = CpuExecution(ours, occupied, STEP, recipe, pool)
@@ -175,7 +180,7 @@ def test_a_step_of_training_moves_every_parameter_as_the_reference_does(
             assert samples == pytest.approx(expected_samples, rel=1e-3)
         positions = np.random.default_rng(3).random((9000, 3), dtype=np.float32)
         np.testing.assert_allclose(fast.density_at(positions), reference.density_at(positions), rtol=2e-2)
-    start = dict(lively_field().named_parameters())
+    start = dict(lively_field(config=config).named_parameters())
     for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         if not name.endswith("table"):  # entries without a gradient rest in the one and drift in the other
             moved = two - start[name]

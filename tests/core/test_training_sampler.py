@@ -70,6 +70,22 @@ def test_rays_are_those_of_the_cameras(dataset: Dataset) -> None:
     np.testing.assert_array_equal(rays.targets.reshape(32, 32, 4), dataset.rgba(int(views[1])))
 
 
+def test_targets_stand_before_the_background_of_the_dataset(tmp_path: Path) -> None:
+    for film, background in (("transparent", (1.0, 0.5, 0.25)), ("world", (0.0, 0.0, 0.0))):
+        path = SCENE.write(tmp_path / f"{film}.h5", views=4, size=32, film=film, background=(1.0, 0.5, 0.25))
+        with open_dataset(path) as dataset:
+            pixels = load_pixels(dataset, dataset.splits["train"])
+            rays = pixels.rays(np.arange(32 * 32))
+            colour = dataset.rgba(int(dataset.splits["train"][0])).reshape(-1, 4)
+        np.testing.assert_array_equal(rays.behind, np.array(background, np.float32))
+        if film == "transparent":
+            assert 0.1 < colour[:, 3].mean() < 0.9
+            seen = colour[:, :3] + (1.0 - colour[:, 3:]) * rays.behind
+            np.testing.assert_allclose(rays.targets, np.concatenate([seen, colour[:, 3:]], axis=1), atol=1e-3)
+        else:
+            np.testing.assert_array_equal(rays.targets[:, :3], colour[:, :3])
+
+
 def test_rays_end_behind_the_farthest_of_their_pixels_neighbours(dataset: Dataset) -> None:
     pixels = load_pixels(dataset, dataset.splits["train"][:3])
     cut = pixels.rays(np.arange(pixels.count), cut=0.25)

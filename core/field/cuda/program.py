@@ -41,7 +41,7 @@ step; Adam leaves them zero. Nothing else has to be zeroed, but memory fresh fro
 One step, in this order (the background's three only with config.background):
 
     begin_step            counts this step's draw, zeroes its counters, bias corrections, RAYS to a multiple of TOGETHER
-    generate_rays         picks pixels, makes rays, targets, `behind` (random or 0), harmonics
+    generate_rays         picks pixels, makes rays, targets, `behind` (the background), harmonics
     march_rays            samples in occupied cells
     forward_density       encoded, geometry, logarithm
     weigh                 shares; lists of shaded and living samples
@@ -121,7 +121,7 @@ class Setting(IntEnum):
     LOSS_EPSILON = 6  # of the relative loss
     ALPHA_WEIGHT = 7
     SHADE_ABOVE = 8  # smaller shares are not shaded; with less light than this a sample gets no gradient
-    RANDOM_BACKGROUND = 9  # brightness of a random colour behind pixels whose opacity is known; 0: none
+    BACKGROUND = 9  # red, then green and blue: what stands behind the field, and behind pixels of known opacity
 
 
 class Choice(IntEnum):

@@ -135,10 +135,10 @@ def test_rays_are_those_of_the_sampler(host: Any, together: int) -> None:
     assert (device.picked != before).mean() > 0.9
 
 
-def test_a_random_background_stands_behind_known_opacities(host: Any) -> None:
+def test_the_background_stands_behind_known_opacities(host: Any) -> None:
     device = Device(host, SMALL)
     pixels = some_pixels(device)
-    device.settings[Setting.RANDOM_BACKGROUND] = 2.0
+    device.settings[Setting.BACKGROUND : Setting.BACKGROUND + 3] = background = np.array([1.0, 0.5, 2.0], np.float32)
     device.arrays["farthest"] = None  # pictures without depth
     generate(device)
     assert (device.rays[:, 3] == NOTHING).all()
@@ -146,7 +146,7 @@ def test_a_random_background_stands_behind_known_opacities(host: Any) -> None:
     known = truth[:, 3] >= 0
     assert known.any() and not known.all()
     assert (device.behind[~known] == 0).all() and (device.targets[~known] == truth[~known]).all()
-    assert 0.9 < device.behind[known, :3].mean() < 1.1 and device.behind[known, :3].max() < 2.0
+    assert (device.behind[known, :3] == background).all()
     over = truth[known, :3] + (1.0 - truth[known, 3:]) * device.behind[known, :3]
     np.testing.assert_allclose(device.targets[known, :3], over, rtol=1e-6)
 

@@ -53,7 +53,7 @@ def test_a_step_has_the_loss_and_the_gradient_of_the_reference(folder: Path, kin
     assert counters[Counter.PIXELS] == count // together
     assert counters[Counter.NONFINITE] == 0
     drawn, targets = on_host(arrays["rays"])[:count], on_host(arrays["targets"])[:count]
-    rays = Rays(drawn[:, :3], drawn[:, 4:7], targets, drawn[:, 3], together)
+    rays = Rays(drawn[:, :3], drawn[:, 4:7], targets, drawn[:, 3], together, training.pixels.background)
     reference = TorchExecution(
         copy.deepcopy(training._field).cpu().double(), stepper.occupied(), stepper._scale.step, QUICK
     )

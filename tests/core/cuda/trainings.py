@@ -37,7 +37,10 @@ QUICK = Little(samples_on_cuda=1024, bake_steps=4)
 def write_scene(folder: Path, kind: str) -> Path:
     path = folder / f"{kind}.h5"
     film = "world" if kind == "world" else "transparent"
-    return path if path.exists() else Path(SCENE.write(path, views=12, size=32, film=film, depth=kind != "blind"))
+    background = (1.0, 0.5, 0.2) if kind == "blind" else (0.0, 0.0, 0.0)
+    if not path.exists():
+        SCENE.write(path, views=12, size=32, film=film, depth=kind != "blind", background=background)
+    return path
 
 
 def prepared(scene: Path, recipe: Recipe = QUICK, log: Callable[[str], None] = lambda text: None) -> Run:

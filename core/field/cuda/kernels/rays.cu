@@ -52,10 +52,10 @@ KERNEL generate_rays(const u32* counters, const float* settings, const u32* choi
                      uint4* harmonics, u32* picked) {
     u32 count = counters[COUNTER_RAYS], together = choices[CHOICE_TOGETHER], seed = choices[CHOICE_SEED];
     u32 draw = counters[COUNTER_DRAWS];
-    float brightness = settings[SETTING_RANDOM_BACKGROUND];
+    const float* background = settings + SETTING_BACKGROUND;
     for (u32 ray = blockIdx.x * THREADS + threadIdx.x; ray < count; ray += gridDim.x * THREADS) {
         u32 group = ray / together;
-        // the rays of one pixel draw the same pixel and background, each its own jitter
+        // the rays of one pixel draw the same pixel, each its own jitter
         uint4 common = philox(make_uint4(group, draw, STREAM_PIXEL, 0), seed, 0);
         uint4 own = philox(make_uint4(ray, draw, STREAM_RAY, 0), seed, 0);
         u32 index = below(common.x, chosen_count);
@@ -75,11 +75,8 @@ KERNEL generate_rays(const u32* counters, const float* settings, const u32* choi
         origin.w = distance < 1e30f && target.w > 0.99f ? distance + cut : 1e30f;
         direction.w = unit(own.x);
         float4 back = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (brightness > 0.0f && target.w >= 0.0f) {
-            uint4 colour = philox(make_uint4(group, draw, STREAM_PIXEL, 1), seed, 0);
-            back.x = brightness * unit(colour.x);
-            back.y = brightness * unit(colour.y);
-            back.z = brightness * unit(colour.z);
+        if (target.w >= 0.0f) {
+            back = make_float4(background[0], background[1], background[2], 0.0f);
             float through = 1.0f - target.w;
             target.x += through * back.x;
             target.y += through * back.y;
