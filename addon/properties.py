@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of the four steps. They are saved with the scene; nothing else is."""
 
+import math
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..core.arguments import CYCLES_DEVICES, TURNTABLE_FRAMES
 from ..core.presets import PRESETS
 from ..core.reporting import format_seconds
+from ..core.rigs import AZIMUTH, ELEVATION
 
 # the words of the command line are the values here, so that both say the same
 RIG_ITEMS = (
     ("hemisphere", "Hemisphere", "Cameras all around and above the target, evenly spread", "MESH_UVSPHERE", 0),
     ("sphere", "Sphere", "Cameras all around, above and below the target, evenly spread", "SPHERE", 1),
     ("orbit", "Orbit", "Cameras on a circle around the target", "MESH_CIRCLE", 2),
+    ("cover", "Part of a Sphere", "Evenly spread between two elevations and two azimuths", "SURFACE_NSPHERE", 4),
+    ("random", "Random", "Anywhere on a part of the sphere, by the seed", "STICKY_UVS_DISABLE", 5),
+    ("rings", "Rings", "Rings one above the other", "ALIGN_JUSTIFY", 6),
+    ("spiral", "Spiral", "One line that climbs around the target", "FORCE_VORTEX", 7),
     (
         "animated",
         "Animated Camera",
@@ -68,6 +75,59 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     target: bpy.props.EnumProperty(name="Target", description="What the cameras look at", items=TARGET_ITEMS)
     target_object: bpy.props.PointerProperty(name="Object", type=bpy.types.Object)
     target_collection: bpy.props.PointerProperty(name="Collection", type=bpy.types.Collection)
+    elevation: bpy.props.FloatVectorProperty(
+        name="Elevation",
+        description="Lowest and highest camera above the horizon",
+        size=2,
+        default=tuple(np.radians(ELEVATION)),
+        min=-math.pi / 2,
+        max=math.pi / 2,
+        subtype="EULER",
+    )
+    azimuth: bpy.props.FloatVectorProperty(
+        name="Azimuth",
+        description="First and last camera around the vertical, counted from x",
+        size=2,
+        default=tuple(np.radians(AZIMUTH)),
+        min=-2 * math.pi,
+        max=4 * math.pi,
+        subtype="EULER",
+    )
+    distance: bpy.props.FloatVectorProperty(
+        name="Distance",
+        description="Nearest and farthest camera, in units of the distance at which the target just fits",
+        size=2,
+        default=(1.0, 1.0),
+        min=0.01,
+        soft_max=10.0,
+    )
+    stretch: bpy.props.FloatVectorProperty(
+        name="Stretch",
+        description="Of the sphere on which the cameras stand, which makes it an ellipsoid",
+        size=3,
+        default=(1.0, 1.0, 1.0),
+        min=0.01,
+        soft_max=10.0,
+        subtype="XYZ",
+    )
+    rings: bpy.props.IntProperty(name="Rings", description="How many", default=3, min=1, soft_max=20, max=1000)
+    turns: bpy.props.FloatProperty(
+        name="Turns", description="How often the spiral goes around", default=3.0, min=0.1, soft_max=20.0, max=1000.0
+    )
+    stereo: bpy.props.FloatProperty(
+        name="Stereo",
+        description="Give each camera a partner this far to its right; 0 gives it none",
+        default=0.0,
+        min=0.0,
+        soft_max=1.0,
+        subtype="DISTANCE",
+    )
+    test_camera: bpy.props.PointerProperty(
+        name="Test Camera",
+        description="Another camera, along which the held-out views lie",
+        type=bpy.types.Object,
+        poll=lambda settings, thing: thing.type == "CAMERA",
+    )
     views: bpy.props.IntProperty(
         name="Views",
         description="Training views. More views make a better twin and a longer render",
@@ -143,6 +203,9 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     seed: bpy.props.IntProperty(name="Seed", description="Of everything random", default=0, min=0)
 
 
+ANGLES = ("elevation", "azimuth")
+
+
 def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
     """The settings of `scene`."""
     return scene.radiance_twin  # type: ignore[attr-defined]
@@ -159,8 +222,16 @@ def target_name(settings: RadianceTwinSettings) -> str | None:
 def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     """What the stage `render` is asked for, less the scene, the output and the Blender."""
     same = ("rig", "views", "val_views", "test_views", "samples", "reference_samples", "denoise", "film", "seed")
+    degrees = {name: [round(math.degrees(angle), 4) for angle in getattr(settings, name)] for name in ANGLES}
+    lengths = {name: [round(value, 6) for value in getattr(settings, name)] for name in ("distance", "stretch")}
+    other = settings.test_camera if settings.rig == "animated" else None
     return {
-        **{name: getattr(settings, name) for name in (*same, "cycles_device")},
+        **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings")},
+        **degrees,
+        **lengths,
+        "turns": round(settings.turns, 6),
+        "stereo": 0.0 if settings.rig == "animated" else round(settings.stereo, 6),
+        "test_camera": None if other is None else other.name,
         "resolution": [settings.width, settings.height],
         "target": target_name(settings),
     }

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .errors import UsageError
 from .presets import PRESETS
-from .rigs import RIGS
+from .rigs import RIGS, SHAPED_RIGS, RigShape
 
 FILMS = ("auto", "transparent", "world")
 CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
@@ -114,6 +114,7 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     parser.add_argument("--no-denoise", dest="denoise", action="store_false", help="leave the noise in every view")
     parser.add_argument("--film", choices=FILMS, default="auto", help="what stands behind the scene (%(default)s)")
     parser.add_argument("--target", metavar="NAME", help="object or collection that the cameras look at")
+    _add_rig_shape(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
     parser.add_argument(
         "--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on (%(default)s)"
@@ -121,6 +122,33 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     if not inside_blender:
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
+
+
+def _add_rig_shape(parser: argparse.ArgumentParser) -> None:
+    shape = parser.add_argument_group("of the rig")
+    usual, shaped = RigShape(), ", ".join(SHAPED_RIGS)
+    for name, values, words, text in (
+        ("elevation", usual.elevation, ("FROM", "TO"), f"degrees above the horizon, of {shaped}"),
+        ("azimuth", usual.azimuth, ("FROM", "TO"), f"degrees around the vertical, of {shaped}"),
+        ("distance", usual.distance, ("NEAR", "FAR"), "in units of the distance at which the target just fits"),
+        ("stretch", usual.stretch, ("X", "Y", "Z"), "of the sphere, which makes it an ellipsoid"),
+    ):
+        said = " ".join(f"{value:g}" for value in values)
+        shape.add_argument(
+            f"--{name}", type=float, nargs=len(values), default=values, metavar=words, help=f"{text} ({said})"
+        )
+    shape.add_argument("--rings", type=int, default=usual.rings, metavar="N", help="of the rig rings (%(default)s)")
+    shape.add_argument("--turns", type=float, default=usual.turns, metavar="N", help="of the spiral (%(default)s)")
+    shape.add_argument(
+        "--stereo",
+        type=float,
+        default=usual.stereo,
+        metavar="DISTANCE",
+        help="give each camera a partner this far to its right, in scene units",
+    )
+    shape.add_argument(
+        "--test-camera", metavar="NAME", help="of the rig animated: the held-out views lie along this camera instead"
+    )
 
 
 def _add_import(commands: Any) -> None:

@@ -17,7 +17,7 @@ from .errors import Cancelled, UsageError, UserError
 from .files import require_writable_file, require_writable_folder
 from .processes import blender_command, find_blender
 from .reporting import Reporter
-from .rigs import RIGS
+from .rigs import AZIMUTH, ELEVATION, PLACED_RIGS, RIGS, rig_shape
 from .worker.child import Child, ChildCrashed
 
 LARGEST_SIDE = 65536
@@ -46,6 +46,8 @@ class RenderSettings:
         cycles_device: one of CYCLES_DEVICES; auto is a GPU when Cycles has one.
         blender: executable; see processes.find_blender.
         allow_newer: render a .blend that a newer Blender saved, with what is lost by that.
+        elevation, azimuth, distance, stretch, rings, turns, stereo: of the rig; see rigs.RigShape.
+        test_camera: of the rig `animated`: another camera of the scene, along which the held-out views lie.
     """
 
     scene: str | os.PathLike[str]
@@ -64,6 +66,14 @@ class RenderSettings:
     cycles_device: str = "auto"
     blender: str | None = None
     allow_newer: bool = False
+    elevation: tuple[float, float] = ELEVATION
+    azimuth: tuple[float, float] = AZIMUTH
+    distance: tuple[float, float] = (1.0, 1.0)
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rings: int = 3
+    turns: float = 3.0
+    stereo: float = 0.0
+    test_camera: str | None = None
 
 
 def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
@@ -142,6 +152,11 @@ def check_settings(settings: RenderSettings) -> None:
     ):
         if choice not in choices:
             raise UsageError(f"--{name} {choice} is unknown; choose one of {', '.join(choices)}")
+    rig_shape(vars(settings)).check()
+    if settings.stereo and settings.rig not in PLACED_RIGS:
+        raise UsageError(f"--stereo has no meaning with --rig {settings.rig}, whose camera goes its own way")
+    if settings.test_camera is not None and settings.rig != "animated":
+        raise UsageError(f"--test-camera has no meaning with --rig {settings.rig}; it belongs to --rig animated")
     if settings.target is not None and settings.rig == "animated":
         raise UsageError("--target has no meaning with --rig animated, whose camera goes its own way; leave one out")
     if Path(settings.output).suffix != ".h5":
@@ -230,5 +245,5 @@ def _as_json(settings: RenderSettings) -> dict[str, Any]:
         **asdict(settings),
         "scene": str(settings.scene),
         "output": str(settings.output),
-        "resolution": list(settings.resolution),
+        **{name: list(value) for name, value in asdict(settings).items() if isinstance(value, tuple)},
     }

@@ -3,62 +3,135 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cameras import look_at
-from .errors import UserError
+from .covers import SPLITS, fibonacci, hammersley, on_sphere, rings, spiral, split_points, uniform, van_der_corput
+from .errors import UsageError, UserError
 
 Array = NDArray[np.float64]
 
 # rigs that stand around a target; `animated` follows the scene's own camera instead
-PLACED_RIGS = ("hemisphere", "sphere", "orbit")
+PLACED_RIGS = ("hemisphere", "sphere", "orbit", "cover", "random", "rings", "spiral")
 RIGS = (*PLACED_RIGS, "animated")
-SPLITS = ("train", "val", "test")
+# those whose part of the sphere can be chosen
+SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 
 MARGIN = 1.1
 ORBIT_ELEVATION = np.radians(30.0)
-GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 CANDIDATE_TURNS = 64
+# elevations of rigs whose part of the sphere is not chosen, degrees
+ELEVATION = (0.0, 80.0)
+AZIMUTH = (0.0, 360.0)
 
 
-def place_cameras(rig: str, counts: dict[str, int], centre: ArrayLike, distance: float) -> dict[str, Array]:
-    """Camera-to-world matrices [n, 4, 4] of each split, all of them `distance` away from `centre` and looking at it."""
-    centre = np.asarray(centre, np.float64)
-    return {
-        split: np.array([look_at(centre + distance * way, centre) for way in ways]).reshape(-1, 4, 4)
-        for split, ways in directions(rig, counts).items()
-    }
+@dataclass(frozen=True)
+class RigShape:
+    """What can be chosen about a rig that stands around a target.
+
+    Attributes:
+        elevation, azimuth: from and to in degrees above the horizon and around z; of SHAPED_RIGS.
+        distance: nearest and farthest, in units of the distance at which the target just fits into the picture. Between
+            them every view has its own.
+        stretch: of the sphere along x, y and z, which makes it an ellipsoid.
+        rings: how many, of the rig of that name. turns: of the spiral.
+        stereo: how far to the right of each camera, in scene units, a second one stands; 0: none does.
+    """
+
+    elevation: tuple[float, float] = ELEVATION
+    azimuth: tuple[float, float] = AZIMUTH
+    distance: tuple[float, float] = (1.0, 1.0)
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    rings: int = 3
+    turns: float = 3.0
+    stereo: float = 0.0
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: which value, and what it may be.
+        """
+        low, high = self.elevation
+        first, last = self.azimuth
+        near, far = self.distance
+        for name, value, sound, allowed in (
+            ("elevation", self.elevation, -90.0 <= low < high <= 90.0, "two rising angles from -90 to 90"),
+            ("azimuth", self.azimuth, first < last <= first + 360.0, "two rising angles, at most 360 apart"),
+            ("distance", self.distance, 0.0 < near <= far <= 1e6, "two rising numbers above 0"),
+            ("stretch", self.stretch, all(0.0 < axis <= 1e6 for axis in self.stretch), "three numbers above 0"),
+            ("rings", self.rings, 1 <= self.rings <= 1000, "1 to 1000"),
+            ("turns", self.turns, 0.0 < self.turns <= 1000.0, "above 0, up to 1000"),
+            ("stereo", self.stereo, abs(self.stereo) <= 1e6, "a distance in scene units"),
+        ):
+            if not sound:
+                raise UsageError(f"--{name} is {_in_words(value)}; it must be {allowed}")
 
 
-def directions(rig: str, counts: dict[str, int]) -> dict[str, Array]:
+def rig_shape(settings: Mapping[str, Any]) -> RigShape:
+    """The shape among other settings, in which pairs may be lists, as JSON has them."""
+    given: dict[str, Any] = {}
+    for field in fields(RigShape):
+        value = settings[field.name]
+        given[field.name] = tuple(value) if isinstance(value, list) else value
+    return RigShape(**given)
+
+
+def place_cameras(
+    rig: str, counts: dict[str, int], centre: ArrayLike, distance: float, shape: RigShape | None = None, seed: int = 0
+) -> dict[str, Array]:
+    """Camera-to-world matrices [n, 4, 4] of each split, all of them looking at `centre`.
+
+    With a stereo distance each camera is followed by its partner, so that there are twice as many.
+
+    Args:
+        distance: at which the target just fits into the picture.
+        seed: of the rig `random`.
+    """
+    shape = shape or RigShape()
+    middle, stretch = np.asarray(centre, np.float64), np.array(shape.stretch)
+    placed: dict[str, Array] = {}
+    for split, ways in directions(rig, counts, shape, seed).items():
+        steps = van_der_corput(len(ways))
+        lengths = distance * (shape.distance[0] + steps * (shape.distance[1] - shape.distance[0]))
+        poses = [look_at(middle + length * stretch * way, middle) for length, way in zip(lengths, ways, strict=True)]
+        if shape.stereo:
+            poses = [pose for first in poses for pose in (first, moved_right(first, shape.stereo))]
+        placed[split] = np.array(poses).reshape(-1, 4, 4)
+    return placed
+
+
+def moved_right(camera_to_world: Array, distance: float) -> Array:
+    """The camera [4, 4] of the right eye: parallel to the given one, `distance` to its right."""
+    other = camera_to_world.copy()
+    other[:3, 3] += distance * camera_to_world[:3, 0]
+    return other
+
+
+def directions(rig: str, counts: dict[str, int], shape: RigShape | None = None, seed: int = 0) -> dict[str, Array]:
     """Unit vectors [n, 3] from the target to the cameras of each split.
 
     Args:
         rig: one of PLACED_RIGS.
         counts: of "train", "val" and "test" views.
     """
+    total = sum(counts.values())
     if rig == "orbit":
-        total = sum(counts.values())
         return {split: _ring(slots * (2.0 * np.pi / total)) for split, slots in interleave(counts).items()}
+    if rig in SHAPED_RIGS:
+        points = _shaped(rig, total, shape or RigShape(), seed)
+        return {split: points[indices] for split, indices in split_points(points, counts).items()}
+    heights = (0.0, 1.0) if rig == "hemisphere" else (-1.0, 1.0)
     placed: dict[str, Array] = {}
     for split in SPLITS:
-        points = fibonacci(counts[split], upper_half=rig == "hemisphere")
+        points = fibonacci(counts[split], heights)
         placed[split] = _turn_away(points, np.concatenate([np.zeros((0, 3)), *placed.values()]))
     return placed
-
-
-def fibonacci(count: int, upper_half: bool = False) -> Array:
-    """`count` points [n, 3] that cover the unit sphere evenly, or its upper half.
-
-    The spherical Fibonacci lattice: equal steps in height (so equal areas, by Archimedes), the golden angle between
-    neighbours. R. Swinbank and R. J. Purser, "Fibonacci grids", Q. J. R. Meteorol. Soc. 132, 2006.
-    """
-    step = (np.arange(count) + 0.5) / max(count, 1)
-    height = step if upper_half else 2.0 * step - 1.0
-    angle = np.arange(count) * GOLDEN_ANGLE
-    radius = np.sqrt(1.0 - height**2)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=-1)
 
 
 def interleave(counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:
@@ -101,10 +174,22 @@ def fitting_distance(radius: float, intrinsics: ArrayLike, width: int, height: i
     return float(MARGIN * radius / np.sin(narrowest))
 
 
+def _shaped(rig: str, count: int, shape: RigShape, seed: int) -> Array:
+    heights = (float(np.sin(np.radians(shape.elevation[0]))), float(np.sin(np.radians(shape.elevation[1]))))
+    angles = (float(np.radians(shape.azimuth[0])), float(np.radians(shape.azimuth[1])))
+    match rig:
+        case "cover":
+            return hammersley(count, heights, angles)
+        case "random":
+            return uniform(count, heights, angles, seed)
+        case "rings":
+            return rings(count, shape.rings, heights, angles)
+        case _:
+            return spiral(count, shape.turns, heights, angles[0])
+
+
 def _ring(angles: Array) -> Array:
-    across = np.cos(ORBIT_ELEVATION)
-    up = np.full(len(angles), np.sin(ORBIT_ELEVATION))
-    return np.stack([across * np.cos(angles), across * np.sin(angles), up], axis=-1)
+    return on_sphere(np.full(len(angles), np.sin(ORBIT_ELEVATION)), angles)
 
 
 def _turn_away(points: Array, others: Array) -> Array:
@@ -119,3 +204,7 @@ def _turn_away(points: Array, others: Array) -> Array:
         if closeness < best_closeness - 1e-9:
             best, best_closeness = turned, closeness
     return best
+
+
+def _in_words(value: object) -> str:
+    return " ".join(f"{one:g}" for one in value) if isinstance(value, tuple) else f"{value:g}"

@@ -3,6 +3,7 @@
 
 import bpy
 
+from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
 from ..jobs import worker
 from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
@@ -36,12 +37,19 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
         layout.prop(settings, "rig")
         if settings.rig == "animated":
             layout.prop(context.scene, "camera")
+            layout.prop(settings, "test_camera")
         else:
             layout.prop(settings, "target")
             if settings.target == "OBJECT":
                 layout.prop(settings, "target_object", text=" ")
             elif settings.target == "COLLECTION":
                 layout.prop(settings, "target_collection", text=" ")
+        if settings.rig in SHAPED_RIGS:
+            layout.column().prop(settings, "elevation")
+            if settings.rig != "spiral":
+                layout.column().prop(settings, "azimuth")
+        if settings.rig in ("rings", "spiral"):
+            layout.prop(settings, "rings" if settings.rig == "rings" else "turns")
         layout.prop(settings, "views")
         column = layout.column(align=True)
         column.prop(settings, "width")
@@ -51,6 +59,10 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
             column = advanced.column(align=True)
             column.prop(settings, "test_views")
             column.prop(settings, "val_views")
+            if settings.rig in PLACED_RIGS:
+                advanced.column().prop(settings, "distance")
+                advanced.column().prop(settings, "stretch")
+                advanced.prop(settings, "stereo")
             advanced.prop(settings, "film")
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core.covers import SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
 from ...core.files import sha256_of_file
 from ...core.reporting import Reporter
-from ...core.rigs import PLACED_RIGS, SPLITS, choose_frames, fitting_distance, place_cameras
+from ...core.rigs import PLACED_RIGS, choose_frames, fitting_distance, place_cameras, rig_shape
 from .. import compat
 from ..view_transform import bake_view_transform
 from .cameras import Array, Lens, StudioCamera, intrinsics_of, is_perspective, lens_of, pose_and_lens_at
@@ -158,9 +159,12 @@ def _cameras_of_rig(
     if settings["rig"] == "animated":
         current, subframe = scene.frame_current, scene.frame_subframe
         frames = choose_frames(scene.frame_start, scene.frame_end, scene.frame_step, counts)
-        found = {
-            split: [(int(frame), *pose_and_lens_at(scene, int(frame))) for frame in frames[split]] for split in SPLITS
-        }
+        found: dict[str, list[tuple[int, Array, Lens]]] = {}
+        for split in SPLITS:
+            if split != "train":
+                _look_through(scene, settings["test_camera"])
+            found[split] = [(int(frame), *pose_and_lens_at(scene, int(frame))) for frame in frames[split]]
+        scene.camera = own
         scene.frame_set(current, subframe=subframe)
         poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
         if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
@@ -170,20 +174,38 @@ def _cameras_of_rig(
         reporter.log("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
     lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
     distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
+    shape = rig_shape(settings)
+    near = distance * shape.distance[0] * min(shape.stretch)
     # everything that renders lies within this of every camera
-    furthest = distance + float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
+    furthest = distance * shape.distance[1] * max(shape.stretch)
+    furthest += float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
     placed = Lens(
         **{
             **lens.as_dict(),
             "use_dof": False,
-            "clip_start": PLACED_CLIP[0] * distance,
+            "clip_start": PLACED_CLIP[0] * near,
             "clip_end": PLACED_CLIP[1] * furthest,
         }
     )
-    return {
-        split: [(scene.frame_current, pose, placed) for pose in poses]
-        for split, poses in place_cameras(settings["rig"], counts, measured.centre, distance).items()
-    }
+    poses_of = place_cameras(settings["rig"], counts, measured.centre, distance, shape, int(settings["seed"]))
+    return {split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()}
+
+
+def _look_through(scene: bpy.types.Scene, name: str | None) -> None:
+    """Make another camera the scene's own, whatever markers say; the one that it has when none is named.
+
+    Raises:
+        UserError: there is no such camera.
+    """
+    if name is None:
+        return
+    other = scene.objects.get(name)
+    if other is None or other.type != "CAMERA":
+        cameras = ", ".join(thing.name for thing in scene.objects if thing.type == "CAMERA")
+        raise UserError(f"the scene has no camera named {name}; it has {cameras}")
+    for marker in scene.timeline_markers:
+        marker.camera = None
+    scene.camera = other
 
 
 def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small scenes whose pictures can be computed by hand, and a reader of EXRs that is not ours."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
+
+from radiance_twin.core.rigs import RigShape
 
 SETTINGS: dict[str, Any] = {
     "rig": "hemisphere",
@@ -21,6 +24,8 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
     "cycles_device": "cpu",
     "allow_newer": False,
+    "test_camera": None,
+    **asdict(RigShape()),
 }
 
 

@@ -135,7 +135,8 @@ def test_settings_are_those_of_the_command_line(saved_file: Path) -> None:
     asked = render_arguments(settings)
     flags = [*("--rig", "orbit", "--views", "7", "--resolution", "320x180"), *("--target", "Cube")]
     said = arguments.settings_of(arguments.parse(["render", *flags], "blender", inside_blender=True))
-    assert asked == {name: list(said[name]) if name == "resolution" else said[name] for name in asked}
+    same = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+    assert asked == {name: same[name] for name in asked}
     assert set(said) - set(asked) == {"output", "allow_newer"}
     settings.rig = "animated"
     assert render_arguments(settings)["target"] is None

@@ -114,13 +114,17 @@ def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch
         ("hemisphere", "SCENE", ["rig", "target"]),
         ("orbit", "OBJECT", ["rig", "target", "target_object"]),
         ("sphere", "COLLECTION", ["rig", "target", "target_collection"]),
-        ("animated", "OBJECT", ["rig", "camera"]),
+        ("cover", "SCENE", ["rig", "target", "elevation", "azimuth"]),
+        ("rings", "SCENE", ["rig", "target", "elevation", "azimuth", "rings"]),
+        ("spiral", "SCENE", ["rig", "target", "elevation", "turns"]),
+        ("animated", "OBJECT", ["rig", "camera", "test_camera"]),
     ],
 )
 def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str, shown: list[str]) -> None:
     settings = settings_of(bpy.context.scene)
     settings.rig, settings.target = rig, target
-    rest = ["views", "width", "height", "test_views", "val_views", "film"]
+    around = [] if rig == "animated" else ["distance", "stretch", "stereo"]
+    rest = ["views", "width", "height", "test_views", "val_views", *around, "film"]
     assert draw("cameras").properties == [*shown, *rest]
 
 

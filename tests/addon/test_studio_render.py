@@ -194,6 +194,35 @@ def test_the_animated_rig_follows_the_scenes_camera_and_nothing_else_moves(tmp_p
     assert number[int(centre[0, 1]), int(centre[0, 0])] == 1
 
 
+def test_held_out_views_can_lie_along_another_camera(tmp_path: Path) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0))
+    other = add_camera((0, 8, 0), (np.pi / 2, 0, np.pi))
+    other.name = "Judge"
+    animate(other, "location", (-1, 8, 0), (1, 8, 0))
+    animate(add_camera((0, -8, 0), (np.pi / 2, 0, 0)), "location", (-1, -8, 0), (1, -8, 0))
+    plan, _, _ = plan_of(tmp_path, rig="animated", views=5, val_views=1, test_views=2, test_camera="Judge")
+    side = {split: {np.sign(plan.views[i].camera_to_world[1][3]) for i in plan.splits[split]} for split in plan.splits}
+    assert side == {"train": {-1.0}, "val": {1.0}, "test": {1.0}}
+    with pytest.raises(UserError, match="no camera named Ball; it has Camera, Judge"):
+        plan_of(tmp_path, rig="animated", views=5, val_views=1, test_camera="Ball")
+
+
+def test_stereo_pairs_between_two_distances_show_the_target_where_it_is(tmp_path: Path) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, (3, 0, 0))
+    shape = {"elevation": [0.0, 40.0], "azimuth": [-60.0, 60.0], "distance": [1.0, 3.0], "stereo": 0.2}
+    plan, _, _ = plan_of(tmp_path, rig="random", views=3, seed=4, **shape)
+    assert [len(plan.splits[split]) for split in ("train", "val", "test")] == [6, 0, 0]
+    for left, right in zip(plan.views[::2], plan.views[1::2], strict=True):
+        eyes = [np.array(view.camera_to_world) for view in (left, right)]
+        assert eyes[1][:3, 3] - eyes[0][:3, 3] == pytest.approx(0.2 * eyes[0][:3, 0], abs=1e-5)
+        pixel, depth = cameras.project([(3, 0, 0)], eyes[0], left.intrinsics)
+        number = read_exr(tmp_path / "views" / left.files[1])["Depth"][int(pixel[0, 1]), int(pixel[0, 0]), 0]
+        # the ball's surface is a radius nearer than its centre
+        assert number == pytest.approx(depth[0] - 1.0, abs=0.02)
+
+
 def test_markers_that_switch_cameras_are_followed(tmp_path: Path) -> None:
     scene = new_scene()
     add_ball("Ball", 1.0, (0, 0, 0))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from radiance_twin.core.cameras import Camera, look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import linear_to_srgb
+from radiance_twin.core.covers import fibonacci
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
 from radiance_twin.core.export.mesh import ply_of as mesh_ply
@@ -27,7 +28,6 @@ from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
 from radiance_twin.core.ply import points_ply
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.rigs import fibonacci
 
 SCENE: Any = runpy.run_path(str(Path(__file__).with_name("analytic_scene.py")))
 BALL, RADIUS = SCENE["CENTRE"], SCENE["RADIUS"]
@@ -104,7 +104,7 @@ def test_the_fused_surface_is_the_ball(surface: Surface) -> None:
 
 
 def test_what_nobody_sees_is_closed_at_the_walls_of_the_box(pool: Any) -> None:
-    above = [Shot(camera, *trace_ball(camera)) for camera in map(camera_at, fibonacci(24, upper_half=True))]
+    above = [Shot(camera, *trace_ball(camera)) for camera in map(camera_at, fibonacci(24, (0.0, 1.0)))]
     box = BOX.copy()
     box[0, 2] = BALL[2]
     half = fused_surface(above, box, WORLD, RESOLUTION, pool, QuietReporter())

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the rigs put their cameras."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from radiance_twin.core import cameras, rigs
-from radiance_twin.core.errors import UserError
+from radiance_twin.core import cameras, covers, rigs
+from radiance_twin.core.errors import UsageError, UserError
 
 COUNTS = {"train": 60, "val": 4, "test": 12}
 
@@ -17,7 +19,7 @@ def angles_to_nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("upper_half", [False, True])
 def test_fibonacci_points_cover_the_sphere_evenly(upper_half: bool) -> None:
-    points = rigs.fibonacci(200, upper_half)
+    points = covers.fibonacci(200, (0.0, 1.0) if upper_half else (-1.0, 1.0))
     assert np.linalg.norm(points, axis=1) == pytest.approx(1.0)
     assert points[:, 2].min() > 0 if upper_half else abs(points.mean(axis=0)).max() < 0.01
     # equal areas: a cap around any direction holds the share of points that it has of the area
@@ -44,7 +46,7 @@ def test_every_camera_looks_at_the_target_from_the_same_distance(rig: str) -> No
 
 
 @pytest.mark.parametrize("counts", [COUNTS, {"train": 20, "val": 2, "test": 4}, {"train": 100, "val": 1, "test": 100}])
-@pytest.mark.parametrize("rig", rigs.PLACED_RIGS)
+@pytest.mark.parametrize("rig", [rig for rig in rigs.PLACED_RIGS if rig not in rigs.SHAPED_RIGS])
 def test_held_out_views_are_between_the_training_views(rig: str, counts: dict[str, int]) -> None:
     ways = rigs.directions(rig, counts)
     spacing = np.median(
@@ -105,3 +107,99 @@ def test_a_lens_shift_that_loses_the_target_says_so() -> None:
     intrinsics = cameras.intrinsics_from_lens(50, 36, 24, "AUTO", 0.6, 0, 200, 200)
     with pytest.raises(UserError, match="shift"):
         rigs.fitting_distance(1.0, intrinsics, 200, 200)
+
+
+SHAPE = rigs.RigShape(elevation=(-20.0, 50.0), azimuth=(30.0, 150.0))
+
+
+def angles_of(ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Elevation and azimuth in degrees."""
+    return np.degrees(np.arcsin(ways[:, 2])), np.degrees(np.arctan2(ways[:, 1], ways[:, 0]))
+
+
+@pytest.mark.parametrize("rig", ["cover", "random", "rings"])
+def test_part_of_the_sphere_is_filled_and_nothing_beside_it(rig: str) -> None:
+    ways = np.concatenate(list(rigs.directions(rig, {"train": 300, "val": 20, "test": 40}, SHAPE).values()))
+    elevation, azimuth = angles_of(ways)
+    assert elevation.min() >= -20.0 and elevation.max() <= 50.0
+    assert azimuth.min() > 30.0 - 1e-9 and azimuth.max() < 150.0 + 1e-9
+    # as many views left as right, high as low (by area)
+    assert (azimuth < 90.0).mean() == pytest.approx(0.5, abs=0.06)
+    if rig != "rings":
+        middle = (np.sin(np.radians(-20.0)) + np.sin(np.radians(50.0))) / 2
+        assert (ways[:, 2] < middle).mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_held_out_views_of_a_shaped_rig_are_far_from_each_other_and_leave_the_rest_to_train() -> None:
+    ways = rigs.directions("cover", {"train": 80, "val": 5, "test": 15}, SHAPE)
+    assert [len(ways[split]) for split in ("train", "val", "test")] == [80, 5, 15]
+    everything = np.concatenate(list(ways.values()))
+    assert len(np.unique(everything.round(9), axis=0)) == 100
+    apart = [angles_to_nearest(ways["test"][i : i + 1], np.delete(ways["test"], i, 0))[0] for i in range(15)]
+    typical = np.median(angles_to_nearest(everything[:1], everything[1:]))
+    assert min(apart) > 1.5 * typical
+
+
+def test_random_views_do_not_depend_on_how_many_there_are() -> None:
+    few, many = (covers.uniform(count, (-1.0, 1.0), (0.0, 2 * np.pi), seed=5) for count in (20, 100))
+    assert np.array_equal(few, many[:20])
+    assert not np.array_equal(few, covers.uniform(20, (-1.0, 1.0), (0.0, 2 * np.pi), seed=6))
+
+
+def test_rings_stand_at_even_steps_with_as_many_views_as_they_are_long() -> None:
+    ways = covers.rings(120, 3, (0.0, 1.0), (0.0, 2 * np.pi))
+    elevations, counts = np.unique(np.degrees(np.arcsin(ways[:, 2])).round(6), return_counts=True)
+    assert elevations == pytest.approx([15.0, 45.0, 75.0])
+    assert counts / counts.sum() == pytest.approx(np.cos(np.radians(elevations)) / 1.93185, abs=0.01)
+
+
+def test_a_spiral_climbs_evenly() -> None:
+    ways = covers.spiral(200, 4.0, (0.0, np.sin(np.radians(60.0))))
+    assert (np.diff(ways[:, 2]) > 0).all()
+    steps = np.linalg.norm(np.diff(ways, axis=0), axis=1)
+    assert steps.max() / steps.min() < 1.05
+    turned = np.unwrap(np.arctan2(ways[:, 1], ways[:, 0]))
+    assert (turned[-1] - turned[0]) / (2 * np.pi) == pytest.approx(4.0, abs=0.05)
+
+
+def test_an_ellipsoid_between_two_distances_still_looks_at_its_middle() -> None:
+    shape = rigs.RigShape(distance=(0.5, 2.0), stretch=(1.0, 2.0, 0.5))
+    centre = np.array([1.0, 2.0, 3.0])
+    poses = np.concatenate(list(rigs.place_cameras("cover", COUNTS, centre, 4.0, shape).values()))
+    lengths = np.linalg.norm((poses[:, :3, 3] - centre) / shape.stretch, axis=1) / 4.0
+    assert lengths.min() == pytest.approx(0.5, abs=0.05) and lengths.max() == pytest.approx(2.0, abs=0.05)
+    for pose in poses:
+        pixel, _ = cameras.project([centre], pose, [100.0, 100.0, 50.0, 50.0])
+        assert pixel[0] == pytest.approx([50.0, 50.0])
+
+
+def test_stereo_pairs_are_parallel_and_side_by_side() -> None:
+    shape = rigs.RigShape(stereo=0.065)
+    placed = rigs.place_cameras("hemisphere", {"train": 10, "val": 1, "test": 2}, (0, 0, 0), 3.0, shape)
+    assert {split: len(poses) for split, poses in placed.items()} == {"train": 20, "val": 2, "test": 4}
+    left, right = placed["train"][::2], placed["train"][1::2]
+    assert np.array_equal(left[:, :3, :3], right[:, :3, :3])
+    point = np.array([[0.1, 0.2, 0.05]])
+    for one, other in zip(left, right, strict=True):
+        (first, depth), (second, _) = (
+            cameras.project(point, pose, [100.0, 100.0, 50.0, 50.0]) for pose in (one, other)
+        )
+        # disparity: focal length times baseline over depth
+        assert first[0, 0] - second[0, 0] == pytest.approx(100.0 * 0.065 / depth[0])
+        assert first[0, 1] == pytest.approx(second[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "complaint"),
+    [
+        ({"elevation": (50.0, 20.0)}, "--elevation is 50 20; it must be two rising angles from -90 to 90"),
+        ({"azimuth": (0.0, 400.0)}, "--azimuth is 0 400"),
+        ({"distance": (0.0, 1.0)}, "--distance is 0 1; it must be two rising numbers above 0"),
+        ({"stretch": (1.0, -1.0, 1.0)}, "--stretch is 1 -1 1"),
+        ({"rings": 0}, "--rings is 0; it must be 1 to 1000"),
+        ({"turns": float("nan")}, "--turns is nan"),
+    ],
+)
+def test_shapes_that_make_no_sense_are_refused(shape: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        rigs.RigShape(**shape).check()
