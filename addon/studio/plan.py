@@ -201,7 +201,7 @@ def _look_through(scene: bpy.types.Scene, name: str | None) -> None:
         return
     other = scene.objects.get(name)
     if other is None or other.type != "CAMERA":
-        cameras = ", ".join(thing.name for thing in scene.objects if thing.type == "CAMERA")
+        cameras = ", ".join(sorted(thing.name for thing in scene.objects if thing.type == "CAMERA"))
         raise UserError(f"the scene has no camera named {name}; it has {cameras}")
     for marker in scene.timeline_markers:
         marker.camera = None

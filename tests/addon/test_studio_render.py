@@ -201,11 +201,11 @@ def test_held_out_views_can_lie_along_another_camera(tmp_path: Path) -> None:
     other.name = "Judge"
     animate(other, "location", (-1, 8, 0), (1, 8, 0))
     animate(add_camera((0, -8, 0), (np.pi / 2, 0, 0)), "location", (-1, -8, 0), (1, -8, 0))
+    with pytest.raises(UserError, match="no camera named Ball; it has Camera, Judge$"):
+        plan_of(tmp_path, rig="animated", views=5, val_views=1, test_camera="Ball")
     plan, _, _ = plan_of(tmp_path, rig="animated", views=5, val_views=1, test_views=2, test_camera="Judge")
     side = {split: {np.sign(plan.views[i].camera_to_world[1][3]) for i in plan.splits[split]} for split in plan.splits}
     assert side == {"train": {-1.0}, "val": {1.0}, "test": {1.0}}
-    with pytest.raises(UserError, match="no camera named Ball; it has Camera, Judge"):
-        plan_of(tmp_path, rig="animated", views=5, val_views=1, test_camera="Ball")
 
 
 def test_stereo_pairs_between_two_distances_show_the_target_where_it_is(tmp_path: Path) -> None:
