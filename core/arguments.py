@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     if not inside_blender:
         _add_view(commands)
         _add_export(commands)
+        _add_sheet(commands)
         _add_info(commands)
     return parser.parse_args(list(arguments))
 
@@ -254,6 +255,13 @@ def _add_export(commands: Any) -> None:
     )
     twin.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
     twin.add_argument("--blender", metavar="PATH", help="the Blender that writes a .vdb, instead of the package bpy")
+
+
+def _add_sheet(commands: Any) -> None:
+    parser = _command(commands, "sheet", "a dataset looked at: its passes as a contact sheet, its statistics as a page")
+    parser.add_argument("dataset", metavar="SCENE.h5")
+    _add_output(parser, False, "the folder", "")
+    parser.add_argument("--views", type=int, default=12, metavar="N", help="on the contact sheet (%(default)s)")
 
 
 def _add_info(commands: Any) -> None:

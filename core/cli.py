@@ -72,6 +72,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return view(ViewSettings(**settings), reporter)
         case "export":
             return _export(settings, reporter)
+        case "sheet":
+            from .sheet.sheet import SheetSettings, make_sheet
+
+            return make_sheet(SheetSettings(**settings), reporter)
         case _:
             from .info import info
 
@@ -110,6 +114,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
         case "export":
             return exported_in_words(result)
+        case "sheet":
+            return "\n".join([*result["remarks"], result["page"]])
         case _:
             return "\n".join(f"{name}: {value}" for name, value in result.items())
 

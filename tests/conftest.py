@@ -14,14 +14,18 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 
 runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
+
+from radiance_twin.core.bake.bricks import NETWORK, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
 
 
 def bpy_version() -> tuple[int, int] | None:
@@ -86,3 +90,28 @@ def tiny_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = os.environ.get("RADIANCE_TWIN_PYTHON") or sys.executable
     subprocess.run([python, str(TESTS / "tiny_twin.py"), str(path)], check=True, capture_output=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def random_bricks() -> Callable[..., Bricks]:
+    """Makes bricks that are strewn over the cube in any order, a quarter of their voxels empty."""
+
+    def make(seed: int = 0, resolution: int = 48, share: float = 0.3, network: bool = True) -> Bricks:
+        rng = np.random.default_rng(seed)
+        m = resolution // SIDE
+        places = rng.permutation(np.argwhere(rng.random((m, m, m)) < share))
+        shape = (len(places), SIDE, SIDE, SIDE)
+        density = np.where(rng.random(shape) < 0.25, 0.0, np.exp(rng.uniform(-3.0, 7.0, shape)))
+        colour = np.exp(rng.uniform(-6.0, 2.0, (*shape, 3)))
+        features = rng.integers(0, 256, (*shape, 4 if network else 0))
+        weights = {name: rng.normal(0.0, 0.4, size).astype(np.float32) for name, size in NETWORK.items()}
+        return Bricks(
+            resolution,
+            index_of(places, resolution),
+            density.astype(np.float16),
+            colour.astype(np.float16),
+            features.astype(np.uint8),
+            weights if network else None,
+        )
+
+    return make

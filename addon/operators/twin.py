@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
 from ...core.errors import UserError
+from ...core.twin_file import Twin, read_twin
+from ..viewport.bakes import bake_at, problem_at
 from ..viewport.draw import prepare_view_transform
-from ..viewport.twin import Bake, is_twin, read_bake, relative_path, remember, settings_of
+from ..viewport.twin import forget_unused, is_twin, relative_path, settings_of
 
 # distance between the original's middle and the twin's, in widths of the twin
 BESIDE = 1.2
+# how long a click waits for a file to be read, seconds
+PATIENCE = 0.3
 # types of objects that a twin may have been made of
 RENDERED_TYPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME"}
 
@@ -71,18 +76,21 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
         row.prop(self, "hide_original")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        path = bpy.path.abspath(self.filepath)
+        path = os.path.normpath(bpy.path.abspath(self.filepath))
+        forget_unused()
         try:
-            bake = read_bake(path)
+            twin = read_twin(path, [])
+            # a large one is shown when it is there, and what is wrong with it then is said in its panel
+            if bake_at(path, PATIENCE) is None and problem_at(path):
+                raise UserError(problem_at(path))
             prepare_view_transform(context.scene)
         except UserError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        remember(path, bake)
-        thing = new_twin(context, path, bake)
+        thing = new_twin(context, path, twin)
         if self.placement == "BESIDE":
-            thing.location = beside(bake, view_right(context))
-        hidden = hide_originals(context, bake) if self.placement == "IN_PLACE" and self.hide_original else 0
+            thing.location = beside(twin, view_right(context))
+        hidden = hide_originals(context, twin) if self.placement == "IN_PLACE" and self.hide_original else 0
         objects = "1 object" if hidden == 1 else f"{hidden} objects"
         note = f". Hidden where it stands: {objects}; Alt H shows what is hidden" if hidden else ""
         self.report({"INFO"}, f"Loaded {thing.name}{note}")
@@ -123,13 +131,13 @@ class TwinFileHandler(bpy.types.FileHandler):
         return context.area is not None and context.area.type in {"VIEW_3D", "OUTLINER"}
 
 
-def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Object:
+def new_twin(context: bpy.types.Context, path: str, twin: Twin) -> bpy.types.Object:
     """A selected, active Empty that shows the twin at `path`, at home."""
     thing = bpy.data.objects.new(Path(path).stem, None)
     use_relative = context.preferences.filepaths.use_relative_paths
     settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
     thing.empty_display_type = "PLAIN_AXES"
-    thing.empty_display_size = 0.5 * float(np.ptp(bake.box, axis=0).max())
+    thing.empty_display_size = 0.5 * float(np.ptp(twin.box, axis=0).max())
     active = context.view_layer.active_layer_collection
     visible = active.is_visible and not active.collection.library
     (active.collection if visible else context.scene.collection).objects.link(thing)
@@ -140,9 +148,9 @@ def new_twin(context: bpy.types.Context, path: str, bake: Bake) -> bpy.types.Obj
     return thing
 
 
-def beside(bake: Bake, right: Vector) -> Vector:
+def beside(twin: Twin, right: Vector) -> Vector:
     """Where the object goes so that the twin stands BESIDE widths to the `right` (unit, world) of its home."""
-    return right * (BESIDE * float(np.ptp(bake.box @ np.array(right))))
+    return right * (BESIDE * float(np.ptp(twin.box @ np.array(right))))
 
 
 def view_right(context: bpy.types.Context) -> Vector:
@@ -160,10 +168,10 @@ def view_right(context: bpy.types.Context) -> Vector:
     return Vector((1.0, 0.0, 0.0))
 
 
-def hide_originals(context: bpy.types.Context, bake: Bake) -> int:
+def hide_originals(context: bpy.types.Context, twin: Twin) -> int:
     """Hide in the viewport all that stands inside the field's cube; gives how many objects that were."""
     hidden = 0
-    for thing in originals(context, bake.world_from_field):
+    for thing in originals(context, twin.world_from_field):
         thing.hide_set(True)
         hidden += 1
     return hidden

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import blf
 import bpy
 
+from .bakes import Bake
 from .exact import Wish, wishes_of
-from .twin import Bake, bake_of, twins_of
+from .twin import bake_of, twins_of
 
 FONT = 0
 POINTS = 11

@@ -25,10 +25,14 @@ from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
 from .textures import ViewTransformTextures, view_transform_textures
-from .twin import bake_of, textures_of, twins_of
+from .twin import bake_of, crop_of, loaded_part_of, twins_of
 
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
+# what a redraw may cost while a file is loaded, and how long until the next one, seconds
+LOADING = 0.03
+# corners, in the order of a twin's box
+CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 
 
 @dataclass
@@ -95,17 +99,26 @@ def prepare_view_transform(scene: bpy.types.Scene) -> None:
         _keep(key, bake_view_transform(scene))
 
 
-def place(thing: bpy.types.Object) -> PlacedTwin | None:
-    """A twin where its object stands; None when there is nothing to draw. Needs a GPU context."""
+def place(thing: bpy.types.Object, seconds: float = float("inf")) -> PlacedTwin | None:
+    """A twin where its object stands; None when there is nothing to draw. Needs a GPU context.
+
+    Args:
+        thing: its object.
+        seconds: how long to upload what is not on the GPU yet; the next call goes on.
+    """
     bake = bake_of(thing)
-    if bake is None:
+    textures = None if bake is None else bake.on_gpu(seconds)
+    if bake is not None and textures is None and bake.before is not None:
+        bake, textures = bake.before, bake.before.textures
+    if bake is None or textures is None:
         return None
-    matrix = np.array(thing.matrix_world, np.float64) @ bake.world_from_field
-    # scaled to nothing along an axis: flat things have no inside to march through
-    if abs(np.linalg.det(matrix[:3, :3])) < 1e-18:
+    matrix = np.array(thing.matrix_world, np.float64)
+    world_from_field, crop = matrix @ bake.world_from_field, crop_of(thing)
+    world_from_crop = None if crop is None else matrix @ crop
+    # scaled to nothing along an axis, or cropped to nothing: flat things have no inside to march through
+    if any(abs(np.linalg.det(one[:3, :3])) < 1e-18 for one in (world_from_field, world_from_crop) if one is not None):
         return None
-    textures = textures_of(bake)
-    return None if textures is None else PlacedTwin(textures, matrix)
+    return PlacedTwin(textures, world_from_field, world_from_crop=world_from_crop)
 
 
 def _draw_region() -> None:
@@ -141,10 +154,12 @@ def _draw_context(context: bpy.types.Context) -> None:
     size = (region.width, region.height)
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
     placed = []
-    for thing, twin in ((thing, place(thing)) for thing in things):
+    for thing, twin in ((thing, place(thing, LOADING)) for thing in things):
         if twin is not None:
             wish = wish_of(thing, twin, region.as_pointer(), view_matrix, projection_matrix, size)
             placed.append(replace(twin, layer=None if wish is None else wish.layer()))
+    if any(loaded_part_of(thing) < 1.0 for thing in things):
+        _redraw_after(LOADING)
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
         textures = _textures_of(context.scene)
@@ -172,7 +187,7 @@ def _pictures_of(region: bpy.types.Region) -> Pictures:
 
 
 def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) -> None:
-    """A thin box around each selected twin: the Empty itself stands where the scene's origin is."""
+    """A thin box around what is drawn of each selected twin: the Empty itself stands where the scene's origin is."""
     theme = context.preferences.themes[0].view_3d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     edges = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
@@ -182,7 +197,9 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
         if bake is None or not thing.select_get():
             continue
         matrix = np.array(thing.matrix_world, np.float64)
-        corners = bake.box @ matrix[:3, :3].T + matrix[:3, 3]
+        crop = crop_of(thing)
+        box = bake.box if crop is None else CUBE @ crop[:3, :3].T + crop[:3, 3]
+        corners = box @ matrix[:3, :3].T + matrix[:3, 3]
         batch = batch_for_shader(shader, "LINES", {"pos": corners.astype(np.float32).tolist()}, indices=edges)
         colour = theme.object_active if thing == context.view_layer.objects.active else theme.object_selected
         shader.bind()

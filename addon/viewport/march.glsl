@@ -3,8 +3,67 @@
  *
  * Lengths along the ray are in field units; `along_axis` turns them into view-space depth and back. Samples lie in the
  * middle of steps that are counted from where the ray enters, so that skipping empty space does not move any sample.
- * core/bake/dense_march.py does the same with numpy.
+ * core/bake/march.py does the same with numpy.
+ *
+ * The index has a texel for each place of a brick. Each of its four numbers is a layer (along z) of the brick's 4^3
+ * cells, a bit for each cell in which something can be seen, and above these 16 bits six more of the brick's row. Where
+ * no bit is set, those tell how many places away the nearest brick with one is, in the maximum norm.
  */
+
+const int BRICK = 8;
+const int WIDE = 10; /* a brick with its border in the atlas */
+const int CELLS = 4; /* along a brick */
+
+#ifdef COUNT_FETCHES
+int fetches = 0;
+#  define FETCHED fetches++
+#else
+#  define FETCHED
+#endif
+
+/* where a ray is inside of the cube [0,1]^3, in units of its direction */
+vec2 inside_cube(vec3 origin, vec3 direction)
+{
+  vec3 safe = mix(direction, vec3(1e-12), lessThan(abs(direction), vec3(1e-12)));
+  vec3 to_lower = -origin / safe;
+  vec3 to_upper = (1.0 - origin) / safe;
+  vec3 near_sides = min(to_lower, to_upper);
+  vec3 far_sides = max(to_lower, to_upper);
+  return vec2(max(max(near_sides.x, near_sides.y), near_sides.z), min(min(far_sides.x, far_sides.y), far_sides.z));
+}
+
+/* light that depends on the direction: two hidden layers of 16, once for the whole ray */
+vec3 deferred(float alpha, vec3 light, vec4 feature, vec3 d)
+{
+  float coverage = max(alpha, 1e-4);
+  vec3 mean = light / coverage;
+  vec3 short_mean = mean / (1.0 + mean);
+  vec4 f = feature / coverage;
+  float told[15] = float[15](f.x, f.y, f.z, f.w, short_mean.x, short_mean.y, short_mean.z, d.x, d.y, d.z,
+                             1.0925484305920792 * d.x * d.y, -1.0925484305920792 * d.y * d.z,
+                             0.31539156525252005 * (3.0 * d.z * d.z - 1.0), -1.0925484305920792 * d.x * d.z,
+                             0.5462742152960396 * (d.x * d.x - d.y * d.y));
+  vec4 first[4];
+  for (int j = 0; j < 4; j++) {
+    first[j] = uniforms.network[60 + j];
+    for (int i = 0; i < 15; i++) {
+      first[j] += told[i] * uniforms.network[4 * i + j];
+    }
+    first[j] = max(first[j], 0.0);
+  }
+  vec4 added = uniforms.network[148];
+  for (int j = 0; j < 4; j++) {
+    vec4 second = uniforms.network[128 + j];
+    for (int i = 0; i < 16; i++) {
+      second += first[i >> 2][i & 3] * uniforms.network[64 + 4 * i + j];
+    }
+    second = max(second, 0.0);
+    for (int i = 0; i < 4; i++) {
+      added += second[i] * uniforms.network[132 + 4 * j + i];
+    }
+  }
+  return max(light + alpha * added.rgb, 0.0);
+}
 
 void main()
 {
@@ -15,46 +74,96 @@ void main()
   float along_axis = length(direction);
   direction /= along_axis;
 
-  /* where the ray is inside the cube [0,1]^3, after the near plane and before what the viewport has drawn */
-  vec3 safe = mix(direction, vec3(1e-12), lessThan(abs(direction), vec3(1e-12)));
-  vec3 to_lower = -origin / safe;
-  vec3 to_upper = (1.0 - origin) / safe;
-  vec3 near_sides = min(to_lower, to_upper);
-  vec3 far_sides = max(to_lower, to_upper);
-  float first = max(max(near_sides.x, near_sides.y), near_sides.z);
-  float last = min(min(far_sides.x, far_sides.y), far_sides.z);
-  first = max(first, view_depth(-1.0) * along_axis);
+  /* where the ray is inside of the cube, after the near plane and before what the viewport has drawn */
+  vec2 part = inside_cube(origin, direction);
+  float first = max(part.x, view_depth(-1.0) * along_axis);
+  float last = part.y;
+  if (uniforms.setting.y > 0.5) {
+    vec2 kept = inside_cube((uniforms.crop_from_view * vec4(view_origin, 1.0)).xyz,
+                            (uniforms.crop_from_view * vec4(view_direction, 0.0)).xyz);
+    first = max(first, kept.x * along_axis);
+    last = min(last, kept.y * along_axis);
+  }
   if (uniforms.range.w > 0.5) {
     ivec2 drawn = textureSize(scene_depth, 0);
     float depth = depth_without_grid(min(ivec2(uv * vec2(drawn)), drawn - 1));
+    FETCHED;
     last = min(last, depth * along_axis);
   }
 
-  float spacing = uniforms.grid.w;
-  vec3 cells = vec3(textureSize(empty_cells, 0));
-  vec3 cells_per_unit = uniforms.grid.xyz;
+  /* from here on in voxels */
+  float voxels = uniforms.atlas.w;
+  origin *= voxels;
+  vec3 safe = mix(direction, vec3(1e-12), lessThan(abs(direction), vec3(1e-12)));
+  bvec3 forward = greaterThan(safe, vec3(0.0));
+  first *= voxels;
+  last *= voxels;
+  float spacing = uniforms.setting.z;
   int steps = int(ceil((last - first) / spacing));
+  ivec3 most = textureSize(brick_index, 0) - 1;
+  ivec3 layout_of_atlas = ivec3(uniforms.atlas.xyz);
+  vec3 texel = 1.0 / (uniforms.atlas.xyz * float(WIDE));
+  bool has_network = uniforms.setting.x > 0.5;
+
   vec3 light = vec3(0.0);
+  vec4 feature = vec4(0.0);
   float transmittance = 1.0;
+  ivec3 place = ivec3(-1);
+  uvec4 masks = uvec4(0u);
+  int row = 0;
+  vec3 base = vec3(0.0);
   int i = 0;
   while (i < steps && transmittance > 1e-3) {
     float start = first + float(i) * spacing;
     float interval = min(spacing, last - start); /* the last one ends where the ray does */
     vec3 position = origin + direction * (start + 0.5 * interval);
-    vec3 cell = clamp(floor(position * cells_per_unit), vec3(0.0), cells - 1.0);
-    /* how many cells away, in the maximum norm, the nearest one is that holds something */
-    float free_cells = texelFetch(empty_cells, ivec3(cell), 0).r;
-    if (free_cells > 0.5) {
-      vec3 wall = mix(cell + 1.0 - free_cells, cell + free_cells, greaterThan(safe, vec3(0.0))) / cells_per_unit;
-      vec3 to_wall = (wall - position) / safe;
-      i += 1 + int(max(min(min(to_wall.x, to_wall.y), to_wall.z), 0.0) / spacing);
-      continue;
+    ivec3 here = clamp(ivec3(floor(position / float(BRICK))), ivec3(0), most);
+    if (here != place) {
+      place = here;
+      uvec4 packed_brick = uvec4(texelFetch(brick_index, place, 0));
+      FETCHED;
+      masks = packed_brick & 0xFFFFu;
+      uvec4 high = packed_brick >> 16u;
+      row = int(high.x | (high.y << 6u) | (high.z << 12u) | (high.w << 18u));
+      int slice = row / layout_of_atlas.x;
+      base = vec3(row - slice * layout_of_atlas.x, slice % layout_of_atlas.y, slice / layout_of_atlas.y) * float(WIDE) + 1.0;
     }
-    vec4 voxel = textureLod(volume, position, 0.0); /* colour, density */
-    float opacity = 1.0 - exp(-voxel.a * interval);
-    light += transmittance * opacity * voxel.rgb;
-    transmittance *= 1.0 - opacity;
-    i += 1;
+    vec3 within = position - vec3(place * BRICK);
+    vec3 lower, upper;
+    if (masks == uvec4(0u)) {
+      lower = vec3((place + 1 - row) * BRICK);
+      upper = vec3((place + row) * BRICK);
+    }
+    else {
+      ivec3 cell = clamp(ivec3(within * (float(CELLS) / float(BRICK))), ivec3(0), ivec3(CELLS - 1));
+      if ((masks[cell.z] >> uint(cell.x + CELLS * cell.y) & 1u) == 1u) {
+        vec3 where = (base + within) * texel;
+        vec4 voxel = textureLod(atlas_light, where, 0.0); /* colour, density per voxel */
+        FETCHED;
+        float opacity = 1.0 - exp(-voxel.a * interval / voxels);
+        float weight = transmittance * opacity;
+        light += weight * voxel.rgb;
+        if (has_network && weight > 0.0) {
+          feature += weight * textureLod(atlas_features, where, 0.0);
+          FETCHED;
+        }
+        transmittance *= 1.0 - opacity;
+        i += 1;
+        continue;
+      }
+      lower = vec3(place * BRICK + cell * (BRICK / CELLS));
+      upper = lower + float(BRICK / CELLS);
+    }
+    /* nothing up to the wall of what is empty */
+    vec3 to_wall = (mix(lower, upper, forward) - position) / safe;
+    i += 1 + int(max(min(min(to_wall.x, to_wall.y), to_wall.z), 0.0) / spacing);
   }
-  result = vec4(light, 1.0 - transmittance);
+  float alpha = 1.0 - transmittance;
+  if (has_network && alpha > 0.0) {
+    light = deferred(alpha, light, feature, direction);
+  }
+  result = vec4(light, alpha);
+#ifdef COUNT_FETCHES
+  result = vec4(float(fetches), 0.0, 0.0, 1.0);
+#endif
 }

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.colour import MOST_STAGES
+from .atlas import NETWORK_VECTORS, TwinTextures
 from .shaders import Samplers, make_shader, square
-from .textures import CELL, VECTORS_PER_STAGE, TwinTextures, ViewTransformTextures, float_buffer
+from .textures import VECTORS_PER_STAGE, ViewTransformTextures, float_buffer, texture_3d
 
 # samples per voxel; the numpy reference uses the same
 SAMPLES_PER_VOXEL = 2.0
+# floats of a view's uniforms before those of the network
+UNIFORMS = 68
 
 
 class Rectangle(NamedTuple):
@@ -66,11 +69,14 @@ class PlacedTwin:
         textures: on the GPU.
         world_from_field: [4, 4], the object's matrix times the field's own; any affine matrix that can be inverted.
         layer: its field's own frame, drawn instead of marching the bake; None when there is none.
+        world_from_crop: [4, 4], takes the cube [0, 1]³ to the box outside of which the bake is not drawn; None when all
+            of it is.
     """
 
     textures: TwinTextures
     world_from_field: NDArray[np.float64]
     layer: Layer | None = None
+    world_from_crop: NDArray[np.float64] | None = None
 
 
 def screen_rectangle(
@@ -117,6 +123,7 @@ def march(
     scene_depth: gpu.types.GPUTexture | None = None,
     rows: tuple[float, float] = (0.0, 1.0),
     grid_line_width: int = 0,
+    count_fetches: bool = False,
 ) -> None:
     """March the twins into `target`, or lay their frames into it: scene-linear and premultiplied.
 
@@ -130,6 +137,7 @@ def march(
         scene_depth: a texture of `rectangle` with depth-buffer values 0 … 1 (1 = nothing there), at which rays end.
         rows: the part of `target` to draw, as fractions of its height from the bottom; the rest keeps what it had.
         grid_line_width: of the viewport's floor grid in pixels; it does not count as part of `scene_depth`. 0: no grid.
+        count_fetches: instead of light, fill red with how many texels the last twin that was drawn read.
     """
     view, projection = np.asarray(view_matrix, np.float64), np.asarray(projection_matrix, np.float64)
     orthographic = abs(projection[3, 3]) > 0.5
@@ -148,16 +156,14 @@ def march(
         # light that is already there shines through what is drawn in front of it
         gpu.state.blend_set("ALPHA_PREMULT")
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
-            shader = _march_shader() if one.layer is None else _layer_shader()
+            shader = _march_shader(count_fetches) if one.layer is None else _layer_shader()
             shader.bind()
-            resolution = np.array(one.textures.resolution, np.float64)
-            uniforms = np.zeros(44, np.float32)
+            uniforms = np.zeros(UNIFORMS + 4 * NETWORK_VECTORS, np.float32)
             field_from_view = np.linalg.inv(view @ one.world_from_field)
             uniforms[:16] = field_from_view.T.ravel()
             uniforms[16:20] = projection[0, 0], projection[1, 1], *offset
             uniforms[20:24] = projection[2, 2], projection[2, 3], orthographic, scene_depth is not None
             uniforms[24:28] = ndc
-            uniforms[28:32] = *(resolution / CELL), 1.0 / (resolution.max() * SAMPLES_PER_VOXEL)
             if one.layer is not None:
                 x, y, wide, high = one.layer.rectangle
                 uniforms[28:32] = np.array([x, y, x + wide, y + high]) / (*size, *size) * 2.0 - 1.0
@@ -165,11 +171,20 @@ def march(
             uniforms[34] = -(view @ one.world_from_field @ (0.5, 0.5, 0.5, 1.0))[2]
             uniforms[36:40] = world_from_view[2]
             uniforms[40:42] = grid_line_width, tolerance
+            uniforms[44:48] = *one.textures.layout, one.textures.resolution
+            uniforms[50] = 1.0 / SAMPLES_PER_VOXEL
+            if one.textures.network is not None:
+                uniforms[48] = 1.0
+                uniforms[UNIFORMS:] = one.textures.network.ravel()
+            if one.world_from_crop is not None:
+                uniforms[49] = 1.0
+                uniforms[52:68] = np.linalg.inv(view @ one.world_from_crop).T.ravel()
             buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
             shader.uniform_block("uniforms", buffer)
             if one.layer is None:
-                shader.uniform_sampler("volume", one.textures.volume)
-                shader.uniform_sampler("empty_cells", one.textures.empty_cells)
+                shader.uniform_sampler("atlas_light", one.textures.light)
+                shader.uniform_sampler("atlas_features", one.textures.features or _no_features())
+                shader.uniform_sampler("brick_index", one.textures.index)
             else:
                 shader.uniform_sampler("frame", one.layer.texture)
                 shader.uniform_sampler("frame_depth", one.layer.depth)
@@ -214,7 +229,7 @@ def show(
 
 def free() -> None:
     """Give back the shaders; they are made anew when something is drawn."""
-    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, square):
+    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, _no_features, square):
         made.cache_clear()
 
 
@@ -229,8 +244,19 @@ def _no_depth() -> gpu.types.GPUTexture:
 
 
 @cache
-def _march_shader() -> gpu.types.GPUShader:
-    return _view_shader("march", {"volume": "FLOAT_3D", "empty_cells": "FLOAT_3D", "scene_depth": "FLOAT_2D"})
+def _no_features() -> gpu.types.GPUTexture:
+    return texture_3d(np.zeros((1, 1, 1, 4), np.float32), "RGBA8")
+
+
+@cache
+def _march_shader(count_fetches: bool) -> gpu.types.GPUShader:
+    samplers: Samplers = {
+        "atlas_light": "FLOAT_3D",
+        "atlas_features": "FLOAT_3D",
+        "brick_index": "FLOAT_3D",
+        "scene_depth": "FLOAT_2D",
+    }
+    return _view_shader("march", samplers, ("COUNT_FETCHES",) if count_fetches else ())
 
 
 @cache
@@ -238,15 +264,18 @@ def _layer_shader() -> gpu.types.GPUShader:
     return _view_shader("layer", {"frame": "FLOAT_2D", "frame_depth": "FLOAT_2D", "scene_depth": "FLOAT_2D"})
 
 
-def _view_shader(name: str, samplers: Samplers) -> gpu.types.GPUShader:
-    vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid")
+def _view_shader(name: str, samplers: Samplers, defines: Sequence[str] = ()) -> gpu.types.GPUShader:
+    vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid", "atlas", "setting")
     return make_shader(
         name,
-        "mat4 field_from_view; " + " ".join(f"vec4 {vector};" for vector in vectors),
+        "mat4 field_from_view; "
+        + " ".join(f"vec4 {vector};" for vector in vectors)
+        + f" mat4 crop_from_view; vec4 network[{NETWORK_VECTORS}];",
         samplers,
         "uv = vec2(corner.x, mix(uniforms.rows.x, uniforms.rows.y, corner.y));"
         "gl_Position = vec4(uv * 2.0 - 1.0, 0.0, 1.0);",
         "depth",
+        defines=defines,
     )
 
 

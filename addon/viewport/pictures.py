@@ -77,7 +77,13 @@ def march_what_is_due(
         size,
         grid_line_width,
         tuple(
-            (id(one.textures), one.world_from_field.tobytes(), one.layer.number if one.layer else 0) for one in placed
+            (
+                id(one.textures),
+                one.world_from_field.tobytes(),
+                None if one.world_from_crop is None else one.world_from_crop.tobytes(),
+                one.layer.number if one.layer else 0,
+            )
+            for one in placed
         ),
     )
     now = time.monotonic()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ def make_shader(
     samplers: Samplers,
     vertex: str,
     *shared: str,
+    defines: Sequence[str] = (),
 ) -> gpu.types.GPUShader:
     """A shader for a square of corners 0 … 1.
 
@@ -35,12 +37,15 @@ def make_shader(
         samplers: names of its textures, and their kinds.
         vertex: what the vertex shader does; it sets `uv` and `gl_Position` from `corner`.
         shared: files of GLSL that the fragment shader needs, before its own.
+        defines: names that GLSL's #ifdef shall find.
     """
     # one uniform buffer: push constants are guaranteed for 128 bytes only
     info = gpu.types.GPUShaderCreateInfo()
     struct = f"RadianceTwin{name.capitalize()}"
     info.typedef_source(f"struct {struct} {{ {members} }};\n")
     info.uniform_buf(0, struct, "uniforms")
+    for define in defines:
+        info.define(define, "1")
     for slot, (sampler, kind) in enumerate(samplers.items()):
         info.sampler(slot, kind, sampler)
     between = gpu.types.GPUStageInterfaceInfo(f"radiance_twin_{name}")

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The twin as an object: an Empty that knows the path of its `.twin` file.
 
-The scene stores the path alone. What the file holds is kept here, outside the scene, by path and modification time, so
-that undo, duplicating and saving cost nothing; one file that many objects show is read and uploaded once.
+The scene stores the path and the settings. What the file holds is kept outside of it (bakes.py), by path and
+modification time, so that undo, duplicating and saving cost nothing; one file that many objects show is read and
+uploaded once.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,16 @@ import numpy as np
 from bpy.app.handlers import persistent
 from numpy.typing import NDArray
 
-from ...core.errors import UserError
-from ...core.twin_file import Twin, read_twin
-from .textures import TwinTextures, upload
+from .bakes import Bake, bake_at, forget_all_but, loaded_part, problem_at
 
-# how often a file is asked whether it has changed, seconds
-LOOK_AGAIN = 1.0
-LARGEST_SIDE = 1024
+
+def _crop_to_everything(settings: RadianceTwinObject, _context: bpy.types.Context) -> None:
+    """A crop box that was never set begins as the box of what was trained."""
+    thing = settings.id_data
+    assert isinstance(thing, bpy.types.Object)
+    bake = bake_of(thing)
+    if settings.use_crop and bake is not None and tuple(settings.crop_min) == tuple(settings.crop_max):
+        settings.crop_min, settings.crop_max = bake.box.min(axis=0), bake.box.max(axis=0)
 
 
 class RadianceTwinObject(bpy.types.PropertyGroup):
@@ -43,40 +45,19 @@ class RadianceTwinObject(bpy.types.PropertyGroup):
         "it in memory while it is looked at",
         default=True,
     )
+    use_crop: bpy.props.BoolProperty(
+        name="Crop",
+        description="Draw only what is inside of a box, in the object's own space",
+        update=_crop_to_everything,
+    )
+    crop_min: bpy.props.FloatVectorProperty(
+        name="Minimum", description="Lower corner of the box", size=3, subtype="TRANSLATION", unit="LENGTH"
+    )
+    crop_max: bpy.props.FloatVectorProperty(
+        name="Maximum", description="Upper corner of the box", size=3, subtype="TRANSLATION", unit="LENGTH"
+    )
 
 
-@dataclass
-class Bake:
-    """What is drawn of one `.twin`, in memory.
-
-    Attributes:
-        density: [nx, ny, nz] per field unit, half precision.
-        colour: [nx, ny, nz, 3] scene-linear, not premultiplied, half precision.
-        world_from_field: [4, 4] as trained.
-        box: [8, 3] corners, in the world, of what was trained.
-        psnr: of the field over its val views, decibels; None when the file does not say.
-        textures: on the GPU, made when first drawn.
-        notice: what the user should know, for example that the GPU took only half the resolution.
-    """
-
-    density: NDArray[np.float16]
-    colour: NDArray[np.float16]
-    world_from_field: NDArray[np.float64]
-    box: NDArray[np.float64]
-    psnr: float | None = None
-    textures: TwinTextures | None = None
-    notice: str = ""
-
-
-@dataclass
-class _Entry:
-    stamp: tuple[int, int] | None = None
-    looked: float = -LOOK_AGAIN
-    bake: Bake | None = None
-    problem: str = ""
-
-
-_entries: dict[str, _Entry] = {}
 # absolute paths of the twins, between the moments before and after saving
 _while_saving: dict[str, str] = {}
 
@@ -102,118 +83,39 @@ def path_of(thing: bpy.types.Object) -> str:
 
 
 def bake_of(thing: bpy.types.Object) -> Bake | None:
-    """What a twin shows, read when it is needed and again when the file has changed; None when it cannot be read.
-
-    `problem_of` says why.
-    """
-    return _entry(path_of(thing)).bake
+    """What a twin shows; None when it is not read yet or cannot be. `problem_of` says why."""
+    return bake_at(path_of(thing))
 
 
 def problem_of(thing: bpy.types.Object) -> str:
     """Why a twin is not shown, or not as it should be; empty when all is well. Cheap: for panels."""
-    entry = _entries.get(path_of(thing))
-    if entry is None:
-        return ""
-    return entry.problem or (entry.bake.notice if entry.bake else "")
+    return problem_at(path_of(thing))
 
 
-def textures_of(bake: Bake) -> TwinTextures | None:
-    """The textures of a bake, uploaded when they are needed first; None when the GPU takes none.
-
-    Needs a GPU context.
-    """
-    if bake.textures is None and not bake.notice:
-        try:
-            bake.textures = upload(bake.density, bake.colour)
-        except UserError as error:
-            bake.notice = str(error)
-            return None
-        if bake.textures.halvings:
-            x, y, z = bake.textures.resolution
-            bake.notice = f"The GPU has no room for the whole twin: it is shown with {x} × {y} × {z} voxels"
-    return bake.textures
+def loaded_part_of(thing: bpy.types.Object) -> float:
+    """How far a twin is on its way from the file to the GPU, 0 … 1."""
+    return loaded_part(path_of(thing))
 
 
-def read_bake(path: str) -> Bake:
-    """Read what is drawn of the `.twin` at `path`.
-
-    Raises:
-        UserError: missing, not readable, no `.twin`, or with contents that make no sense.
-    """
-    return _bake(read_twin(path, ["bake"]), path)
-
-
-def remember(path: str, bake: Bake) -> None:
-    """Keep a bake that was read for an object about to be made, and forget those that nothing shows any more."""
-    path = os.path.normpath(path)
-    used = {path_of(thing) for thing in twins_of(bpy.data.objects)}
-    for other in set(_entries) - used:
-        del _entries[other]
-    _entries[path] = _Entry(_stamp(path), time.monotonic(), bake)
-
-
-def forget_all() -> None:
-    """Give all memory back, the GPU's too."""
-    _entries.clear()
-
-
-def _entry(path: str) -> _Entry:
-    entry = _entries.setdefault(path, _Entry())
-    now = time.monotonic()
-    if now - entry.looked < LOOK_AGAIN:
-        return entry
-    entry.looked = now
-    stamp = _stamp(path)
-    if stamp == entry.stamp and (entry.bake or entry.problem):
-        return entry
-    entry.stamp = stamp
-    try:
-        entry.bake, entry.problem = read_bake(path), ""
-    except UserError as error:
-        # what was read before stays in sight: a file that is being written anew is no reason to blink
-        entry.problem = str(error)
-        print(f"Radiance Twin: {error}")
-    return entry
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
+def crop_of(thing: bpy.types.Object) -> NDArray[np.float64] | None:
+    """The matrix [4, 4] that takes the cube [0, 1]³ to a twin's crop box in its own space; None when it has none."""
+    settings = settings_of(thing)
+    if not settings.use_crop:
         return None
-    return status.st_mtime_ns, status.st_size
+    corners = np.sort([settings.crop_min, settings.crop_max], axis=0)
+    matrix = np.diag([*(corners[1] - corners[0]), 1.0])
+    matrix[:3, 3] = corners[0]
+    return matrix
 
 
-def _bake(twin: Twin, path: str) -> Bake:
-    try:
-        density, colour = twin.arrays["bake/density"], twin.arrays["bake/colour"]
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error.args[0]}; train again") from error
-    if (
-        density.ndim != 3
-        or colour.shape != (*density.shape, 3)
-        or not 2 <= min(density.shape) <= max(density.shape) <= LARGEST_SIDE
-    ):
-        raise UserError(
-            f"{path} has a bake of {density.shape} and {colour.shape} voxels, which makes no sense; train again"
-        )
-    density, colour = density.astype(np.float16), colour.astype(np.float16)
-    if not np.isfinite(density).all() or not np.isfinite(colour).all() or density.min() < 0:
-        raise UserError(f"{path} has a bake with values that are no numbers; train again")
-    return Bake(density, colour, twin.world_from_field, twin.box, _psnr(twin.metadata))
-
-
-def _psnr(metadata: dict[str, Any]) -> float | None:
-    try:
-        values = [float(view["psnr"]) for view in metadata["training"]["views"] if view["psnr"] is not None]
-    except (KeyError, TypeError, ValueError):
-        return None
-    return float(np.mean(values)) if values else None
+def forget_unused() -> None:
+    """Give back the memory, the GPU's too, of files that no object shows any more."""
+    forget_all_but({path_of(thing) for thing in twins_of(bpy.data.objects)})
 
 
 @persistent
 def _file_loaded(*_: Any) -> None:
-    forget_all()
+    forget_all_but(())
 
 
 @persistent
@@ -263,6 +165,6 @@ def register() -> None:
 def unregister() -> None:
     for handlers, function in _HANDLERS:
         handlers.remove(function)
-    forget_all()
+    forget_all_but(())
     del bpy.types.Object.radiance_twin  # type: ignore[attr-defined]
     bpy.utils.unregister_class(RadianceTwinObject)

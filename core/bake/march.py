@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..cameras import pixel_grid, ray_directions
+from ..cameras import Camera, pixel_grid, rays_in_field
 from .bricks import FEATURES, SIDE, Bricks
 
 F4 = NDArray[np.float32]
@@ -21,28 +19,17 @@ OPAQUE = 1e-3
 THIN = 1e-4
 
 
-def render_bake(
-    bricks: Bricks,
-    world_from_field: ArrayLike,
-    camera_to_world: ArrayLike,
-    intrinsics: ArrayLike,
-    size: Sequence[int],
-) -> F4:
+def render_bake(bricks: Bricks, world_from_field: ArrayLike, camera: Camera) -> F4:
     """Picture [H, W, 4] (scene-linear, premultiplied) of a bake as a perspective camera sees it.
 
     Args:
         bricks: the bake.
         world_from_field: [4, 4].
-        camera_to_world: [4, 4], OpenGL axes.
-        intrinsics: fx fy cx cy in pixels.
-        size: width and height.
+        camera: where from.
     """
-    width, height = int(size[0]), int(size[1])
-    field_from_world = np.linalg.inv(np.asarray(world_from_field, np.float64))
-    directions = ray_directions(camera_to_world, intrinsics, pixel_grid(width, height)).reshape(-1, 3)
-    origin = field_from_world[:3, :3] @ np.asarray(camera_to_world, np.float64)[:3, 3] + field_from_world[:3, 3]
-    along = directions @ field_from_world[:3, :3].T
-    return march_rays(bricks, np.broadcast_to(origin, along.shape), along).reshape(height, width, 4)
+    width, height = camera.size
+    origin, ways = rays_in_field(camera, pixel_grid(width, height).reshape(-1, 2), world_from_field)
+    return march_rays(bricks, np.broadcast_to(origin, ways.shape), ways).reshape(height, width, 4)
 
 
 def march_rays(

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import bpy
 import numpy as np
 import pytest
 
+from radiance_twin.addon.viewport.atlas import upload
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, show
-from radiance_twin.addon.viewport.textures import upload, view_transform_textures
-from radiance_twin.core.bake.dense_march import render_bake
-from radiance_twin.core.cameras import look_at
+from radiance_twin.addon.viewport.textures import view_transform_textures
+from radiance_twin.core.bake.bricks import Bricks, bricks_of_grid
+from radiance_twin.core.bake.march import render_bake
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.colour import standard_view_transform
 
 SIZE = (48, 32)
@@ -21,17 +24,20 @@ CAMERA = look_at((1.5, -1.8, 1.4), (0.5, 0.5, 0.5))
 PROJECTION = np.array([[2.5, 0, 0, 0], [0, 3.75, 0, 0], [0, 0, -1.002, -0.2002], [0, 0, -1, 0]])
 
 
-def field() -> tuple[Any, Any]:
+def field(random_bricks: Any) -> Bricks:
+    """A cloud whose colour is its place and the direction it is seen from."""
     n = 32
     axis = (np.arange(n) + 0.5) / n
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
     density = 40.0 * np.exp(-((grid - 0.5) ** 2).sum(axis=-1) / 0.02)
-    return density.astype(np.float32), grid.astype(np.float32)
+    bricks = bricks_of_grid(density, grid)
+    features = np.full((*bricks.density.shape, 4), 100, np.uint8)
+    return replace(bricks, features=features, network=random_bricks(resolution=8).network)
 
 
-def draw_both_passes() -> tuple[Any, Any]:
+def draw_both_passes(bricks: Bricks) -> tuple[Any, Any]:
     """What was marched and what is shown, [height, width, 4] each."""
-    placed = [PlacedTwin(upload(*field()), np.eye(4))]
+    placed = [PlacedTwin(upload(bricks), np.eye(4))]
     whole = Rectangle(0, 0, *SIZE)
     light, screen = new_picture(SIZE), new_picture(SIZE)
     march(placed, np.linalg.inv(CAMERA), PROJECTION, SIZE, whole, light)
@@ -48,7 +54,8 @@ def draw_both_passes() -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def test_the_shaders_draw_what_numpy_draws():
+def test_the_shaders_draw_what_numpy_draws(random_bricks):
+    bricks = field(random_bricks)
     results: list[Any] = []
 
     class Engine(bpy.types.RenderEngine):
@@ -58,7 +65,7 @@ def test_the_shaders_draw_what_numpy_draws():
 
         def render(self, _depsgraph: bpy.types.Depsgraph) -> None:
             try:
-                results.append(draw_both_passes())
+                results.append(draw_both_passes(bricks))
             except Exception as error:
                 results.append(error)
 
@@ -76,7 +83,7 @@ def test_the_shaders_draw_what_numpy_draws():
     if isinstance(result, Exception):
         raise result
     light, screen = result
-    expected = render_bake(*field(), np.eye(4), CAMERA, INTRINSICS, SIZE, step=1 / 64)
+    expected = render_bake(bricks, np.eye(4), Camera(CAMERA, np.array(INTRINSICS), SIZE))
     assert expected[..., 3].max() > 0.95
     assert np.abs(light - expected).max() < 5e-3
     seen = expected[..., 3] > 0.05

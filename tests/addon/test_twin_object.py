@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from mathutils import Vector
 
-from radiance_twin.addon.viewport import twin
+from radiance_twin.addon.viewport import bakes, twin
 from radiance_twin.core.twin_file import write_twin
 
 # what was trained: 2 wide, 1 deep, 1 high, around (1, 0, 0.5)
@@ -213,7 +213,7 @@ def test_a_missing_file_is_a_message_and_not_an_exception(file, tmp_path, capsys
 
 
 def test_a_file_that_comes_back_or_changes_is_read_again(file, monkeypatch):
-    monkeypatch.setattr(twin, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(bakes, "LOOK_AGAIN", 0.0)
     thing = load(file)
     first = twin.bake_of(thing)
     assert twin.bake_of(thing) is first
@@ -221,9 +221,9 @@ def test_a_file_that_comes_back_or_changes_is_read_again(file, monkeypatch):
     # what was read stays in sight, and the panel says why it is not the file's
     assert twin.bake_of(thing) is first
     assert "does not exist" in twin.problem_of(thing)
-    write(file, density=np.full((4, 4, 4), 2.0, np.float16), colour=np.zeros((4, 4, 4, 3), np.float16))
+    write(file, density=np.full((16, 16, 16), 2.0, np.float16), colour=np.zeros((16, 16, 16, 3), np.float16))
     os.utime(file, ns=(time.time_ns(), time.time_ns() + 10**9))
-    assert twin.bake_of(thing).density.shape == (4, 4, 4)
+    assert twin.bake_of(thing).bricks.resolution == 16
     assert twin.problem_of(thing) == ""
 
 
@@ -271,7 +271,7 @@ def test_a_bad_file_is_refused_with_the_reason_and_leaves_the_scene_alone(file, 
 
 def test_a_twin_without_bounds_is_as_large_as_its_field(file, tmp_path):
     for number, bounds in enumerate((None, [[0, 0, 0], [0, 0, 0]], "nonsense")):
-        bake = twin.read_bake(str(write(tmp_path / f"{number}.twin", bounds=bounds)))
+        bake = bakes.read_bake(str(write(tmp_path / f"{number}.twin", bounds=bounds)))
         assert np.ptp(bake.box, axis=0) == pytest.approx((2.04, 2.04, 2.04))
 
 
@@ -279,7 +279,7 @@ def test_memory_of_files_that_nothing_shows_any_more_is_given_back(file, tmp_pat
     thing = load(file)
     bpy.data.objects.remove(thing)
     load(write(tmp_path / "table.twin"))
-    assert set(twin._entries) == {str(tmp_path / "table.twin")}
+    assert set(bakes._entries) == {str(tmp_path / "table.twin")}
 
 
 def test_a_dropped_file_is_loaded_without_a_dialog(file):

@@ -57,6 +57,7 @@ FLOORS = {
     "core.training": 4,
     "core.importing": 4,
     "core.export": 4,
+    "core.sheet": 4,
     "core.comparison": 3,
     "core.bake": 3,
     "core.field": 2,

@@ -18,7 +18,6 @@ from radiance_twin.core.bake.bricks import (
     distance_to,
     from_arrays,
     halved,
-    index_of,
     metadata_of,
     occupied_cells,
     to_arrays,
@@ -26,27 +25,6 @@ from radiance_twin.core.bake.bricks import (
 )
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.twin_file import read_twin, write_twin
-
-
-def random_bricks(seed: int = 0, resolution: int = 48, share: float = 0.3, network: bool = True) -> Bricks:
-    """Bricks strewn over the cube, a quarter of their voxels empty."""
-    rng = np.random.default_rng(seed)
-    m = resolution // SIDE
-    places = np.argwhere(rng.random((m, m, m)) < share)
-    places = rng.permutation(places)
-    shape = (len(places), SIDE, SIDE, SIDE)
-    density = np.where(rng.random(shape) < 0.25, 0.0, np.exp(rng.uniform(-3.0, 7.0, shape)))
-    colour = np.exp(rng.uniform(-6.0, 2.0, (*shape, 3)))
-    features = rng.integers(0, 256, (*shape, 4 if network else 0))
-    weights = {name: rng.normal(0.0, 0.4, size).astype(np.float32) for name, size in NETWORK.items()}
-    return Bricks(
-        resolution,
-        index_of(places, resolution),
-        density.astype(np.float16),
-        colour.astype(np.float16),
-        features.astype(np.uint8),
-        weights if network else None,
-    )
 
 
 def as_grid(bricks: Bricks, values: Any) -> Any:
@@ -71,7 +49,7 @@ def test_a_dense_grid_becomes_bricks_that_hold_all_of_it() -> None:
     assert bricks.count < 12
 
 
-def test_borders_are_the_neighbours_voxels() -> None:
+def test_borders_are_the_neighbours_voxels(random_bricks: Any) -> None:
     bricks = random_bricks()
     light, features = with_borders(bricks, np.arange(bricks.count))
     for values, bordered in (
@@ -129,7 +107,7 @@ def test_half_as_many_voxels_hold_the_same_light() -> None:
     assert float(smallest.density.sum()) == pytest.approx(0.125)
 
 
-def test_bricks_survive_the_way_through_a_file(tmp_path: Path) -> None:
+def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Path) -> None:
     bricks = random_bricks()
     metadata = {"world_from_field": np.eye(4).tolist(), "bake": metadata_of(bricks)}
     write_twin(tmp_path / "x.twin", metadata, to_arrays(bricks))
@@ -148,7 +126,7 @@ def test_bricks_survive_the_way_through_a_file(tmp_path: Path) -> None:
     assert to_arrays(back)["bake/density"].tolist() == to_arrays(bricks)["bake/density"].tolist()
 
 
-def test_a_bake_without_a_network_and_one_without_bricks_survive_too() -> None:
+def test_a_bake_without_a_network_and_one_without_bricks_survive_too(random_bricks: Any) -> None:
     plain = random_bricks(network=False)
     back = from_arrays(to_arrays(plain), {"bake": metadata_of(plain)})
     assert back.network is None and back.features.shape[-1] == 0
@@ -189,7 +167,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_bake_is_refused_in_one_line(name: str) -> None:
+def test_a_bad_bake_is_refused_in_one_line(random_bricks: Any, name: str) -> None:
     changes, words, message = BAD[name]
     bricks = random_bricks()
     arrays = to_arrays(bricks)
@@ -206,7 +184,7 @@ def test_a_bad_bake_is_refused_in_one_line(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_random_arrays_are_refused_or_make_bricks_and_never_anything_else() -> None:
+def test_random_arrays_are_refused_or_make_bricks_and_never_anything_else(random_bricks: Any) -> None:
     rng = np.random.default_rng(8)
     bricks = random_bricks(share=0.1)
     whole = to_arrays(bricks)

@@ -12,7 +12,7 @@ import torch
 from radiance_twin.core.bake import dense_march
 from radiance_twin.core.bake.bricks import NETWORK, Bricks, bricks_of_grid
 from radiance_twin.core.bake.march import deferred_light, inside_box, march_rays, render_bake, sample
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.field.directions import spherical_harmonics
 
 INTRINSICS = np.array([60.0, 60.0, 12.0, 10.0])
@@ -33,7 +33,7 @@ def strewn(n: int = 32) -> tuple[np.ndarray, np.ndarray]:
 def test_bricks_look_like_the_dense_grid_they_were_made_of() -> None:
     density, colour = strewn()
     camera = look_at([3.0, 2.0, 1.5], [0, 0, 0])
-    rgba = render_bake(bricks_of_grid(density, colour), WORLD, camera, INTRINSICS, SIZE)
+    rgba = render_bake(bricks_of_grid(density, colour), WORLD, Camera(camera, INTRINSICS, SIZE))
     dense = dense_march.render_bake(density, colour, WORLD, camera, INTRINSICS, SIZE, step=1 / 64)
     assert 0.2 < (dense[..., 3] > 0.1).mean() < 0.9
     # colours and densities were halves; what is behind 99.9 % is left out
@@ -93,8 +93,8 @@ def test_highlights_turn_with_the_view_and_nothing_is_added_where_nothing_is() -
     shiny: Bricks = replace(plain, features=features, network=network)
     differences = []
     for eye in ([3.0, 2.0, 1.5], [-3.0, -2.0, 1.5]):
-        camera = look_at(eye, [0, 0, 0])
-        one, other = (render_bake(bricks, WORLD, camera, INTRINSICS, SIZE) for bricks in (plain, shiny))
+        camera = Camera(look_at(eye, [0, 0, 0]), INTRINSICS, SIZE)
+        one, other = (render_bake(bricks, WORLD, camera) for bricks in (plain, shiny))
         assert (one[..., 3] == other[..., 3]).all()
         assert (other[one[..., 3] == 0] == 0).all()
         solid = one[..., 3] > 0.99

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from radiance_twin.core.bake.bricks import Bricks, bricks_of_grid
+
 Array = NDArray[np.float64]
 
 
@@ -36,6 +38,9 @@ class Blob:
         density = self.peak * np.exp(-(x**2 + y**2 + z**2) / (2 * self.deviation**2))
         return density.astype(np.float32), np.broadcast_to(np.float32(self.colour), (n, n, n, 3)).copy()
 
+    def bricks(self, n: int = 64) -> Bricks:
+        return bricks_of_grid(*self.grids(n))
+
     def opacity(self, distance: Any) -> Array:
         """Of a whole line that passes the middle at `distance` (field units)."""
         thickness = self.peak * self.deviation * np.sqrt(2 * np.pi)
@@ -47,12 +52,13 @@ def gpu() -> Iterator[ModuleType]:
     """The module gpu, with a context."""
     import gpu
 
-    from radiance_twin.addon.viewport.march import free
+    from radiance_twin.addon.viewport import atlas, march
 
     gpu.init()
     yield gpu
     # what lives on the GPU has to go before the context does: freed at Python's end it crashes the process
-    free()
+    march.free()
+    atlas.free()
 
 
 @pytest.fixture

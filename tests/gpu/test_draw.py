@@ -12,10 +12,12 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from radiance_twin.addon.view_transform import bake_table, bake_view_transform, displayed
+from radiance_twin.addon.viewport.atlas import upload
 from radiance_twin.addon.viewport.depth import read_depth
 from radiance_twin.addon.viewport.draw import draw
 from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, show
-from radiance_twin.addon.viewport.textures import float_buffer, upload, view_transform_textures
+from radiance_twin.addon.viewport.textures import float_buffer, view_transform_textures
+from radiance_twin.core.bake.bricks import bricks_of_grid
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.colour import ViewTransform, srgb_to_linear, stages_of, standard_view_transform
 
@@ -155,9 +157,10 @@ def test_half_transparent_light_lies_over_what_was_there(shown):
 
 def test_a_twin_hides_and_is_hidden_by_real_objects(gpu, scene, projection_of, pixels_of):
     """Blender draws a wall before and one behind the twin; the twin is drawn over that as in the viewport."""
-    n = 32
-    solid = np.full((n, n, n), 800.0, np.float32)
-    textures = upload(solid, np.broadcast_to(np.float32((1.0, 0.0, 0.0)), (n, n, n, 3)))
+    n = 128
+    solid = np.zeros((n, n, n))
+    solid[1:-1, 1:-1, 1:-1] = 5000.0
+    textures = upload(bricks_of_grid(solid, np.full((n, n, n, 3), (1.0, 0.0, 0.0))))
     world_from_field = np.diag([2.0, 2.0, 2.0, 1.0])
     world_from_field[:3, 3] = -1.0
     # seen from −y: the left half of the view is behind the near wall, the far wall is behind everything

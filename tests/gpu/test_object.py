@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
+from mathutils import Vector
 
 import radiance_twin
-from radiance_twin.addon.viewport import textures, twin
+from radiance_twin.addon.viewport import atlas, bakes, twin
 from radiance_twin.addon.viewport.draw import place
-from radiance_twin.core.bake.dense_march import render_bake
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.bake.bricks import metadata_of, to_arrays
+from radiance_twin.core.bake.march import render_bake
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.twin_file import write_twin
 
 SIZE = (64, 48)
@@ -40,7 +43,7 @@ def test_at_home_it_stands_where_it_was_trained(loaded, blob, marched, projectio
     camera = look_at((3.0, -4.0, 2.0), (-0.25, 1.25, 0.75))
     placed = place(loaded)
     rgba = marched([placed], np.linalg.inv(camera), projection_of(INTRINSICS, SIZE), SIZE)
-    expected = render_bake(*blob.grids(64), WORLD_FROM_FIELD, camera, INTRINSICS, SIZE, step=1 / 128)
+    expected = render_bake(blob.bricks(), WORLD_FROM_FIELD, Camera(camera, INTRINSICS, SIZE))
     assert expected[..., 3].max() > 0.9
     assert np.abs(rgba - expected).max() < 5e-3
 
@@ -63,15 +66,15 @@ def test_two_objects_share_their_textures(loaded):
 
 
 def test_a_small_gpu_shows_half_the_voxels_and_says_so(loaded, monkeypatch):
-    real = textures.texture_3d
+    real = atlas.new_atlas
 
-    def small_gpu(array: Any, pixel_format: Any) -> Any:
-        if max(array.shape[:3]) > 40:
+    def small_gpu(layout: Any, pixel_format: Any) -> Any:
+        if max(layout) > 4:
             raise RuntimeError("out of memory")
-        return real(array, pixel_format)
+        return real(layout, pixel_format)
 
-    monkeypatch.setattr(textures, "texture_3d", small_gpu)
-    assert place(loaded).textures.resolution == (32, 32, 32)
+    monkeypatch.setattr(atlas, "new_atlas", small_gpu)
+    assert place(loaded).textures.resolution == 32
     assert "32 × 32 × 32 voxels" in twin.problem_of(loaded)
 
 
@@ -82,9 +85,65 @@ def test_a_gpu_that_takes_nothing_is_asked_once(loaded, monkeypatch):
         asked.append("volume")
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(textures, "texture_3d", no_gpu)
+    monkeypatch.setattr(atlas, "new_atlas", no_gpu)
     assert place(loaded) is None
     assert "the GPU takes no volume" in twin.problem_of(loaded)
     before = len(asked)
     assert place(loaded) is None
     assert len(asked) == before
+
+
+def test_a_crop_box_begins_as_what_was_trained_and_goes_with_its_object(loaded):
+    settings = twin.settings_of(loaded)
+    assert place(loaded).world_from_crop is None
+    settings.use_crop = True
+    assert tuple(settings.crop_min) == pytest.approx((-1.0, 0.5, 0.0))
+    assert tuple(settings.crop_max) == pytest.approx((0.5, 2.0, 1.5))
+    # corners given in any order
+    settings.crop_min, settings.crop_max = (0.5, 0.5, 0.0), (-0.2, 2.0, 1.0)
+    loaded.location, loaded.rotation_euler, loaded.scale = (1.0, 2.0, 3.0), (0.3, 0.2, 0.1), (1.0, 2.0, 0.5)
+    bpy.context.view_layer.update()
+    crop = place(loaded).world_from_crop
+    assert (crop @ (0, 0, 0, 1))[:3] == pytest.approx(loaded.matrix_world @ Vector((-0.2, 0.5, 0.0)), abs=1e-5)
+    assert (crop @ (1, 1, 1, 1))[:3] == pytest.approx(loaded.matrix_world @ Vector((0.5, 2.0, 1.0)), abs=1e-5)
+    settings.crop_max = settings.crop_min
+    assert place(loaded) is None
+    settings.use_crop = False
+    assert place(loaded) is not None
+
+
+def test_a_large_twin_arrives_over_several_redraws_and_replaces_the_old_one_when_it_is_there(
+    loaded, random_bricks, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bakes, "LOOK_AGAIN", 0.0)
+    old = place(loaded)
+    bricks = random_bricks(1, 64, 0.4)
+    metadata = {"world_from_field": np.eye(4).tolist(), "bake": metadata_of(bricks)}
+    write_twin(tmp_path / "blob.twin", metadata, to_arrays(bricks))
+    seen, parts = [], []
+    while not seen or seen[-1].textures is old.textures:
+        seen.append(place(loaded, seconds=0.0))
+        parts.append(twin.loaded_part_of(loaded))
+    assert len(seen) > 3
+    assert seen[0].world_from_field == pytest.approx(old.world_from_field)
+    assert parts == sorted(parts) and parts[0] < 0.5 and parts[-1] == 1.0
+    assert seen[-1].textures.network is not None
+    assert seen[-1].world_from_field == pytest.approx(np.eye(4))
+
+
+def test_a_file_that_is_being_read_does_not_stop_the_interface(loaded, random_bricks, tmp_path, monkeypatch):
+    """As with a window: the reading goes on in a thread, and the twin is there when it is done."""
+    monkeypatch.setattr(bakes, "_without_window", lambda: False)
+    bakes.forget_all_but(())
+    assert place(loaded) is None and twin.problem_of(loaded) == "" and twin.loaded_part_of(loaded) == 0.0
+    began = time.monotonic()
+    while place(loaded) is None:
+        assert time.monotonic() - began < 20
+    assert twin.loaded_part_of(loaded) == 1.0
+    # one that turns out to be no good is said so, once
+    (tmp_path / "blob.twin").write_bytes(b"nothing")
+    bakes.forget_all_but(())
+    while not twin.problem_of(loaded):
+        assert place(loaded) is None
+        assert time.monotonic() - began < 20
+    assert "not a complete .twin" in twin.problem_of(loaded) and twin.loaded_part_of(loaded) == 1.0

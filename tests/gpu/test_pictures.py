@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from radiance_twin.addon.viewport import pictures as module
+from radiance_twin.addon.viewport.atlas import upload
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle
 from radiance_twin.addon.viewport.pictures import Pictures, march_what_is_due
-from radiance_twin.addon.viewport.textures import upload
 from radiance_twin.core.cameras import look_at
 
 SIZE = (96, 64)
@@ -23,7 +24,7 @@ NOTHING = np.ones(SIZE[::-1], np.float32)
 def view(gpu: Any, blob: Any, projection_of: Any) -> tuple[Any, Any, Any]:
     world_from_field = np.diag([2.0, 2.0, 2.0, 1.0])
     world_from_field[:3, 3] = -1.0
-    placed = [PlacedTwin(upload(*blob.grids(32)), world_from_field)]
+    placed = [PlacedTwin(upload(blob.bricks(32)), world_from_field)]
     camera = look_at((3.0, -4.0, 2.0), (0.0, 0.0, 0.0))
     return placed, np.linalg.inv(camera), projection_of((110.0, 110.0, 48.0, 32.0), SIZE)
 
@@ -77,3 +78,5 @@ def test_a_picture_is_kept_until_something_changes(view, monkeypatch):
     assert marched_again(placed, turned, projection, depth=NOTHING * 0.5)
     moved = [PlacedTwin(placed[0].textures, placed[0].world_from_field * 1.01)]
     assert marched_again(moved, turned, projection, depth=NOTHING * 0.5)
+    cropped = [replace(moved[0], world_from_crop=np.eye(4))]
+    assert marched_again(cropped, turned, projection, depth=NOTHING * 0.5)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bake becomes textures: bricks side by side in an atlas, and an index that says where each of them is.
+
+An atlas is filled slab by slab, so that the interface answers while a large one is uploaded. What the GPU refuses is
+halved until it fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import gpu
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.bake.bricks import CELL, NETWORK, SIDE, Bricks, distance_to, halved, occupied_cells, with_borders
+from ...core.errors import UserError
+from .textures import texture_3d
+
+F4 = NDArray[np.float32]
+AtlasFormat = Literal["RGBA16F", "RGBA8"]
+
+# a brick with one voxel of its neighbours around it
+WIDE = SIDE + 2
+# of the network's arrays, in march.glsl
+NETWORK_VECTORS = 149
+SMALLEST_RESOLUTION = 8
+_GROUP = 8
+
+
+@dataclass(frozen=True)
+class TwinTextures:
+    """What the shader reads of one twin.
+
+    Attributes:
+        light: 3D atlas of colour (scene-linear, not premultiplied) and density per field unit, linear interpolation.
+        features: 3D atlas of what the network is told; None without a network.
+        index: 3D, a texel for each place of a brick, as `index_texels` made it.
+        layout: bricks along x, y, z of the atlas.
+        resolution: voxels along the field's cube.
+        network: [NETWORK_VECTORS, 4] as the shader reads it; None without a network.
+        halvings: how often the bake was halved because the GPU refused it.
+    """
+
+    light: gpu.types.GPUTexture
+    features: gpu.types.GPUTexture | None
+    index: gpu.types.GPUTexture
+    layout: tuple[int, int, int]
+    resolution: int
+    network: F4 | None
+    halvings: int
+
+
+def index_texels(bricks: Bricks) -> F4:
+    """[m, m, m, 4] for the m³ places of bricks: where each is in the atlas, and what can be skipped.
+
+    Each number is a layer (z) of the brick's 4³ cells, bit x + 4 y for a cell in which something can be seen, plus 2¹⁶
+    times six bits of the brick's row. Where no cell is set the row is how many places away the nearest brick with one
+    is. All are integers below 2²², which float32 holds. Needs no GPU, and may be made in any thread.
+    """
+    cells = occupied_cells(bricks)
+    side = SIDE // CELL
+    bits = 1 << np.arange(side * side, dtype=np.int32).reshape(side, side).T
+    masks = np.einsum("kxyz,xy->kz", cells, bits)
+    m = bricks.index.shape[0]
+    number, mask = np.zeros((m, m, m), np.int32), np.zeros((m, m, m, side), np.int32)
+    where = tuple(bricks.places.T)
+    number[where], mask[where] = np.arange(bricks.count), masks
+    seen = mask.any(axis=-1)
+    number[~seen] = distance_to(seen)[~seen]
+    return (mask + ((number[..., None] >> (6 * np.arange(side)) & 63) << 16)).astype(np.float32)
+
+
+def upload(bricks: Bricks) -> TwinTextures:
+    """Textures of a bake, all of them at once.
+
+    Raises:
+        UserError: the GPU refuses even a small bake.
+    """
+    steps = uploading(bricks, index_texels(bricks))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            made: TwinTextures = done.value
+            return made
+
+
+def uploading(bricks: Bricks, texels: F4) -> Generator[float, None, TwinTextures]:
+    """Make the textures of a bake step by step; yields the part that is done.
+
+    Args:
+        bricks: the bake.
+        texels: its `index_texels`.
+
+    Raises:
+        UserError: the GPU refuses even a small bake.
+    """
+    halvings = 0
+    while True:
+        try:
+            return (yield from _uploading(bricks, texels, halvings))
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if bricks.resolution % 2 or bricks.resolution < 2 * SMALLEST_RESOLUTION:
+                raise UserError(
+                    f"the GPU takes no volume, not even one of {bricks.resolution} voxels ({error}); "
+                    "close what else uses the GPU, and load the twin again"
+                ) from error
+        bricks = halved(bricks)
+        texels = index_texels(bricks)
+        halvings += 1
+
+
+def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, None, TwinTextures]:
+    x, y, z = layout = layout_of(bricks.count)
+    light = new_atlas(layout, "RGBA16F")
+    features = None if bricks.network is None else new_atlas(layout, "RGBA8")
+    index = texture_3d(texels, "RGBA32F")
+    for layer in range(z):
+        rows = np.arange(layer * x * y, min((layer + 1) * x * y, bricks.count))
+        light_slab, feature_slab = with_borders(bricks, rows)
+        _copy(_slab(light_slab.astype(np.float32), x, y), "RGBA16F", light, layer)
+        if features is not None:
+            _copy(_slab(feature_slab.astype(np.float32) / np.float32(255.0), x, y), "RGBA8", features, layer)
+        yield (layer + 1) / z
+    network = None if bricks.network is None else network_vectors(bricks.network)
+    return TwinTextures(light, features, index, layout, bricks.resolution, network, halvings)
+
+
+def new_atlas(layout: tuple[int, int, int], pixel_format: AtlasFormat) -> gpu.types.GPUTexture:
+    """A texture with room for bricks, not filled yet.
+
+    Raises:
+        RuntimeError: the GPU refuses it.
+    """
+    x, y, z = layout
+    return gpu.types.GPUTexture((x * WIDE, y * WIDE, z * WIDE), format=pixel_format)
+
+
+def layout_of(count: int) -> tuple[int, int, int]:
+    """Bricks along x, y, z of the smallest nearly cubic atlas of `count` bricks."""
+    x = max(int(np.ceil(np.cbrt(count))), 1)
+    y = max(-(-count // (x * x)), 1) if count <= x * x else x
+    return x, y, max(-(-count // (x * y)), 1)
+
+
+def _slab(values: F4, x: int, y: int) -> F4:
+    """[10 x, 10 y, 10, 4]: one layer of an atlas, of bricks [r, 10, 10, 10, 4]; zero where they run out."""
+    full = np.zeros((x * y, *values.shape[1:]), np.float32)
+    full[: len(values)] = values
+    bricks = full.reshape(y, x, WIDE, WIDE, WIDE, 4)
+    return bricks.transpose(1, 2, 0, 3, 4, 5).reshape(x * WIDE, y * WIDE, WIDE, 4)
+
+
+def _copy(slab: F4, pixel_format: AtlasFormat, atlas: gpu.types.GPUTexture, layer: int) -> None:
+    # a name of its own keeps it until it has been copied
+    source = texture_3d(slab, pixel_format)
+    shader = _copy_shader(pixel_format)
+    shader.bind()
+    shader.uniform_sampler("slab", source)
+    shader.image("atlas", atlas)
+    shader.uniform_int("first_layer", layer * WIDE)
+    x, y, z = slab.shape[:3]
+    gpu.compute.dispatch(shader, -(-x // _GROUP), -(-y // _GROUP), z)
+
+
+def network_vectors(network: dict[str, F4]) -> F4:
+    """[NETWORK_VECTORS, 4]: the network's arrays one behind the other, rows of three numbers padded to four."""
+    rows = [np.atleast_2d(network[name]) for name in NETWORK]
+    vectors = np.concatenate([np.pad(array, [(0, 0), (0, -array.shape[1] % 4)]).reshape(-1, 4) for array in rows])
+    assert vectors.shape == (NETWORK_VECTORS, 4)
+    return vectors.astype(np.float32)
+
+
+def free() -> None:
+    """Give back the shaders; they are made anew when something is uploaded."""
+    _copy_shader.cache_clear()
+
+
+@cache
+def _copy_shader(pixel_format: AtlasFormat) -> gpu.types.GPUShader:
+    info = gpu.types.GPUShaderCreateInfo()
+    info.local_group_size(_GROUP, _GROUP, 1)
+    info.sampler(0, "FLOAT_3D", "slab")
+    info.image(0, pixel_format, "FLOAT_3D", "atlas", qualifiers={"WRITE"})
+    info.push_constant("INT", "first_layer")
+    info.compute_source(Path(__file__).with_name("copy.glsl").read_text(encoding="utf-8"))
+    return gpu.shader.create_from_info(info)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bakes of `.twin` files in memory and on the GPU, by the files' paths.
+
+A file is read in a thread and uploaded a little with each redraw, so that the interface answers meanwhile. Without a
+window nobody looks, and it is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.bake.bricks import Bricks, from_arrays
+from ...core.errors import UserError
+from ...core.twin_file import read_twin
+from .atlas import F4, TwinTextures, index_texels, uploading
+
+# how often a file is asked whether it has changed, seconds
+LOOK_AGAIN = 1.0
+
+
+@dataclass
+class Bake:
+    """What is drawn of one `.twin`.
+
+    Attributes:
+        bricks: as the file has them.
+        texels: their `index_texels`.
+        world_from_field: [4, 4] as trained.
+        box: [8, 3] corners, in the world, of what was trained.
+        psnr: of the field over its val views, decibels; None when the file does not say.
+        textures: on the GPU, made when first drawn.
+        uploaded: the part of them that is there.
+        notice: what the user should know, for example that the GPU took only half the resolution.
+        before: what the file held before it changed, shown until the new textures are there.
+    """
+
+    bricks: Bricks
+    texels: F4
+    world_from_field: NDArray[np.float64]
+    box: NDArray[np.float64]
+    psnr: float | None = None
+    textures: TwinTextures | None = None
+    uploaded: float = 0.0
+    notice: str = ""
+    before: Bake | None = None
+    _steps: Generator[float, None, TwinTextures] | None = None
+
+    def on_gpu(self, seconds: float = float("inf")) -> TwinTextures | None:
+        """The textures, made when they are needed first; None while they are not complete or when the GPU takes none.
+
+        Needs a GPU context.
+
+        Args:
+            seconds: after which to go on with the next call.
+        """
+        if self.textures is not None or self.notice:
+            return self.textures
+        end = time.monotonic() + seconds
+        self._steps = self._steps or uploading(self.bricks, self.texels)
+        try:
+            while True:
+                self.uploaded = next(self._steps)
+                if time.monotonic() > end:
+                    return None
+        except StopIteration as done:
+            self.textures = done.value
+        except UserError as error:
+            self.notice = str(error)
+        self._steps = self.before = None
+        if self.textures is not None and self.textures.halvings:
+            n = self.textures.resolution
+            self.notice = f"The GPU has no room for the whole twin: it is shown with {n} × {n} × {n} voxels"
+        return self.textures
+
+
+@dataclass
+class _Entry:
+    stamp: tuple[int, int] | None = None
+    looked: float = -LOOK_AGAIN
+    bake: Bake | None = None
+    problem: str = ""
+    reading: Future[Bake] | None = None
+
+
+_entries: dict[str, _Entry] = {}
+_reader = ThreadPoolExecutor(1, thread_name_prefix="radiance_twin")
+
+
+def bake_at(path: str, patience: float = 0.0) -> Bake | None:
+    """What the `.twin` at `path` shows, read when it is needed and again when the file has changed.
+
+    None when it is not read yet or cannot be; `problem_at` says why.
+
+    Args:
+        path: absolute.
+        patience: how long to wait for a file that is being read, seconds. Without a window: as long as it takes.
+    """
+    entry = _entries.setdefault(path, _Entry())
+    now = time.monotonic()
+    if entry.reading is None and now - entry.looked >= LOOK_AGAIN:
+        entry.looked = now
+        stamp = _stamp(path)
+        if stamp != entry.stamp or not (entry.bake or entry.problem):
+            entry.stamp = stamp
+            entry.reading = _reader.submit(read_bake, path)
+    if entry.reading is not None:
+        _take(entry, None if _without_window() else patience)
+    return entry.bake
+
+
+def _without_window() -> bool:
+    return bool(bpy.app.background)
+
+
+def _take(entry: _Entry, patience: float | None) -> None:
+    assert entry.reading is not None
+    try:
+        bake = entry.reading.result(patience)
+    except TimeoutError:
+        return
+    except UserError as error:
+        # what was read before stays in sight: a file that is being written anew is no reason to blink
+        entry.problem = str(error)
+        print(f"Radiance Twin: {error}")
+    else:
+        old = entry.bake
+        bake.before = old if old is None or old.textures is not None else old.before
+        entry.bake, entry.problem = bake, ""
+    entry.reading = None
+
+
+def problem_at(path: str) -> str:
+    """Why a file is not shown, or not as it should be; empty when all is well. Cheap: for panels."""
+    entry = _entries.get(path)
+    if entry is None:
+        return ""
+    return entry.problem or (entry.bake.notice if entry.bake else "")
+
+
+def loaded_part(path: str) -> float:
+    """How far a file is on its way to the screen, 0 … 1; 1 also when it cannot be shown."""
+    entry = _entries.get(path)
+    if entry is None or (entry.bake is None and entry.reading is None):
+        return 1.0
+    bake = entry.bake
+    if entry.reading is not None or bake is None:
+        return 0.0
+    return 1.0 if bake.textures is not None or bake.notice else bake.uploaded
+
+
+def forget_all_but(paths: Collection[str]) -> None:
+    """Give back the memory, the GPU's too, of all files but those at `paths`."""
+    for other in set(_entries) - set(paths):
+        del _entries[other]
+
+
+def read_bake(path: str) -> Bake:
+    """Read what is drawn of the `.twin` at `path`. May be called in any thread.
+
+    Raises:
+        UserError: missing, not readable, no `.twin`, or with contents that make no sense.
+    """
+    twin = read_twin(path, ["bake"])
+    try:
+        bricks = from_arrays(twin.arrays, twin.metadata)
+        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, _psnr(twin.metadata))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise UserError(f"{path} is too large for this machine's memory; close other programs") from error
+
+
+def _psnr(metadata: dict[str, Any]) -> float | None:
+    try:
+        values = [float(view["psnr"]) for view in metadata["training"]["views"] if view["psnr"] is not None]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return float(np.mean(values)) if values else None
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

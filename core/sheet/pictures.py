@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Passes as pictures that people can read: light, depth, normals, objects with their boxes and names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ..dataset.store import Dataset
+from ..dataset.writers.labels import categories_of, visible_objects
+from ..dataset.writers.pictures import straight_image
+
+Picture = NDArray[np.uint8]
+
+PAPER, INK, QUIET = (23, 24, 26), (242, 242, 240), (162, 165, 171)
+# squares behind what is transparent
+SQUARES, LIGHT, DARK = 8, 92, 74
+TILE, SHEET = 200, 1800
+GAP, MARGIN, HEADING, CAPTION = 6, 24, 26, 18
+MOST_NAMES = 6
+GOLDEN_RATIO = 0.618033988749895
+
+
+def passes_of(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
+    """What a column of the sheet is called, to what draws a view of it; only of passes that there are."""
+    there = set(dataset.passes)
+    pictures: dict[str, Callable[[int], Image.Image]] = {"Light": lambda index: _light(dataset, index)}
+    if "depth" in there:
+        least, most = _depth_range(dataset)
+        pictures[f"Depth {least:.3g} to {most:.3g}"] = lambda index: depth_picture(dataset.depth(index), least, most)
+    if "normal" in there:
+        pictures["Normal"] = lambda index: normal_picture(dataset.normal(index))
+    if "object_index" in there and dataset.objects:
+        categories = categories_of(dataset)
+        pictures["Objects"] = lambda index: objects_picture(dataset, index, categories)
+    if "valid" in there:
+        pictures["Valid"] = lambda index: Image.fromarray(dataset.valid(index).astype(np.uint8) * 255).convert("RGB")
+    return pictures
+
+
+def contact_sheet(dataset: Dataset, views: Sequence[tuple[str, int]]) -> Image.Image:
+    """A row a view (split, index), a column a pass, in as many blocks as fit beside each other.
+
+    Small views are enlarged by whole numbers.
+    """
+    pictures = passes_of(dataset)
+    largest = dataset.size[[index for _, index in views]].max(axis=0)
+    scale = TILE / int(largest.max()) if largest.max() > TILE else TILE // int(largest.max())
+    width, height = (max(1, round(int(side) * scale)) for side in largest)
+    block = len(pictures) * (width + GAP) + MARGIN
+    blocks = min(max(1, SHEET // block), len(views))
+    rows = -(-len(views) // blocks)
+    sheet = Image.new("RGB", (GAP + blocks * block - MARGIN, HEADING + rows * (height + CAPTION + GAP)), PAPER)
+    draw, heading, caption = ImageDraw.Draw(sheet), font(14), font(11)
+    for column, (name, picture_of) in enumerate(pictures.items()):
+        for number, (split, index) in enumerate(views):
+            x = GAP + number // rows * block + column * (width + GAP)
+            y = HEADING + number % rows * (height + CAPTION + GAP)
+            if number % rows == 0:
+                draw.text((x, 5), name, font=heading, fill=INK)
+            picture = picture_of(index)
+            shown = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            way = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+            sheet.paste(picture.resize(shown, way), (x, y))
+            if column == 0:
+                draw.text((x, y + height + 2), f"{split} {index}", font=caption, fill=QUIET)
+    return sheet
+
+
+def depth_picture(depth: NDArray[np.float32], least: float, most: float) -> Image.Image:
+    """Near is bright, far is dark (viridis), nothing is black."""
+    share = np.clip((most - depth) / max(most - least, 1e-12), 0.0, 1.0)
+    colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return Image.fromarray(np.where(depth[..., None] > 0.0, colours, 0).astype(np.uint8))
+
+
+def normal_picture(normal: NDArray[np.float32]) -> Image.Image:
+    """World x, y, z from -1 … 1 as red, green, blue; nothing is black."""
+    there = normal.any(axis=-1, keepdims=True)
+    return Image.fromarray(np.where(there, (normal * 0.5 + 0.5) * 255, 0.0).round().astype(np.uint8))
+
+
+def objects_picture(dataset: Dataset, index: int, categories: list[str]) -> Image.Image:
+    """Each object in a colour of its own, with its box; the largest ones named."""
+    things = visible_objects(dataset, index, categories)
+    labels = dataset.object_index(index)
+    picture = np.zeros((*labels.shape, 3), np.uint8)
+    for thing in things:
+        picture[thing.mask] = np.array(colour_of(thing.index)) * 0.72
+    names = {int(entry["index"]): str(entry["name"]) for entry in dataset.objects}
+    image = Image.fromarray(picture)
+    draw, letters = ImageDraw.Draw(image), font(max(9, labels.shape[1] // 22))
+    for thing in things:
+        left, top, wide, high = thing.box
+        draw.rectangle((left, top, left + wide - 1, top + high - 1), outline=colour_of(thing.index))
+    for thing in sorted(things, key=lambda thing: -thing.mask.sum())[:MOST_NAMES]:
+        rows, columns = np.nonzero(thing.mask)
+        draw.text(
+            (float(np.median(columns)), float(np.median(rows))),
+            names[thing.index],
+            font=letters,
+            fill=INK,
+            anchor="mm",
+            stroke_width=1,
+            stroke_fill=PAPER,
+        )
+    return image
+
+
+def colour_of(index: int) -> tuple[int, int, int]:
+    """A colour for an object; neighbouring numbers are far apart in hue (steps of the golden ratio)."""
+    hue = int((index * GOLDEN_RATIO % 1.0) * 180)
+    pixel = np.array([[[hue, 150 + 40 * (index % 3), 255 - 45 * (index // 3 % 2)]]], np.uint8)
+    red, green, blue = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
+    return int(red), int(green), int(blue)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own scalable font."""
+    found = ImageFont.load_default(size)
+    assert isinstance(found, ImageFont.FreeTypeFont)
+    return found
+
+
+def _light(dataset: Dataset, index: int) -> Image.Image:
+    """Through the scene's view transform, on grey squares where it is transparent."""
+    image = straight_image(dataset.rgba(index), dataset.view_transform).astype(np.float32)
+    rows, columns = np.indices(image.shape[:2]) // SQUARES
+    squares = np.where((rows + columns) % 2, LIGHT, DARK)[..., None]
+    alpha = image[..., 3:] / 255.0
+    return Image.fromarray((image[..., :3] * alpha + squares * (1.0 - alpha)).round().astype(np.uint8))
+
+
+def _depth_range(dataset: Dataset) -> tuple[float, float]:
+    """Of some views: the 1st and 99th percentile."""
+    some = range(0, dataset.count, max(1, dataset.count // 8))
+    seen = np.concatenate([depth[depth > 0.0] for depth in map(dataset.depth, some)])
+    if not seen.size:
+        return 0.0, 1.0
+    least, most = np.percentile(seen, (1, 99))
+    return float(least), float(most)
