@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import Cancelled, UserError
 from ..core.layers import composite_layers
 from .jobs import viewer
+from .jobs.frames import View
 from .properties import settings_of
 from .studio.cameras import intrinsics_of, is_perspective, lens_of, pose_of
 from .viewport.twin import is_twin, path_of
@@ -124,7 +125,7 @@ def standing_in(depsgraph: bpy.types.Depsgraph) -> list[Standing]:
     ]
 
 
-def view_of(twin: Standing, depsgraph: bpy.types.Depsgraph, window: Window) -> viewer.View:
+def view_of(twin: Standing, depsgraph: bpy.types.Depsgraph, window: Window) -> View:
     """What the scene's camera sees of a twin.
 
     Raises:
@@ -138,7 +139,7 @@ def view_of(twin: Standing, depsgraph: bpy.types.Depsgraph, window: Window) -> v
     intrinsics = intrinsics_of(lens_of(camera), scene, resolution_of(scene.render))
     intrinsics[2:] -= (window.left, window.top)
     device = settings_of(depsgraph.scene).device
-    return viewer.View(twin.path, pose_of(camera), intrinsics, window.size, twin.world_from_object, device=device)
+    return View(twin.path, pose_of(camera), intrinsics, window.size, twin.world_from_object, device=device)
 
 
 def resolution_of(render: bpy.types.RenderSettings) -> tuple[int, int]:

@@ -17,8 +17,10 @@ import bpy
 
 from ...core.errors import Cancelled, UserError
 from ...core.processes import worker_command
+from ...core.twin_file import Twin
 from ...core.worker.child import Child, ChildCrashed
 from ..preferences import find_worker_python
+from .frames import Answer, Frames, View
 
 # between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
 PATIENCE = {"render": 15.0, "train": 300.0, "compare": 15.0, "export": 15.0, "measure_frame": 15.0}
@@ -36,8 +38,9 @@ class Job:
         arguments: the stage's settings as JSON can carry them.
         session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
             an interrupted one can go on where it was.
-        finish: called on the main thread with the result, or with None after a cancel; what it returns is shown as
-            the outcome.
+        finish: called on the main thread with the result, or with None when there is none; after a cancel too, what it
+            returns is shown as the outcome.
+        begun: called on the main thread when `expected` is known: the twin that is being trained, without its arrays.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Job:
         arguments: dict[str, Any],
         session: Path | None,
         finish: Finish,
+        begun: Callable[["Job"], None] | None = None,
     ) -> None:
         python, reason = find_worker_python()
         if reason:
@@ -57,6 +61,8 @@ class Job:
         self.stage = ""
         self.fraction = 0.0
         self.seconds_left: float | None = None
+        self.figures: dict[str, float] = {}
+        self.expected: Twin | None = None
         self.note = "Starting"
         self.lines: list[str] = []
         self.cancelling = False
@@ -69,6 +75,8 @@ class Job:
         self._answer: dict[str, Any] | Exception | None = None
         self._answered_at: float | None = None
         self._finish = finish
+        self._begun = begun
+        self._frames: Frames | None = None
         self._child = Child(worker_command(python), request, arguments)
 
     @property
@@ -99,8 +107,8 @@ class Job:
         self.fraction = min(1.0, max(0.0, done / total)) if total else 0.0
         self.seconds_left = seconds_left
         # the quality first: a narrow sidebar cuts the rest off
-        figures = dict(sorted(figures.items(), key=lambda figure: figure[0] != "psnr"))
-        notes = [text, *(figure_in_words(name, value) for name, value in figures.items())]
+        self.figures = dict(sorted(figures.items(), key=lambda figure: figure[0] != "psnr"))
+        notes = [text, *(figure_in_words(name, value) for name, value in self.figures.items())]
         self.note = " · ".join(note for note in notes if note)
         self.news += 1
 
@@ -117,6 +125,21 @@ class Job:
         self.news += 1
         self._child.cancel(PATIENCE[self.request])
 
+    def ask(self, view: View) -> Answer:
+        """Ask a training for a frame of its field as it is; `hear` brings it, when its turn has come.
+
+        Raises:
+            UserError: there is no room for it.
+        """
+        if self._frames is None:
+            self._frames = Frames(self._child)
+        return self._frames.ask(view)
+
+    def drop(self, answer: Answer) -> None:
+        """A frame is not wanted any more."""
+        if self._frames is not None:
+            self._frames.drop(answer)
+
     def hear(self, seconds: float) -> None:
         """Take in what the worker has said, for about `seconds`. Ends the job when the worker has answered and left."""
         until = time.monotonic() + seconds
@@ -124,7 +147,7 @@ class Job:
         self._unheard.extend(self._child.events())
         while self._unheard and time.monotonic() < until:
             try:
-                self._answer = Child.take(self._unheard.popleft(), self) or self._answer
+                self._take(self._unheard.popleft())
             except (UserError, Cancelled) as error:
                 self._answer = error
             if self._answer is not None and self._answered_at is None:
@@ -133,6 +156,16 @@ class Job:
             self._end(self._answer or (Cancelled("stopped") if self.cancelling else self._crash()))
         elif self._answered_at is not None and time.monotonic() - self._answered_at > SECONDS_TO_LEAVE:
             self._end(self._answer or self._crash())
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if self._frames is not None and self._frames.take(event):
+            return
+        if event.get("event") == "field":
+            self.expected = Twin(dict(event["metadata"]), {})
+            if self._begun is not None:
+                self._begun(self)
+            return
+        self._answer = Child.take(event, self) or self._answer
 
     def stop(self) -> None:
         """Hang up at once; the worker leaves by itself within seconds, else it is killed."""
@@ -146,6 +179,8 @@ class Job:
         self.ended = True
         self.news += 1
         self._child.close()
+        if self._frames is not None:
+            self._frames.close()
         try:
             if isinstance(answer, Exception):
                 raise answer
@@ -154,12 +189,15 @@ class Job:
             self.outcome = self._finish(self, answer)
         except ChildCrashed as crash:
             self.error = crash
+            self._finish(self, None)
             self.outcome = sentence(f"{crash}; its last words: {crash.log}" if crash.log else str(crash))
         except Cancelled as stopped:
             self.error = stopped
             self.outcome = sentence(self._finish(self, None) or str(stopped))
         except (UserError, OSError, RuntimeError) as failure:
             self.error = failure
+            if self.result is None:
+                self._finish(self, None)
             self.outcome = sentence(str(failure))
 
     def clear(self) -> None:
@@ -176,6 +214,12 @@ _last: dict[str, Job] = {}
 def running() -> Job | None:
     """The job that is running now."""
     return _current if _current is not None and not _current.ended else None
+
+
+def training() -> Job | None:
+    """The running training, None when there is none or its first step is yet to come."""
+    job = running()
+    return job if job is not None and job.request == "train" and job.expected is not None else None
 
 
 def last(request: str) -> Job | None:
@@ -200,6 +244,7 @@ def start(
     arguments: dict[str, Any],
     finish: Finish,
     session: Path | None = None,
+    begun: Callable[[Job], None] | None = None,
 ) -> Job:
     """Start a job.
 
@@ -209,7 +254,7 @@ def start(
     global _current
     if running() is not None:
         raise UserError("a job is running already; wait for it or cancel it")
-    _current = Job(request, arguments, session, finish)
+    _current = Job(request, arguments, session, finish, begun)
     earlier, _last[request] = _last.get(request), _current
     if earlier is not None and earlier.session != session:
         earlier.clear()

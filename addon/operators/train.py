@@ -7,12 +7,16 @@ from typing import Any
 import bpy
 
 from ...core.cli import decibels
+from ...core.errors import UserError
 from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import settings_of
+from ..viewport.bakes import expect, forget, look_again
+from ..viewport.draw import prepare_view_transform, redraw
 from ..viewport.twin import path_of, twins_of
 from . import can_run, run, why_no_job
+from .twin import beside, new_twin, view_right
 
 
 class RADIANCE_TWIN_OT_train(bpy.types.Operator):
@@ -59,10 +63,17 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
     """
 
     before = modified(output)
+    stand_ins: list[int] = []
+
+    def begun(job: worker.Job) -> None:
+        if load_after and bpy.data.filepath == job.blend and not is_loaded(output):
+            stand_ins.extend(stand_in(job, output))
 
     def trained(job: worker.Job, result: dict[str, Any] | None) -> str:
+        if modified(output) is None:
+            remove_stand_ins(output, stand_ins)
         if modified(output) == before:
-            return ""  # cancelled before anything was learned
+            return ""  # nothing was learned
         # another file may have been opened meanwhile: nothing of ours goes into that one
         note = load_twin(output) if load_after and bpy.data.filepath == job.blend else ""
         if result is None:
@@ -70,7 +81,7 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
         return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
 
     asked = {**arguments, "dataset": str(dataset), "output": str(output)}
-    return worker.start("train", asked, trained)
+    return worker.start("train", asked, trained, begun=begun)
 
 
 def modified(path: Path) -> int | None:
@@ -79,12 +90,14 @@ def modified(path: Path) -> int | None:
 
 
 def load_twin(path: Path) -> str:
-    """Stand the twin beside the original, as seen in the first 3D viewport, unless it stands in the scene already.
+    """Stand the twin beside the original, as seen in the first 3D viewport, or show it where it stands already.
 
     Returns why it could not be loaded, to be added to a message; empty when all is well.
     """
     if is_loaded(path):
-        return ""  # it shows the new file by itself
+        look_again(str(path))
+        redraw()
+        return ""
     with bpy.context.temp_override(**viewport_context()):
         try:
             bpy.ops.radiance_twin.load_twin(filepath=str(path), placement="BESIDE")  # type: ignore[attr-defined]
@@ -93,6 +106,39 @@ def load_twin(path: Path) -> str:
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Load Twin")
     return ""
+
+
+def stand_in(job: worker.Job, path: Path) -> list[int]:
+    """Make room for a twin beside the original while it is trained; gives the `session_uid` of what stands there.
+
+    Nothing is done where a scene cannot be changed now, in Edit Mode for example: the twin is then loaded at the end.
+    """
+    twin = job.expected
+    assert twin is not None, "the job has begun"
+    with bpy.context.temp_override(**viewport_context()):
+        context = bpy.context
+        if context.mode != "OBJECT":
+            return []
+        expect(str(path), twin)
+        thing = new_twin(context, str(path), twin)
+        thing.location = beside(twin, view_right(context))
+        if not bpy.app.background:
+            bpy.ops.ed.undo_push(message="Train Twin")
+    try:
+        prepare_view_transform(bpy.context.scene)
+    except UserError as error:
+        print(f"Radiance Twin: {error}")  # the viewport says it too
+    redraw()
+    return [thing.session_uid]
+
+
+def remove_stand_ins(path: Path, stand_ins: list[int]) -> None:
+    """Take away what made room for a twin that has not come."""
+    forget(str(path))
+    for thing in [one for one in bpy.data.objects if one.session_uid in stand_ins]:
+        bpy.data.objects.remove(thing)
+    if stand_ins:
+        redraw()
 
 
 def is_loaded(path: Path) -> bool:

@@ -88,6 +88,10 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         thing = new_twin(context, path, twin)
+        for other in context.selected_objects:
+            other.select_set(False)
+        thing.select_set(True)
+        context.view_layer.objects.active = thing
         if self.placement == "BESIDE":
             thing.location = beside(twin, view_right(context))
         hidden = hide_originals(context, twin) if self.placement == "IN_PLACE" and self.hide_original else 0
@@ -132,7 +136,7 @@ class TwinFileHandler(bpy.types.FileHandler):
 
 
 def new_twin(context: bpy.types.Context, path: str, twin: Twin) -> bpy.types.Object:
-    """A selected, active Empty that shows the twin at `path`, at home."""
+    """An Empty that shows the twin at `path`, at home; what is selected stays as it is."""
     thing = bpy.data.objects.new(Path(path).stem, None)
     use_relative = context.preferences.filepaths.use_relative_paths
     settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
@@ -141,10 +145,6 @@ def new_twin(context: bpy.types.Context, path: str, twin: Twin) -> bpy.types.Obj
     active = context.view_layer.active_layer_collection
     visible = active.is_visible and not active.collection.library
     (active.collection if visible else context.scene.collection).objects.link(thing)
-    for other in context.selected_objects:
-        other.select_set(False)
-    thing.select_set(True)
-    context.view_layer.objects.active = thing
     return thing
 
 

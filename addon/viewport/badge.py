@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import blf
@@ -50,11 +51,16 @@ def draw_badge(context: bpy.types.Context) -> None:
 
 
 def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
-    """One line: "Field · 31.2 dB · 420 ms" or "Bake · field 31.2 dB · why it is not the field".
+    """One line: "Field · 31.2 dB · 420 ms", "Bake · field 31.2 dB · why it is not the field" or, while the field is
+    trained, "Training · 62 % · 27.4 dB · 3 s old".
 
     The PSNR is always the field's: a bake's is lower, and nobody has measured it.
     """
     shown = [wish for wish in wishes if wish.is_shown]
+    trained = next((wish for wish in wishes if wish.training), None)
+    if trained is not None:
+        age = f"{time.monotonic() - trained.taken:.0f} s old" if trained.is_shown else "rendering the field"
+        return f"{trained.training} · {trained.problem or age}"
     quality = [] if bake.psnr is None else [f"{bake.psnr:.1f} dB"]
     waits = [wish for wish in wishes if not wish.complete]
     problem = next((wish.problem for wish in waits if wish.problem), _hindrance if waits else "")

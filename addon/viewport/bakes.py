@@ -18,9 +18,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.bake.bricks import Bricks, from_arrays
+from ...core.bake.bricks import SIDE, Bricks, from_arrays
 from ...core.errors import UserError
-from ...core.twin_file import read_twin
+from ...core.twin_file import Twin, read_twin
 from .atlas import F4, TwinTextures, index_texels, uploading
 
 # how often a file is asked whether it has changed, seconds
@@ -41,6 +41,7 @@ class Bake:
         uploaded: the part of them that is there.
         notice: what the user should know, for example that the GPU took only half the resolution.
         before: what the file held before it changed, shown until the new textures are there.
+        is_expected: whether there is no file yet, and nothing but the box to show.
     """
 
     bricks: Bricks
@@ -52,6 +53,7 @@ class Bake:
     uploaded: float = 0.0
     notice: str = ""
     before: Bake | None = None
+    is_expected: bool = False
     _steps: Generator[float, None, TwinTextures] | None = None
 
     def on_gpu(self, seconds: float = float("inf")) -> TwinTextures | None:
@@ -155,6 +157,29 @@ def loaded_part(path: str) -> float:
     if entry.reading is not None or bake is None:
         return 0.0
     return 1.0 if bake.textures is not None or bake.notice else bake.uploaded
+
+
+def expect(path: str, twin: Twin) -> None:
+    """Show the empty box of a twin that is being trained until its file is there, unless there is an earlier one."""
+    entry = _entries.setdefault(os.path.normpath(path), _Entry())
+    if entry.bake is None and entry.reading is None and _stamp(path) is None:
+        density = np.zeros((1, SIDE, SIDE, SIDE), np.float16)
+        colour, features = np.zeros((*density.shape, 3), np.float16), np.zeros((*density.shape, 0), np.uint8)
+        nothing = Bricks(SIDE, np.zeros((1, 1, 1), np.int32), density, colour, features)
+        entry.bake = Bake(nothing, index_texels(nothing), twin.world_from_field, twin.box, is_expected=True)
+        entry.problem = ""
+
+
+def look_again(path: str) -> None:
+    """Look with the next redraw whether the file at `path` has changed."""
+    entry = _entries.get(os.path.normpath(path))
+    if entry is not None:
+        entry.looked = -LOOK_AGAIN
+
+
+def forget(path: str) -> None:
+    """Nothing is known of a file any more."""
+    _entries.pop(os.path.normpath(path), None)
 
 
 def forget_all_but(paths: Collection[str]) -> None:

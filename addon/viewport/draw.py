@@ -20,12 +20,12 @@ from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .badge import draw_badge
 from .depth import depth_texture, read_depth
-from .exact import forget_wishes, wish_of
+from .exact import forget_wishes, wish_of, wishes_of
 from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
 from .textures import ViewTransformTextures, view_transform_textures
-from .twin import bake_of, crop_of, loaded_part_of, twins_of
+from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
@@ -187,14 +187,18 @@ def _pictures_of(region: bpy.types.Region) -> Pictures:
 
 
 def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) -> None:
-    """A thin box around what is drawn of each selected twin: the Empty itself stands where the scene's origin is."""
+    """A thin box around what is drawn of each twin that is selected, or of which nothing is drawn yet: the Empty itself
+    stands where the scene's origin is."""
     theme = context.preferences.themes[0].view_3d
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     edges = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
     gpu.state.depth_test_set("LESS_EQUAL")
     for thing in things:
         bake = bake_of(thing)
-        if bake is None or not thing.select_get():
+        if bake is None:
+            continue
+        is_shown = any(wish.is_shown and wish.shows(path_of(thing)) for wish in wishes_of(context.region.as_pointer()))
+        if not thing.select_get() and (not bake.is_expected or is_shown):
             continue
         matrix = np.array(thing.matrix_world, np.float64)
         crop = crop_of(thing)
@@ -202,6 +206,8 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
         corners = box @ matrix[:3, :3].T + matrix[:3, 3]
         batch = batch_for_shader(shader, "LINES", {"pos": corners.astype(np.float32).tolist()}, indices=edges)
         colour = theme.object_active if thing == context.view_layer.objects.active else theme.object_selected
+        if not thing.select_get():
+            colour = theme.space.text
         shader.bind()
         shader.uniform_float("color", (*colour[:3], 1.0))
         batch.draw(shader)

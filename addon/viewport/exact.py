@@ -8,6 +8,7 @@ the pixels. The two never wait for each other. A wish is for one view: when anyt
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class Wish:
         problem: why it cannot be fulfilled; empty as long as it can.
         complete: whether the frame is the one that was wished, not a coarse one.
         seconds: that the worker took for it.
+        training: how far the training is whose field this is, in words; empty when it is not being trained.
+        taken: when the last frame came, seconds.
     """
 
     key: Hashable
@@ -57,6 +60,8 @@ class Wish:
     problem: str = ""
     complete: bool = False
     seconds: float = 0.0
+    training: str = ""
+    taken: float = 0.0
     _pixels: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     _layer: Layer | None = None
 
@@ -70,10 +75,15 @@ class Wish:
         """Whether there is anything to show of it."""
         return self._pixels is not None or self._layer is not None
 
+    def shows(self, path: str) -> bool:
+        """Whether it is of the twin at `path`."""
+        return os.path.normpath(path) == self.twin
+
     def fulfil(self, rgba: NDArray[np.float32], depth: NDArray[np.float32], complete: bool) -> None:
         """Bring pixels [h, w, 4] and planar depth [h, w], row 0 at the top; a coarse frame has fewer of them."""
         self._pixels = rgba, depth
         self.complete = complete
+        self.taken = time.monotonic()
 
     def layer(self) -> Layer | None:
         """The frame on the GPU, None when there is none yet. Needs a GPU context."""

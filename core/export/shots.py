@@ -13,7 +13,7 @@ from ..cameras import Camera, look_at, pixel_grid, rays_in_field
 from ..covers import fibonacci
 from ..dataset.store import Dataset
 from ..errors import Cancelled, UserError
-from ..field.render import TrainedField, look
+from ..field.render import MIDDLE, TrainedField, look
 from ..reporting import Reporter, followed
 from ..twin_file import Twin
 
@@ -29,8 +29,6 @@ RAYS_PER_BLOCK = 4096
 # Many large views are shot coarser, so that a processor needs minutes, not hours
 FINER = 2.0
 MOST_RAYS = 12_000_000
-# one ray through the middle of a pixel, its samples in the middle of their steps
-MIDDLE = ((0.0, 0.0, 0.5),)
 # pixels with more alpha show a surface
 SOMETHING = 0.25
 

@@ -119,6 +119,11 @@ class Run:
         self._stepper.look_everywhere()
         return self._as_it_stands()
 
+    def field_so_far(self) -> TrainedField:
+        """The field as it stands, good enough to look at; training it further changes it."""
+        self._stepper.synchronise()
+        return self._as_it_stands()
+
     def _as_it_stands(self) -> TrainedField:
         return TrainedField(self._field, self._stepper.occupied(), self._world_from_field, self._step_length)
 
@@ -133,8 +138,7 @@ class Run:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""
         assert self._validation is not None
         rays, truth = self._validation
-        self._stepper.synchronise()
-        colour, alpha, _ = ray_renderer(self._as_it_stands())(rays.origins, rays.directions, 0.5)
+        colour, alpha, _ = ray_renderer(self.field_so_far())(rays.origins, rays.directions, 0.5)
         if self._field.config.background:
             alpha = np.ones_like(alpha)
         seen = np.concatenate([colour, alpha[:, None]], axis=1)

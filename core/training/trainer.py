@@ -8,7 +8,7 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -65,7 +65,19 @@ class TrainSettings:
     seed: int = 0
 
 
-def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) -> dict[str, Any]:
+class Onlooker(Protocol):
+    """Somebody who watches a field while it is trained. What that costs is not training time."""
+
+    def begin(self, dataset: Dataset) -> None:
+        """Training is about to begin."""
+
+    def look(self, run: Run) -> None:
+        """Called between two steps."""
+
+
+def train(
+    settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE, onlooker: Onlooker | None = None
+) -> dict[str, Any]:
     """Train a field on a dataset's training views and write it with its bake as a `.twin`.
 
     Returns:
@@ -94,7 +106,9 @@ def train(settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE) 
         clock.lap("compiling")
         reporter.log(run.describe())
         goal = _goal(settings, device, earlier)
-        ended = _loop(run, goal, reporter)
+        if onlooker is not None:
+            onlooker.begin(dataset)
+        ended = _loop(run, goal, reporter, onlooker)
         cancelled = ended == "cancelled"
         clock.lap("training")
         if cancelled and not run.steps:
@@ -201,7 +215,7 @@ def _goal(settings: TrainSettings, device: torch.device, earlier: Earlier | None
     return Goal("seconds", seconds, earlier.seconds if earlier else 0.0, settings.until_psnr)
 
 
-def _loop(run: Run, goal: Goal, reporter: Reporter) -> str:
+def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None) -> str:
     """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "cancelled"."""
     report_at = 0.0
     psnr_at = 0.0
@@ -213,6 +227,8 @@ def _loop(run: Run, goal: Goal, reporter: Reporter) -> str:
         if reporter.cancelled():
             return "cancelled"
         run.step(goal.progress(run))
+        if onlooker is not None:
+            onlooker.look(run)
         if run.seconds >= report_at:
             report_at = run.seconds + REPORT_EVERY
             if run.has_validation and run.seconds >= psnr_at:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ... import __version__
 from ..errors import UsageError
 from ..reporting import Reporter
-from .protocol import Requests, serve
+from .protocol import ChildReporter, Requests, serve
 
 Settings = TypeVar("Settings")
 
@@ -40,10 +40,13 @@ def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return render_dataset(settings_from(RenderSettings, arguments), reporter)
 
 
-def _train(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+def _train(arguments: dict[str, Any], reporter: ChildReporter, requests: Requests) -> dict[str, Any]:
     from ..training.trainer import TrainSettings, train
+    from .previews import Previews
 
-    return train(settings_from(TrainSettings, arguments), reporter)
+    previews = Previews(reporter, requests)
+    result = train(settings_from(TrainSettings, arguments), reporter, onlooker=previews)
+    return {**result, "previews": {"frames": previews.frames, "seconds": round(previews.seconds, 3)}}
 
 
 def _compare(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -64,15 +67,16 @@ def _measure_frame(arguments: dict[str, Any], reporter: Reporter) -> dict[str, A
     return measure_frame(settings_from(FrameSettings, arguments), reporter)
 
 
-def _serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
+def _serve_frames(arguments: dict[str, Any], reporter: ChildReporter, requests: Requests) -> dict[str, Any]:
     from .viewer import serve_frames
 
     serve_frames(arguments, requests)
+    return {}
 
 
 if __name__ == "__main__":
     serve(
-        {"render": _render, "train": _train, "compare": _compare, "export": _export, "measure_frame": _measure_frame},
+        {"render": _render, "compare": _compare, "export": _export, "measure_frame": _measure_frame},
         __version__,
-        {"serve_frames": _serve_frames},
+        {"train": _train, "serve_frames": _serve_frames},
     )

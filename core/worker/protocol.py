@@ -21,7 +21,8 @@ A child may also be asked to *serve*: the handler of such a request stays, and h
 
 each of them answered by "result" or "error" with its own id; large results lie in files that the request names. Only
 the newest request counts: it cancels the one in work. `{"command": "cancel"}` without an id still ends the child, and
-so do the end of stdin and the time without any request after which the handler leaves.
+so do the end of stdin and the time without any request after which the handler leaves. Training serves beside its own
+work: it looks for the newest request between two steps.
 
 Whatever a library prints goes to stderr, never into this stream. Nothing is pickled.
 """
@@ -47,8 +48,8 @@ SECONDS_BETWEEN_PROGRESS = 0.2
 SECONDS_TO_STOP = 2.0
 
 Handler = Callable[[dict[str, Any], "ChildReporter"], dict[str, Any]]
-# stays until `Requests.answer` says that it is over
-Server = Callable[[dict[str, Any], "Requests"], None]
+# hears further requests while it works
+Server = Callable[[dict[str, Any], "ChildReporter", "Requests"], dict[str, Any]]
 
 
 class ChildReporter:
@@ -143,12 +144,26 @@ class Requests:
     def answer(self, handlers: dict[str, Handler], idle_seconds: float) -> None:
         """Answer requests, until the parent has had enough or nothing was asked for `idle_seconds`."""
         while self._take(idle_seconds):
-            assert self._current is not None
-            request = self._current
-            if request.reporter.cancelled():
-                _send_error(request.reporter, "cancelled", "dropped")
-            else:
-                _answer(request.reporter, partial(_handle, handlers, request))
+            self._answer_current(handlers)
+
+    def newest(self) -> Request | None:
+        """The one that would be answered next, None when nothing waits. Does not wait."""
+        return self._waiting[-1] if self._waiting else None
+
+    def answer_newest(self, handlers: dict[str, Handler]) -> None:
+        """Answer the newest one, if any waits, and let those that it overtook go."""
+        if self._take(0.0):
+            self._answer_current(handlers)
+        with self._news:
+            self._current = None
+
+    def _answer_current(self, handlers: dict[str, Handler]) -> None:
+        assert self._current is not None
+        request = self._current
+        if request.reporter.cancelled():
+            _send_error(request.reporter, "cancelled", "dropped")
+        else:
+            _answer(request.reporter, partial(_handle, handlers, request))
 
     def _take(self, seconds: float) -> bool:
         """Make the newest request the current one; those that it overtook are answered as cancelled."""
@@ -184,8 +199,7 @@ def serve(handlers: dict[str, Handler], product: str, servers: dict[str, Server]
         server = (servers or {}).get(request["request"])
         if server is None:
             return handlers[request["request"]](request["arguments"], reporter)
-        server(request["arguments"], requests)
-        return {}
+        return server(request["arguments"], reporter, requests)
 
     code = _answer(reporter, first)
     sys.stderr.flush()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ import numpy as np
 
 from ..cameras import Camera
 from ..errors import UsageError, UserError
-from ..field.render import TrainedField, load_field, render_view
+from ..field.render import PATTERN, TrainedField, load_field, render_camera
 from ..twin_file import read_twin
 from .frames import FrameFile
 from .protocol import ChildReporter, Requests
@@ -71,39 +72,13 @@ class Fields:
             UserError: a file is missing or damaged, the request makes no sense, or the twin is scaled unevenly.
             Cancelled: a newer request came.
         """
-        camera_to_world = _numbers(arguments, "camera_to_world", (4, 4))
-        intrinsics = _numbers(arguments, "intrinsics", (4,))
-        width, height = (int(side) for side in _numbers(arguments, "size", (2,)))
-        if min(width, height) < 1 or min(intrinsics[:2]) <= 0:
-            raise UsageError(
-                f"a frame of {width} x {height} pixels with intrinsics {intrinsics.tolist()} has no picture"
-            )
-        world_from_object = _numbers(arguments, "world_from_object", (4, 4))
-        enlarged = _even_scale(world_from_object)
-        # the camera moves, not the field: what is prepared for a field is kept
-        camera_to_object = np.linalg.inv(world_from_object) @ camera_to_world
+        wanted = camera_of(arguments)
         field = self._field(str(arguments.get("twin")))
-        file = FrameFile(str(arguments.get("frame")))
-        try:
-            sequence = file.last
-            wanted = Camera(camera_to_object, intrinsics, (width, height))
-            cameras = [wanted]
-            if arguments.get("coarse") and width * height > SOON:
-                cameras.insert(0, wanted.resized((-(-width // COARSE), -(-height // COARSE))))
-            for camera in cameras:
-                began = time.perf_counter()
-                rgba, depth = render_view(
-                    field, camera.camera_to_world, camera.intrinsics, camera.size, cancelled=reporter.cancelled
-                )
-                seconds = time.perf_counter() - began
-                if field.model.config.background and not arguments.get("behind", True):
-                    rgba[depth == 0.0] = 0.0
-                sequence += 1
-                file.write(sequence, rgba, depth * np.float32(enlarged))
-                reporter.send("frame", sequence=sequence, size=list(camera.size), complete=camera is wanted)
-        finally:
-            file.close()
-        return {"sequence": sequence, "seconds": seconds, "size": [width, height]}
+        cameras = [wanted]
+        width, height = wanted.size
+        if arguments.get("coarse") and width * height > SOON:
+            cameras.insert(0, wanted.resized((-(-width // COARSE), -(-height // COARSE))))
+        return give_frames(field, cameras, arguments, reporter)
 
     def _field(self, path: str) -> TrainedField:
         try:
@@ -121,6 +96,56 @@ class Fields:
         while len(self._loaded) > MOST_FIELDS:
             del self._loaded[next(iter(self._loaded))]
         return loaded.field
+
+
+def camera_of(arguments: dict[str, Any]) -> Camera:
+    """The camera of a request, in the twin's own space: it moves, not the field, so what is prepared for it is kept.
+
+    Raises:
+        UserError: the request makes no sense, or the twin is scaled unevenly.
+    """
+    camera_to_world = _numbers(arguments, "camera_to_world", (4, 4))
+    intrinsics = _numbers(arguments, "intrinsics", (4,))
+    width, height = (int(side) for side in _numbers(arguments, "size", (2,)))
+    if min(width, height) < 1 or min(intrinsics[:2]) <= 0:
+        raise UsageError(f"a frame of {width} x {height} pixels with intrinsics {intrinsics.tolist()} has no picture")
+    world_from_object = _numbers(arguments, "world_from_object", (4, 4))
+    _even_scale(world_from_object)
+    return Camera(np.linalg.inv(world_from_object) @ camera_to_world, intrinsics, (width, height))
+
+
+def give_frames(
+    field: TrainedField,
+    cameras: Sequence[Camera],
+    arguments: dict[str, Any],
+    reporter: ChildReporter,
+    pattern: Sequence[tuple[float, float, float]] = PATTERN,
+) -> dict[str, Any]:
+    """Render a field from cameras that show the same with more and more pixels, each into the request's file.
+
+    Returns:
+        sequence: of the last one in the file. seconds: of its rendering. size: width and height that were asked for.
+
+    Raises:
+        UserError: the file is not there. Cancelled: a newer request came.
+    """
+    asked = tuple(int(side) for side in arguments["size"])
+    enlarged = _even_scale(_numbers(arguments, "world_from_object", (4, 4)))
+    file = FrameFile(str(arguments.get("frame")))
+    try:
+        sequence = file.last
+        for camera in cameras:
+            began = time.perf_counter()
+            rgba, depth = render_camera(field, camera, pattern, reporter.cancelled)
+            seconds = time.perf_counter() - began
+            if field.model.config.background and not arguments.get("behind", True):
+                rgba[depth == 0.0] = 0.0
+            sequence += 1
+            file.write(sequence, rgba, depth * np.float32(enlarged))
+            reporter.send("frame", sequence=sequence, size=list(camera.size), complete=camera.size == asked)
+    finally:
+        file.close()
+    return {"sequence": sequence, "seconds": seconds, "size": list(asked)}
 
 
 def _even_scale(world_from_object: Any) -> float:

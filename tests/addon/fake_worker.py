@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAITS, DIES, REFUSES, DEAF = 1, 2, 3, 4
+WORLD_FROM_FIELD = [[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
 
 def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def render(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
 
 
 def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    reporter.send("field", metadata={"world_from_field": WORLD_FROM_FIELD, "bounds": [[0, 0, 0], [1, 1, 1]]})
     try:
         answer(arguments, reporter)
     finally:
@@ -107,7 +109,7 @@ def _write_twin(path: str) -> None:
     density = np.where(x**2 + y**2 + z**2 < 0.25**2, 50.0, 0.0).astype(np.float16)
     colour = np.full((16, 16, 16, 3), 0.5, np.float16)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"world_from_field": np.diag([2.0, 2.0, 2.0, 1.0]).tolist()}
+    metadata = {"world_from_field": WORLD_FROM_FIELD}
     write_twin(path, metadata, {"bake/density": density, "bake/colour": colour})
 
 

@@ -20,6 +20,7 @@ from mathutils import Matrix
 import radiance_twin
 from radiance_twin.addon import compat, engine
 from radiance_twin.addon.jobs import viewer
+from radiance_twin.addon.jobs.frames import View
 from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
 from radiance_twin.addon.view_transform import bake_view_transform
 from radiance_twin.addon.viewport.twin import settings_of
@@ -228,7 +229,7 @@ def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
 def test_a_render_that_is_stopped_leaves_the_server_to_the_next_one(scene):
     twin = engine.standing_in(bpy.context.evaluated_depsgraph_get())[0]
 
-    def view(*size: int) -> viewer.View:
+    def view(*size: int) -> View:
         return engine.view_of(twin, bpy.context.evaluated_depsgraph_get(), engine.Window(0, 0, size))
 
     assert viewer.wait(view(8, 8), lambda: False).complete

@@ -19,6 +19,7 @@ from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import compare, render, sample, train
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import render_arguments, settings_of
+from radiance_twin.addon.viewport.twin import bake_of, problem_of
 from radiance_twin.core import arguments
 from radiance_twin.core.arguments import TURNTABLE_FRAMES
 from radiance_twin.core.errors import Cancelled, UserError
@@ -286,6 +287,54 @@ def test_trained_twin_stands_beside_the_original_once(saved_file: Path, fake_wor
     assert twins[0].location.length > 0.1
     job = worker.last("train")
     assert job is not None and job.outcome == "31.25 dB after 1 s"
+
+
+def twins() -> list[bpy.types.Object]:
+    return [each for each in bpy.data.objects if each.type == "EMPTY"]
+
+
+def test_twin_stands_in_the_scene_while_it_is_trained(saved_file: Path, fake_worker: None) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    selected = list(bpy.context.selected_objects)
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    (twin,) = twins()
+    assert not paths.twin.is_file() and twin.location.length > 0.1
+    bake = bake_of(twin)
+    assert bake is not None and bake.is_expected and bake.box.max() == 1.0 and not problem_of(twin)
+    assert list(bpy.context.selected_objects) == selected, "whoever works on is not disturbed"
+    job.cancel()
+    hear_until(job)
+    assert twins() == [twin], "cancelled, it is as good as it was then"
+    bake = bake_of(twin)
+    assert bake is not None and not bake.is_expected
+
+
+@pytest.mark.parametrize("seed", [DIES, REFUSES])
+def test_training_that_fails_takes_its_stand_in_away(saved_file: Path, fake_worker: None, seed: int) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    job = train.start_train({"seed": seed}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job)
+    assert job.error is not None and not twins()
+    # an earlier twin stays what it was
+    bpy.ops.radiance_twin.render_views()
+    bpy.ops.radiance_twin.train()
+    (twin,) = twins()
+    hear_until(train.start_train({"seed": seed}, paths.dataset, paths.twin, load_after=True))
+    assert twins() == [twin] and bake_of(twin) is not None
+
+
+def test_a_deleted_stand_in_comes_back_as_the_twin(saved_file: Path, fake_worker: None) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    bpy.data.objects.remove(twins()[0])
+    job.cancel()
+    hear_until(job)
+    assert len(twins()) == 1
 
 
 def test_how_long_to_train_is_a_preset_or_a_number(saved_file: Path, fake_worker: None) -> None:

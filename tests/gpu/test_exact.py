@@ -20,6 +20,7 @@ from mathutils import Matrix
 import radiance_twin
 from radiance_twin.addon import exact_frames
 from radiance_twin.addon.jobs import viewer
+from radiance_twin.addon.jobs.frames import View
 from radiance_twin.addon.viewport import badge, exact
 from radiance_twin.addon.viewport.draw import draw, place
 from radiance_twin.addon.viewport.march import PlacedTwin
@@ -89,7 +90,7 @@ def test_a_view_that_rests_shows_the_workers_frame(thing, marched, projection_of
     bake = marched([placed], np.linalg.inv(CAMERA), projection, SIZE)
     until_complete(wished)
     field = marched([replace(placed, layer=wished.layer())], np.linalg.inv(CAMERA), projection, SIZE)
-    view = viewer.View(
+    view = View(
         wished.twin, CAMERA, np.array(INTRINSICS), SIZE, np.array(thing.matrix_world), behind=False, device="cpu"
     )
     rgba = viewer.wait(view, lambda: False).rgba
