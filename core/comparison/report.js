@@ -52,7 +52,7 @@ const nameOf = view => `View ${view.index}` + (animated ? `, frame ${view.frame}
 // the header
 const { dataset, twin, view_transform: transform, machine } = metrics;
 const benchmark = metrics.protocol === "nerf-synthetic";
-const scene = dataset.scene || dataset.path.replace(/^.*[\\/]/, "");
+const scene = dataset.scene || dataset.path.replace(/^.*[\\/]|\.h5$/g, "");
 byId("title").textContent = scene;
 byId("verdict").textContent = verdict;
 const sizes = [...new Set(views.map(view => view.size.join(" × ")))];
@@ -110,8 +110,11 @@ if (metrics.turntable) {
   const video = element("video", { src: film, controls: "", loop: "", playsinline: "", preload: "auto",
     "aria-label": `Film around the scene: ${turning.sides.join(", ")}` });
   video.muted = true;
+  window.addEventListener("beforeprint", () => { video.controls = false; });
+  window.addEventListener("afterprint", () => { video.controls = true; });
   video.autoplay = !still;
   byId("film").append(video);
+  byId("film-sides").append(...turning.sides.map(side => element("span", {}, side)));
   const alone = turning.sides.length === 1;
   byId("film-words").append(element("span", {}, [`${turning.frames} frames`,
     alone ? "the twin alone: no scene was given to render beside it" : turning.psnr === null ? "" : `PSNR ${turning.psnr.toFixed(1)} dB in the mean`,
@@ -126,7 +129,8 @@ if (document.querySelector(".plot")) {
   const ladder = metrics.noise_ladder;
   byId("plot-words").textContent = [
     ladder ? `${classic}: view ${ladder.index} rendered again with more and more samples${ladder.denoised ? ", denoised each time" : ""}.`
-      : `How ${classic} gets better with its samples was not measured when this dataset was made.`,
+      : dataset.blender ? "How the classic render gets better with its samples was not measured when this dataset was made."
+      : "These pictures were imported: how long they took, and how good they were when, is not known.",
     metrics.training.history.length ? "The twin: its views for validation, while it was trained." : "",
     "The dotted line leads from a frame of the twin to the training that it takes first.",
   ].filter(Boolean).join(" ");
@@ -215,7 +219,7 @@ function wipe(view) {
 const WORDS = { classic: () => `rendered by ${classic}`, neural: () => "seen by the field", flip: () => "map of the visible difference" };
 function picture(view, kind, name = "") {
   return element("img", { src: sources[view.index][kind], alt: `${nameOf(view)}, ${WORDS[kind]()}`, class: name,
-    loading: "lazy", decoding: "async", draggable: "false" });
+    decoding: "async", draggable: "false" });
 }
 function panel(name, content, ...caption) {
   return element("figure", { class: `panel ${name}` }, content, element("figcaption", {}, ...caption));

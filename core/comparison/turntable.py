@@ -25,7 +25,7 @@ from ..dataset.staging import Plan
 from ..dataset.store import Dataset
 from ..render import RenderSettings, stage_views
 from ..reporting import Reporter, followed
-from ..rigs import PLACED_RIGS
+from ..rigs import PLACED_RIGS, SHAPED_RIGS
 from .metrics import Show, flip_error, flip_levels, magma, mean_of, psnr
 from .orbit import orbit_of
 from .picture import INK, PAPER, font
@@ -79,12 +79,12 @@ def render_classic_orbit(
         UserError, Cancelled: see core/render.py.
     """
     made = dataset.configuration
+    rig, shape = way_around(made)
     device, samples = made.get("cycles_device"), int(dataset.samples[dataset.splits["test"][0]])
     settings = RenderSettings(
         scene=scene,
         output=report.with_name(f".{report.name}_turntable.h5"),
-        # what goes around nothing goes its own way
-        rig="orbit" if made.get("rig") in PLACED_RIGS else "animated",
+        rig=rig,
         views=frames,
         val_views=0,
         test_views=0,
@@ -96,9 +96,23 @@ def render_classic_orbit(
         seed=dataset.seed,
         cycles_device=device if device in CYCLES_DEVICES else "auto",
         blender=blender,
+        **shape,
     )
     folder, plan, _ = stage_views(settings, reporter)
     return ClassicOrbit(folder, plan)
+
+
+def way_around(made: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Rig and shape of a way that stays among the views of a dataset, from the settings that made it."""
+    rig = made.get("rig")
+    if rig not in PLACED_RIGS:
+        return "animated", {}  # what goes around nothing goes its own way
+    near, far = made.get("distance", (1.0, 1.0))
+    shape: dict[str, Any] = {"distance": ((near + far) / 2.0,) * 2, "stretch": tuple(made.get("stretch", (1.0,) * 3))}
+    if rig not in SHAPED_RIGS:
+        return "orbit", shape
+    # one ring runs in the middle of the elevations
+    return "rings", {**shape, "rings": 1, "elevation": tuple(made["elevation"]), "azimuth": tuple(made["azimuth"])}
 
 
 def shows_another_scene(plan: Plan, dataset: Dataset) -> bool:

@@ -38,6 +38,14 @@ def test_three_commands_go_the_whole_way(opened: Path, capsys: pytest.CaptureFix
     assert (folder / "table_report" / "index.html").is_file()
 
 
+def test_turntable_shows_the_file_as_saved(opened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["render"], ["train", "--seconds", "5"], ["compare", "--turntable", "12", "--json"]):
+        capsys.readouterr()
+        assert commands.main(words) == 0
+    asked = json.loads(capsys.readouterr().out)["arguments"]
+    assert (asked["turntable"], asked["scene"]) == (12, str(opened / "table.blend"))
+
+
 def test_output_goes_where_it_is_asked_to(opened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["render", "-o", "//elsewhere/views.h5", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

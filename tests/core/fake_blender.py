@@ -3,7 +3,7 @@
 """Stands in for Blender's part: plans three views and writes grey ones at once, or dies where it is told to.
 
 RADIANCE_TWIN_TEST_CRASH names the views at which it dies, "start" for the very start; "once" among them: only the first
-time. RADIANCE_TWIN_TEST_ROOT is the repository.
+time. RADIANCE_TWIN_TEST_ROOT is the repository, RADIANCE_TWIN_TEST_SIZE the side of a view.
 """
 
 import os
@@ -23,7 +23,7 @@ from radiance_twin.core import colour, reporting  # noqa: E402
 from radiance_twin.core.dataset import staging  # noqa: E402
 from radiance_twin.core.worker import protocol  # noqa: E402
 
-SIZE = 4
+SIZE = int(os.environ.get("RADIANCE_TWIN_TEST_SIZE", "4"))
 
 
 def render_views(arguments: dict[str, Any], reporter: reporting.Reporter) -> dict[str, Any]:

@@ -70,6 +70,21 @@ def test_compare_tells_figures_and_the_place_of_the_report(command: Command) -> 
     assert Path(command.folder, report).is_file()
 
 
+def test_a_turntable_shows_the_scene_and_its_twin_from_all_around(command: Command) -> None:
+    words = ["compare", "cube.h5", "cube.twin", "-o", "turning", "--turntable", "8", "--scene", "cube.blend"]
+    metrics = command.json(*words)
+    turntable = metrics["turntable"]
+    assert (turntable["frames"], turntable["size"]) == (8, [48, 32])
+    assert turntable["sides"] == ["Cycles", "Radiance Twin", "FLIP difference"]
+    assert turntable["classic_seconds"] > 0
+    # the film's classic side is the scene that the dataset shows: the twin is as far from it as from the test views
+    assert turntable["psnr"] == pytest.approx(metrics["mean"]["psnr"], abs=3.0)
+    assert metrics["warnings"] == []
+    page = (command.folder / "turning" / "index.html").read_text("utf-8")
+    assert "data:video/mp4;base64," in page
+    assert not list(command.folder.glob(".turning*")), "what was staged has gone"
+
+
 def test_compare_prints_the_same_json_that_it_writes(command: Command) -> None:
     printed = command.json("compare", "cube.h5", "cube.twin", "-o", "report as json")
     written = json.loads((command.folder / "report as json" / "metrics.json").read_text("utf-8"))
