@@ -6,7 +6,7 @@ import bpy
 from ...core.errors import Cancelled
 from ..jobs import worker
 from ..viewport.draw import failure
-from ..viewport.twin import is_twin, problem_of, settings_of
+from ..viewport.twin import is_twin, loaded_part_of, problem_of, settings_of
 from .layout import Icon, Step, start_or_progress, write
 
 EXPORT_BUTTONS: tuple[tuple[str, str, Icon], ...] = (
@@ -52,12 +52,33 @@ class VIEW3D_PT_radiance_twin_object(Step, bpy.types.Panel):
         layout.prop(settings_of(context.object), "filepath", text="")
         layout.prop(settings_of(context.object), "exact_frame")
         layout.operator("radiance_twin.twin_home", icon="HOME")
+        loaded = loaded_part_of(context.object)
+        if loaded < 1.0:
+            layout.progress(factor=loaded, type="BAR", text="Loading")
         problem = problem_of(context.object) or failure()
         if problem:
             write(layout.box(), context, problem, icon="ERROR")
 
 
-CLASSES = (VIEW3D_PT_radiance_twin_export, VIEW3D_PT_radiance_twin_object)
+class VIEW3D_PT_radiance_twin_crop(Step, bpy.types.Panel):
+    """The box outside of which the selected twin is not drawn."""
+
+    bl_label = "Crop"
+    bl_parent_id = "VIEW3D_PT_radiance_twin_object"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(settings_of(context.object), "use_crop", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.settings_column()
+        settings = settings_of(context.object)
+        layout.active = settings.use_crop
+        layout.column().prop(settings, "crop_min")
+        layout.column().prop(settings, "crop_max")
+
+
+CLASSES = (VIEW3D_PT_radiance_twin_export, VIEW3D_PT_radiance_twin_object, VIEW3D_PT_radiance_twin_crop)
 
 
 def register() -> None:

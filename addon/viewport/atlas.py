@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bake becomes textures: bricks side by side in an atlas, and an index that says where each of them is.
 
-An atlas is filled slab by slab, so that the interface answers while a large one is uploaded. What the GPU refuses is
+An atlas is filled block by block, so that the interface answers while a large one is uploaded. What the GPU refuses is
 halved until it fits.
 """
 
@@ -17,9 +17,9 @@ import gpu
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.bake.bricks import CELL, NETWORK, SIDE, Bricks, distance_to, halved, occupied_cells, with_borders
+from ...core.bake.bricks import CELL, NETWORK, SIDE, Bricks, blocks, distance_to, halved, occupied_cells, with_borders
 from ...core.errors import UserError
-from .textures import texture_3d
+from .textures import float_buffer, texture_3d
 
 F4 = NDArray[np.float32]
 AtlasFormat = Literal["RGBA16F", "RGBA8"]
@@ -29,7 +29,8 @@ WIDE = SIDE + 2
 # of the network's arrays, in march.glsl
 NETWORK_VECTORS = 149
 SMALLEST_RESOLUTION = 8
-_GROUP = 8
+# bricks that are uploaded at once
+BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,22 @@ def uploading(bricks: Bricks, texels: F4) -> Generator[float, None, TwinTextures
 
 
 def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, None, TwinTextures]:
-    x, y, z = layout = layout_of(bricks.count)
+    layout = layout_of(bricks.count)
     light = new_atlas(layout, "RGBA16F")
     features = None if bricks.network is None else new_atlas(layout, "RGBA8")
     index = texture_3d(texels, "RGBA32F")
-    for layer in range(z):
-        rows = np.arange(layer * x * y, min((layer + 1) * x * y, bricks.count))
-        light_slab, feature_slab = with_borders(bricks, rows)
-        _copy(_slab(light_slab.astype(np.float32), x, y), "RGBA16F", light, layer)
+    for rows in blocks(bricks.count, BLOCK):
+        # as the GPU reads them: x runs fastest, brick after brick along z
+        values = np.zeros((len(rows), WIDE, WIDE, WIDE, 4), np.float32)
+        turned = values.transpose(0, 3, 2, 1, 4)
+        with_borders(bricks, bricks.colour, rows, turned[..., :3])
+        with_borders(bricks, bricks.density, rows, turned[..., 3])
+        _copy(values, 1.0, light, "RGBA16F", layout, int(rows[0]))
         if features is not None:
-            _copy(_slab(feature_slab.astype(np.float32) / np.float32(255.0), x, y), "RGBA8", features, layer)
-        yield (layer + 1) / z
+            values = np.zeros_like(values)
+            with_borders(bricks, bricks.features, rows, values.transpose(0, 3, 2, 1, 4))
+            _copy(values, 1.0 / 255.0, features, "RGBA8", layout, int(rows[0]))
+        yield float(rows[-1] + 1) / bricks.count
     network = None if bricks.network is None else network_vectors(bricks.network)
     return TwinTextures(light, features, index, layout, bricks.resolution, network, halvings)
 
@@ -148,24 +154,26 @@ def layout_of(count: int) -> tuple[int, int, int]:
     return x, y, max(-(-count // (x * y)), 1)
 
 
-def _slab(values: F4, x: int, y: int) -> F4:
-    """[10 x, 10 y, 10, 4]: one layer of an atlas, of bricks [r, 10, 10, 10, 4]; zero where they run out."""
-    full = np.zeros((x * y, *values.shape[1:]), np.float32)
-    full[: len(values)] = values
-    bricks = full.reshape(y, x, WIDE, WIDE, WIDE, 4)
-    return bricks.transpose(1, 2, 0, 3, 4, 5).reshape(x * WIDE, y * WIDE, WIDE, 4)
-
-
-def _copy(slab: F4, pixel_format: AtlasFormat, atlas: gpu.types.GPUTexture, layer: int) -> None:
-    # a name of its own keeps it until it has been copied
-    source = texture_3d(slab, pixel_format)
+def _copy(
+    values: F4,
+    scale: float,
+    atlas: gpu.types.GPUTexture,
+    pixel_format: AtlasFormat,
+    layout: tuple[int, int, int],
+    first_row: int,
+) -> None:
+    """Put bricks [r, 10, 10, 10, 4] (z, y, x), times `scale`, to where those from `first_row` on belong."""
+    # a name of its own keeps the texture until it has been copied
+    size = (WIDE, WIDE, WIDE * len(values))
+    block = gpu.types.GPUTexture(size, format="RGBA32F", data=float_buffer(values))
     shader = _copy_shader(pixel_format)
     shader.bind()
-    shader.uniform_sampler("slab", source)
+    shader.uniform_sampler("block", block)
     shader.image("atlas", atlas)
-    shader.uniform_int("first_layer", layer * WIDE)
-    x, y, z = slab.shape[:3]
-    gpu.compute.dispatch(shader, -(-x // _GROUP), -(-y // _GROUP), z)
+    shader.uniform_int("first_row", first_row)
+    shader.uniform_int("layout_of_atlas", layout[:2])
+    shader.uniform_float("scale", scale)
+    gpu.compute.dispatch(shader, 1, 1, size[2])
 
 
 def network_vectors(network: dict[str, F4]) -> F4:
@@ -184,9 +192,11 @@ def free() -> None:
 @cache
 def _copy_shader(pixel_format: AtlasFormat) -> gpu.types.GPUShader:
     info = gpu.types.GPUShaderCreateInfo()
-    info.local_group_size(_GROUP, _GROUP, 1)
-    info.sampler(0, "FLOAT_3D", "slab")
+    info.local_group_size(WIDE, WIDE, 1)
+    info.sampler(0, "FLOAT_3D", "block")
     info.image(0, pixel_format, "FLOAT_3D", "atlas", qualifiers={"WRITE"})
-    info.push_constant("INT", "first_layer")
+    info.push_constant("INT", "first_row")
+    info.push_constant("IVEC2", "layout_of_atlas")
+    info.push_constant("FLOAT", "scale")
     info.compute_source(Path(__file__).with_name("copy.glsl").read_text(encoding="utf-8"))
     return gpu.shader.create_from_info(info)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Copies a slab of bricks into its place in an atlas: Blender cannot change a part of a texture otherwise. */
+/* Copies bricks, one behind the other along z, to their places in an atlas: Blender cannot change a part of a texture
+ * otherwise.
+ */
 
 void main()
 {
+  const int wide = 10; /* a brick with its border */
   ivec3 at = ivec3(gl_GlobalInvocationID);
-  if (all(lessThan(at, textureSize(slab, 0)))) {
-    imageStore(atlas, at + ivec3(0, 0, first_layer), texelFetch(slab, at, 0));
-  }
+  int row = first_row + at.z / wide;
+  int layer = row / layout_of_atlas.x;
+  ivec3 place = ivec3(row - layer * layout_of_atlas.x, layer % layout_of_atlas.y, layer / layout_of_atlas.y);
+  imageStore(atlas, place * wide + ivec3(at.xy, at.z % wide), texelFetch(block, at, 0) * scale);
 }

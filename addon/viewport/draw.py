@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,10 @@ from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
-# what a redraw may cost while a file is loaded, and how long until the next one, seconds
+# what a redraw may cost while a file is uploaded, and how long until the next one, seconds: on a GPU that draws the
+# rest of the window slowly more, so that the upload takes half of the time
 LOADING = 0.03
+MOST_LOADING = 0.4
 # corners, in the order of a twin's box
 CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 
@@ -49,6 +52,7 @@ class _State:
     pictures: dict[int, Pictures] = field(default_factory=dict)
     view_transforms: dict[Hashable, _Shown] = field(default_factory=dict)
     unbaked: str = ""
+    left: float = 0.0
     failure: str = ""
 
 
@@ -154,11 +158,13 @@ def _draw_context(context: bpy.types.Context) -> None:
     size = (region.width, region.height)
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
     placed = []
-    for thing, twin in ((thing, place(thing, LOADING)) for thing in things):
+    elsewhere = min(max(time.monotonic() - _state.left, LOADING), MOST_LOADING)
+    for thing, twin in ((thing, place(thing, elsewhere)) for thing in things):
         if twin is not None:
             wish = wish_of(thing, twin, region.as_pointer(), view_matrix, projection_matrix, size)
             placed.append(replace(twin, layer=None if wish is None else wish.layer()))
     if any(loaded_part_of(thing) < 1.0 for thing in things):
+        _state.left = time.monotonic()
         _redraw_after(LOADING)
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Bricks:
         """How many bricks there are."""
         return len(self.density)
 
-    @property
+    @cached_property
     def places(self) -> NDArray[np.int64]:
         """[k, 3]: where each brick stands in `index`, in the order of the rows."""
         where = np.argwhere(self.index >= 0)
@@ -87,15 +88,15 @@ def bricks_of_grid(density: ArrayLike, colour: ArrayLike) -> Bricks:
     return Bricks(n, index_of(places, n), density_of, colour_of, features)
 
 
-def with_borders(bricks: Bricks, rows: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-    """Bricks with one voxel of their neighbours around them, so that one is enough to read trilinearly in.
+def with_borders(bricks: Bricks, values: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
+    """Fill `out` with bricks and one voxel of their neighbours around them: one is then enough to read trilinearly in.
 
-    Returns:
-        light [r, 10, 10, 10, 4] (colour, density) and features [r, 10, 10, 10, F] of the bricks in `rows` [r].
+    Args:
+        bricks: whose neighbours they are.
+        values: [k, 8, 8, 8, ...] of all bricks, for example their density.
+        rows: [r] which bricks.
+        out: [r, 10, 10, 10, ...] of any type and order in memory, all zero.
     """
-    wide = SIDE + 2
-    light = np.zeros((len(rows), wide, wide, wide, 4), np.float16)
-    features = np.zeros((len(rows), wide, wide, wide, bricks.features.shape[-1]), np.uint8)
     around = np.pad(bricks.index, 1, constant_values=-1)
     places = bricks.places[rows] + 1
     # of a neighbour along one axis: where its voxels go, and which they are
@@ -106,17 +107,16 @@ def with_borders(bricks: Bricks, rows: NDArray[Any]) -> tuple[NDArray[np.float16
         there = np.flatnonzero(neighbours >= 0)
         target = (there, *(parts[axis][0] for axis in offset.tolist()))
         source = (neighbours[there], *(parts[axis][1] for axis in offset.tolist()))
-        light[(*target, slice(0, 3))] = bricks.colour[source]
-        light[(*target, 3)] = bricks.density[source]
-        features[target] = bricks.features[source]
-    return light, features
+        out[target] = values[source]
 
 
 def occupied_cells(bricks: Bricks) -> NDArray[np.bool_]:
     """[k, 4, 4, 4]: the cells of CELL³ voxels in which a sample can see something."""
     cells = np.zeros((bricks.count, *(SIDE // CELL,) * 3), np.bool_)
+    dense = bricks.density > NEGLIGIBLE_DENSITY
     for rows in blocks(bricks.count):
-        seen = with_borders(bricks, rows)[0][..., 3] > NEGLIGIBLE_DENSITY
+        seen = np.zeros((len(rows), *(SIDE + 2,) * 3), np.bool_)
+        with_borders(bricks, dense, rows, seen)
         # a sample reads the voxels on its both sides: those of the cell and one around it
         for axis in (1, 2, 3):
             size = seen.shape[axis] - CELL
@@ -209,9 +209,8 @@ def to_arrays(bricks: Bricks) -> dict[str, NDArray[Any]]:
     """The arrays of a `.twin` that hold a bake: a byte for each value, right to 3 % in density and 1 or 2 in light."""
     density, colour = bricks.density.astype(np.float32), bricks.colour.astype(np.float32)
     low = NEGLIGIBLE_DENSITY
-    ranges = np.array(
-        [low, max(float(density.max(initial=0.0)), 2 * low), max(float(colour.max(initial=0.0)), DIM)], "f4"
-    )
+    highest, brightest = (float(np.clip(np.nanmax(of, initial=0.0), 0.0, HALF_MAX)) for of in (density, colour))
+    ranges = np.array([low, max(highest, 2 * low), max(brightest, DIM)], np.float32)
     arrays: dict[str, NDArray[Any]] = {
         "bake/places": bricks.places.astype(np.uint8),
         "bake/density": np.where(density < low, 0, 1 + np.rint(254 * _part(density, ranges[0], ranges[1]))).astype(
@@ -293,14 +292,11 @@ def _from_bricks(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) ->
     network = _network(arrays)
     if (network is None) != (features.shape[0] == 0):
         raise UserError("its bake has only a half of what makes its highlights; train again")
-    return Bricks(
-        n,
-        index_of(places, n),
-        densities[density],
-        lights[np.ascontiguousarray(np.moveaxis(colour, 0, -1))],
-        np.ascontiguousarray(np.moveaxis(features, 0, -1)),
-        network,
-    )
+    light = np.empty((*shape, 3), np.float16)
+    for channel in range(3):
+        light[..., channel] = lights.take(colour[channel])
+    told = np.ascontiguousarray(np.moveaxis(features, 0, -1))
+    return Bricks(n, index_of(places, n), densities.take(density), light, told, network)
 
 
 def _network(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]] | None:

@@ -116,6 +116,7 @@ def test_a_large_twin_arrives_over_several_redraws_and_replaces_the_old_one_when
     loaded, random_bricks, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(bakes, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(atlas, "BLOCK", 16)
     old = place(loaded)
     bricks = random_bricks(1, 64, 0.4)
     metadata = {"world_from_field": np.eye(4).tolist(), "bake": metadata_of(bricks)}
