@@ -114,6 +114,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
             points = errors.points()
             write_error_points(folder / ERRORS, points)
             ladder, training = noise_ladder(dataset, show), training_of(twin)
+            floor = noise_floor(dataset, show)
             metrics = {
                 "format": FORMAT,
                 "version": VERSION,
@@ -129,7 +130,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 "view_transform": _view_transform(dataset, settings.benchmark),
                 "background": [1.0, 1.0, 1.0] if settings.benchmark else [float(value) for value in dataset.background],
                 "mean": {name: mean_of(view[name] for view in views) for name in FIGURES},
-                "noise_floor": noise_floor(dataset, show),
+                "noise_floor": floor,
                 "noise_ladder": ladder,
                 "views": views,
                 "objects": errors.table(),
@@ -141,7 +142,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 },
                 "train_seconds": training["seconds"],
                 "training": training,
-                "costs": cost_table(dataset, views, ladder, training),
+                "costs": cost_table(dataset, views, floor, ladder, training),
                 "turntable": None,
                 "machine": describe_machine(field.model.table.device),
                 "warnings": warnings,

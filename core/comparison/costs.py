@@ -62,12 +62,17 @@ def training_of(twin: Twin) -> dict[str, Any]:
 
 
 def cost_table(
-    dataset: Dataset, views: list[dict[str, Any]], ladder: dict[str, Any] | None, training: dict[str, Any]
+    dataset: Dataset,
+    views: list[dict[str, Any]],
+    floor: dict[str, Any] | None,
+    ladder: dict[str, Any] | None,
+    training: dict[str, Any],
 ) -> dict[str, Any]:
     """What a frame costs on both sides, what the twin costs before its first frame, and where the two meet.
 
     Args:
-        views: of metrics.json. ladder, training: as `noise_ladder` and `training_of` return them.
+        views, floor: `views` and `noise_floor` of metrics.json.
+        ladder, training: as `noise_ladder` and `training_of` return them.
 
     Returns:
         dataset_views: how many.
@@ -76,8 +81,8 @@ def cost_table(
         fixed_seconds: their sum, None when one of them is unknown.
         neural_seconds: a frame of the twin, mean over the views.
         classic: [{what, samples, seconds, psnr, break_even_frames}]: `what` is "reference", and "same_psnr" for the
-            number of samples at which the classic render is as far from the reference as the twin is, on the ladder's
-            view. break_even_frames is None when the twin never pays off, or when fixed_seconds is unknown.
+            number of samples at which the classic render is as far from the reference as the twin is, on the noise
+            floor's view. break_even_frames is None when the twin never pays off, or when fixed_seconds is unknown.
     """
     rendering = float(dataset.seconds.sum() + dataset.truth_seconds.sum())
     dataset_seconds = rendering if rendering > 0.0 else None
@@ -88,7 +93,7 @@ def cost_table(
     reference = float(np.mean([view["classic_seconds"] for view in views]))
     ways: list[dict[str, Any]] = []
     if reference > 0.0:
-        best = None if ladder is None else ladder["rungs"][-1]["psnr"]
+        best = None if floor is None else floor["psnr"]
         samples = float(np.mean([view["classic_samples"] for view in views]))
         ways.append({"what": "reference", "samples": samples, "seconds": reference, "psnr": best})
     twins = None if ladder is None else next((view for view in views if view["index"] == ladder["index"]), None)

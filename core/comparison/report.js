@@ -150,8 +150,8 @@ function bars(rows, words) {
 // both sides, line by line: a classic column for each number of samples that is worth a look
 function ledger() {
   const { costs } = metrics;
-  const ladderView = metrics.noise_ladder && views.find(view => view.index === metrics.noise_ladder.index);
-  const likeness = ladderView ? ladderView.psnr : mean.psnr;
+  const judge = floor && views.find(view => view.index === floor.index);
+  const likeness = judge ? judge.psnr : mean.psnr;
   const decibels = value => value === null ? "–" : `${value.toFixed(1)} dB`;
   const columns = costs.classic.map(way => ({ side: "classic", name: classic, below: plural(way.samples < 10 ? +way.samples.toFixed(1) : Math.round(way.samples), "sample"),
     psnr: decibels(way.psnr), frame: seconds(way.seconds),
@@ -165,7 +165,7 @@ function ledger() {
     element("thead", {}, element("tr", {}, element("td"), ...[...columns, twin].map(column =>
       element("th", { scope: "col", class: column.side }, element("b", {}, column.name), column.below)))),
     element("tbody", {},
-      row(ladderView ? `PSNR, view ${ladderView.index}` : "PSNR, mean", columns.map(column => column.psnr), decibels(likeness)),
+      row(judge ? `PSNR, view ${judge.index}` : "PSNR, mean", columns.map(column => column.psnr), decibels(likeness)),
       row("A frame", columns.map(column => column.frame), seconds(costs.neural_seconds)),
       row(`Dataset, ${plural(costs.dataset_views, "view")}`, dash, fixed(costs.dataset_seconds)),
       row("Training", dash, fixed(costs.train_seconds)),

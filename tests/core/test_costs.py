@@ -102,13 +102,13 @@ def test_the_table_adds_up_what_was_measured(tmp_path: Path) -> None:
     assert (training["seconds"], training["whole_seconds"]) == (60.0, 80.0)
     ladder = {"index": 2, "denoised": False, "rungs": RUNGS}
     with open_dataset(path) as dataset:
-        costs = cost_table(dataset, [entry(1.0, 29.0)], ladder, training)
-        quicker = cost_table(dataset, [entry(2.5, 29.0)], ladder, training)
+        costs = cost_table(dataset, [entry(1.0, 29.0)], {"psnr": 32.5}, ladder, training)
+        quicker = cost_table(dataset, [entry(2.5, 29.0)], None, ladder, training)
     # three views of 6 s light and 0.5 s truth
     assert costs["dataset_seconds"] == pytest.approx(19.5)
     assert costs["fixed_seconds"] == pytest.approx(99.5)
     reference, same = costs["classic"]
-    assert (reference["what"], reference["seconds"], reference["psnr"]) == ("reference", 6.0, 32.0)
+    assert (reference["what"], reference["seconds"], reference["psnr"]) == ("reference", 6.0, 32.5)
     assert reference["break_even_frames"] == math.ceil(99.5 / 5.0) == 20
     assert (same["what"], same["seconds"]) == ("same_psnr", pytest.approx(2.0))
     assert same["break_even_frames"] == 100  # 99.5 / (2 - 1)
@@ -121,7 +121,9 @@ def test_without_times_nothing_is_made_up(tmp_path: Path) -> None:
         dataset.seconds[:], dataset.truth_seconds[:] = 0.0, 0.0
         show = lambda rgba: display_image(rgba, (0, 0, 0), dataset.view_transform)  # noqa: E731
         assert noise_ladder(dataset, show) is None
-        costs = cost_table(dataset, [{**entry(1.0, 29.0), "classic_seconds": 0.0}], None, training_of(Twin({}, {})))
+        costs = cost_table(
+            dataset, [{**entry(1.0, 29.0), "classic_seconds": 0.0}], None, None, training_of(Twin({}, {}))
+        )
     assert costs["classic"] == []
     assert (costs["dataset_seconds"], costs["train_seconds"], costs["fixed_seconds"]) == (None, None, None)
 
