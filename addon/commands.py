@@ -58,6 +58,8 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
         raise UsageError("no file is open: name one, as in blender -b SCENE.blend --command radiance_twin")
     if output is not None:
         output = Path(bpy.path.abspath(output)).absolute()
+    if settings.get("poses") is not None:
+        settings["poses"] = str(Path(bpy.path.abspath(settings["poses"])).absolute())
     match command:
         case "render" if not scripts_ran():
             # the file itself, not a copy: a killed render then goes on where it was

@@ -52,6 +52,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     _add_train(commands, inside_blender)
     _add_compare(commands, inside_blender)
     if not inside_blender:
+        _add_fix_it(commands)
         _add_view(commands)
         _add_export(commands)
         _add_sheet(commands)
@@ -119,6 +120,11 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
     parser.add_argument(
         "--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on (%(default)s)"
+    )
+    parser.add_argument(
+        "--poses",
+        metavar="CAMERAS.json",
+        help="render these cameras instead, as the dataset -o was rendered, and add them to it as training views",
     )
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     if not inside_blender:
@@ -205,6 +211,15 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("--scene", metavar="SCENE.blend", help="the scene, for the film's classic side")
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders it, instead of the package bpy")
+
+
+def _add_fix_it(commands: Any) -> None:
+    parser = _command(commands, "fix-it", "new cameras, proposed where the held-out views err and no view trains")
+    parser.add_argument("dataset", metavar="SCENE.h5")
+    parser.add_argument("twin", metavar="SCENE.twin")
+    parser.add_argument("-o", "--output", metavar="CAMERAS.json", help="write them to a file, for render --poses")
+    parser.add_argument("--views", type=int, default=8, metavar="N", help="how many, at most (%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
 
 
 def _add_view(commands: Any) -> None:

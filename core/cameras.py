@@ -71,6 +71,39 @@ def intrinsics_from_lens(
     )
 
 
+@dataclass(frozen=True)
+class FittedLens:
+    """What makes Blender's camera have given intrinsics, with the sensor fitted to the image's width.
+
+    Attributes:
+        lens, sensor_width: in millimetres.
+        shift_x, shift_y: lens shift in units of the image's width.
+        pixel_aspect: x and y, shape of a pixel, the smaller one 1; of the scene's render settings.
+    """
+
+    lens: float
+    sensor_width: float
+    shift_x: float
+    shift_y: float
+    pixel_aspect: tuple[float, float]
+
+
+def lens_from_intrinsics(intrinsics: ArrayLike, width: int, height: int, sensor_width: float = 36.0) -> FittedLens:
+    """The lens that has these intrinsics: `intrinsics_from_lens` backwards, for a sensor fit HORIZONTAL."""
+    fx, fy, cx, cy = (float(value) for value in np.asarray(intrinsics, np.float64))
+    aspect_x, aspect_y = max(1.0, fy / fx), max(1.0, fx / fy)
+    # square pixels that were rounded stay square
+    if abs(fx / fy - 1.0) < 1e-9:
+        aspect_x = aspect_y = 1.0
+    return FittedLens(
+        lens=fx * sensor_width / width,
+        sensor_width=sensor_width,
+        shift_x=(0.5 * width - cx) / width,
+        shift_y=(cy - 0.5 * height) * aspect_y / (width * aspect_x),
+        pixel_aspect=(aspect_x, aspect_y),
+    )
+
+
 def pixel_grid(width: int, height: int) -> Array:
     """Pixel centres [height, width, 2] as (u, v); row 0 is the image's top."""
     u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)

@@ -52,8 +52,9 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return demo(**settings, reporter=reporter)
         case "render":
             from .render import RenderSettings, render_dataset
+            from .render_more import add_views
 
-            return render_dataset(RenderSettings(**settings), reporter)
+            return (add_views if settings["poses"] else render_dataset)(RenderSettings(**settings), reporter)
         case "import":
             from .importing import ImportSettings, import_dataset
 
@@ -66,6 +67,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .comparison.compare import CompareSettings, compare
 
             return compare(CompareSettings(**settings), reporter)
+        case "fix-it":
+            from .fix_it import FixItSettings, fix_it
+
+            return fix_it(FixItSettings(**settings), reporter)
         case "view":
             from .view import ViewSettings, view
 
@@ -109,6 +114,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
                 f"{result['output']}: {result['steps']} steps in {format_seconds(result['seconds'])}, "
                 f"{decibels(result['psnr'])} on held-out views"
             )
+        case "fix-it":
+            return proposed_in_words(result)
         case "view":
             width, height = result["size"]
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
@@ -126,6 +133,14 @@ def imported_in_words(result: dict[str, Any]) -> str:
     count = len(result["problems"])
     problems = f"; {count} {'problem' if count == 1 else 'problems'}, named above" if count else ""
     return f"{result['output']}: {views} views from {result['format']}, film {result['film']}{problems}"
+
+
+def proposed_in_words(result: dict[str, Any]) -> str:
+    """Each proposed camera with its reason."""
+    if not result["cameras"]:
+        return "Nothing to fix: no new camera would see what the held-out views show to be wrong"
+    lines = [f"{number}. {camera['reason']}" for number, camera in enumerate(result["cameras"], 1)]
+    return "\n".join([*lines, *([result["output"]] if result["output"] else [])])
 
 
 def exported_in_words(result: dict[str, Any]) -> str:

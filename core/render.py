@@ -48,6 +48,7 @@ class RenderSettings:
         allow_newer: render a .blend that a newer Blender saved, with what is lost by that.
         elevation, azimuth, distance, stretch, rings, turns, stereo: of the rig; see rigs.RigShape.
         test_camera: of the rig `animated`: another camera of the scene, along which the held-out views lie.
+        poses: a JSON file of cameras (see camera_file.py) that are rendered instead of a rig's; all of them train.
     """
 
     scene: str | os.PathLike[str]
@@ -74,6 +75,7 @@ class RenderSettings:
     turns: float = 3.0
     stereo: float = 0.0
     test_camera: str | None = None
+    poses: str | None = None
 
 
 def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:

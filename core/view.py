@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from .camera_file import read_camera
 from .cameras import Camera
 from .colour import ViewTransform
 from .dataset.store import open_dataset
@@ -104,36 +103,6 @@ def camera_of(settings: ViewSettings) -> Camera:
     if not (min(size) >= 1 and max(size) <= LARGEST_SIDE):
         raise UsageError(f"a picture of {size[0]} x {size[1]} pixels cannot be made; sides are 1 to {LARGEST_SIDE}")
     return camera.resized(size)
-
-
-def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
-    """The camera in a JSON file; `size` is what its intrinsics are meant for when the file does not say.
-
-    Raises:
-        UserError: missing, no JSON, or without a number that is needed.
-    """
-    try:
-        words = json.loads(Path(path).read_text(encoding="utf-8"))
-        matrix = np.array(words["camera_to_world"], np.float64)
-        intrinsics = np.array(words["intrinsics"], np.float64)
-        own = words.get("size", size)
-        width, height = (None, None) if own is None else (int(side) for side in own)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is no camera ({type(error).__name__}: {error}); it needs {EXAMPLE}") from error
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
-        raise UserError(f"{path} has a camera_to_world that is no pose; it needs {EXAMPLE}")
-    if intrinsics.shape != (4,) or not np.isfinite(intrinsics).all() or intrinsics[:2].min() <= 0.0:
-        raise UserError(f"{path} has intrinsics that make no sense; it needs {EXAMPLE}")
-    if width is None or height is None:
-        raise UserError(f'{path} has no "size"; add it, or give --size WxH')
-    if min(width, height) < 1:
-        raise UserError(f"{path} has a size of {width} x {height} pixels; it needs {EXAMPLE}")
-    return Camera(matrix, intrinsics, (width, height))
-
-
-EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'
 
 
 def camera_of_view(path: str, index: int) -> Camera:

@@ -10,6 +10,8 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core.camera_file import PosedCamera, read_cameras
+from ...core.cameras import Camera, lens_from_intrinsics
 from ...core.covers import SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
@@ -54,6 +56,9 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
         film = "transparent" if settings["rig"] in PLACED_RIGS else "world"
     transform = bake_view_transform(scene)
     prepare_scene(scene, resolution, film == "transparent")
+    given = read_cameras(settings["poses"]) if settings["poses"] else []
+    if given:
+        _suit_scene(scene, given, settings["rig"])
     passes = Passes(scene)
     device = use_device(scene, settings["cycles_device"])
     denoise = bool(settings["denoise"])
@@ -66,7 +71,11 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     if missing:
         reporter.log(f"{len(missing)} files that the scene needs are missing, for example {missing[0]}")
     measured = measure(scene, settings["target"])
-    cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, reporter)
+    if given:
+        posed = [(one.frame, one.camera.camera_to_world, _lens_of(one.camera, measured)) for one in given]
+        cameras_of_splits = {"train": posed, "val": [], "test": []}
+    else:
+        cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, reporter)
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
@@ -208,6 +217,35 @@ def _look_through(scene: bpy.types.Scene, name: str | None) -> None:
     scene.camera = other
 
 
+def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> None:
+    """Pixels of the shape that given cameras ask for, and the frame in which the views around a target were rendered.
+
+    Raises:
+        UserError: the cameras do not ask for the same.
+    """
+    shapes = [lens_from_intrinsics(one.camera.intrinsics, *one.camera.size).pixel_aspect for one in given]
+    if np.ptp(shapes, axis=0).max() > 1e-6:
+        raise UserError("the given cameras have pixels of different shapes; give them the same fx / fy")
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = shapes[0]
+    if rig in PLACED_RIGS:
+        scene.frame_set(given[0].frame)
+
+
+def _lens_of(camera: Camera, measured: Measured) -> Lens:
+    """A given camera's lens, which sees all that renders, without depth of field."""
+    fitted = lens_from_intrinsics(camera.intrinsics, *camera.size)
+    distance = float(np.linalg.norm(camera.camera_to_world[:3, 3] - measured.centre))
+    return Lens(
+        lens=fitted.lens,
+        sensor_width=fitted.sensor_width,
+        sensor_fit="HORIZONTAL",
+        shift_x=fitted.shift_x,
+        shift_y=fitted.shift_y,
+        clip_start=PLACED_CLIP[0] * max(distance, measured.radius),
+        clip_end=PLACED_CLIP[1] * (distance + float(np.linalg.norm(np.ptp(measured.bounds, axis=0)))),
+    )
+
+
 def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:
     """The light of a view once more, with another seed and as many samples unless others are named."""
     other_seed = staging.view_seed(seed, f"{view.name} again")
@@ -217,7 +255,7 @@ def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samp
 
 def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:
     """The settings as the dataset records them: as they came out, without paths."""
-    paths = ("scene", "output", "blender", "allow_newer")
+    paths = ("scene", "output", "blender", "allow_newer", "poses")
     kept = {name: value for name, value in settings.items() if name not in paths}
     return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}
 
@@ -226,7 +264,8 @@ def _announce(plan: Plan, settings: dict[str, Any], denoise: bool, reporter: Rep
     width, height = plan.resolution
     counts = {split: len(indices) for split, indices in plan.splits.items()}
     reporter.log(
-        f"Rendering {len(plan.views)} views on {plan.device}: {settings['rig']}, {width}x{height}, "
+        f"Rendering {len(plan.views)} views on {plan.device}: "
+        f"{'given cameras' if settings['poses'] else settings['rig']}, {width}x{height}, "
         f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
         f"at {settings['reference_samples']}, {'Open Image Denoise' if denoise else 'not denoised'}, film {plan.film}"
     )

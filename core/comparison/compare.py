@@ -16,6 +16,7 @@ from PIL import Image
 
 from ..colour import standard_view_transform
 from ..dataset.digest import dataset_digest
+from ..dataset.joining import added_to
 from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError, UserError
 from ..field.render import load_field, render_view
@@ -247,8 +248,18 @@ def doubts(dataset: Dataset, twin: Twin) -> list[str]:
         return ["The twin does not say which dataset it was trained from."]
     if scene and dataset.scene_hash and scene != dataset.scene_hash:
         return ["The twin was trained from another scene, or this scene was changed before its dataset was rendered."]
+    added = added_to(dataset)
     if digest and digest != dataset_digest(dataset.path):
+        # before it grew, the dataset had the same test views
+        if digest in [entry.get("digest") for entry in added]:
+            return []
         return ["The twin was trained from another dataset of this scene; it may have seen these test views."]
+    chosen = sum(1 for entry in added for reason in entry.get("reasons", []) if reason)
+    if chosen:
+        return [
+            f"{chosen} training views were added where these held-out views erred: the figures favour the twin. "
+            "The val views, whose PSNR training shows, had no say in it."
+        ]
     return []
 
 

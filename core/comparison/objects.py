@@ -91,18 +91,27 @@ class ErrorsOfObjects:
         # each view begins elsewhere, so that thinning leaves no pattern
         chosen = slice(len(self._parts) % self._every, None, self._every)
         rows, columns = rows[chosen], columns[chosen]
-        matrix, intrinsics = dataset.camera_to_world[index], dataset.intrinsics[index]
-        height, width = depth.shape
-        ways = ray_directions(matrix, intrinsics, pixel_grid(width, height)[rows, columns])
-        planar = depth[rows, columns].astype(np.float64)
-        forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+        position, ways = surface_points(dataset, index, rows, columns)
         normal = dataset.normal(index)[rows, columns]
         away = np.einsum("ij,ij->i", normal, ways) > 0.0
         return ErrorPoints(
-            position=matrix[:3, 3] + ways * (planar / (ways @ forward))[:, None],
+            position=position,
             normal=np.where(away[:, None], -normal, normal).astype(np.float32),
             flip=flip_map[rows, columns],
             squared=squared[rows, columns].astype(np.float32),
             object_index=number[rows, columns],
-            footprint=(planar / intrinsics[0]).astype(np.float32),
+            footprint=(depth[rows, columns] / dataset.intrinsics[index][0]).astype(np.float32),
         )
+
+
+def surface_points(
+    dataset: Dataset, index: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the surfaces are that these pixels of a view show: [N, 3] world, and the unit ways [N, 3] to them."""
+    matrix = dataset.camera_to_world[index]
+    depth = dataset.depth(index)
+    height, width = depth.shape
+    ways = ray_directions(matrix, dataset.intrinsics[index], pixel_grid(width, height)[rows, columns])
+    forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    planar = depth[rows, columns].astype(np.float64)
+    return matrix[:3, 3] + ways * (planar / (ways @ forward))[:, None], ways

@@ -36,8 +36,16 @@ def settings_from(kind: type[Settings], arguments: dict[str, Any]) -> Settings:
 
 def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from ..render import RenderSettings, render_dataset
+    from ..render_more import add_views
 
-    return render_dataset(settings_from(RenderSettings, arguments), reporter)
+    settings = settings_from(RenderSettings, arguments)
+    return (add_views if settings.poses else render_dataset)(settings, reporter)
+
+
+def _fix_it(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..fix_it import FixItSettings, fix_it
+
+    return fix_it(settings_from(FixItSettings, arguments), reporter)
 
 
 def _train(arguments: dict[str, Any], reporter: ChildReporter, requests: Requests) -> dict[str, Any]:
@@ -76,7 +84,13 @@ def _serve_frames(arguments: dict[str, Any], reporter: ChildReporter, requests: 
 
 if __name__ == "__main__":
     serve(
-        {"render": _render, "compare": _compare, "export": _export, "measure_frame": _measure_frame},
+        {
+            "render": _render,
+            "compare": _compare,
+            "export": _export,
+            "fix_it": _fix_it,
+            "measure_frame": _measure_frame,
+        },
         __version__,
         {"train": _train, "serve_frames": _serve_frames},
     )

@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "allow_newer": False,
     "test_camera": None,
     **asdict(RigShape()),
+    "poses": None,
 }
 
 

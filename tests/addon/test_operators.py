@@ -138,7 +138,7 @@ def test_settings_are_those_of_the_command_line(saved_file: Path) -> None:
     said = arguments.settings_of(arguments.parse(["render", *flags], "blender", inside_blender=True))
     same = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
     assert asked == {name: same[name] for name in asked}
-    assert set(said) - set(asked) == {"output", "allow_newer"}
+    assert set(said) - set(asked) == {"output", "allow_newer", "poses"}
     settings.rig = "animated"
     assert render_arguments(settings)["target"] is None
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Planning and rendering all views of a scene: rigs, seeds, resuming."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from radiance_twin.addon import compat
 from radiance_twin.addon.studio import render as studio_render
 from radiance_twin.addon.studio.render import Pace, render_views
 from radiance_twin.core import cameras
+from radiance_twin.core.camera_file import camera_words
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.dataset.staging import Plan
 from radiance_twin.core.errors import Cancelled, UserError
@@ -67,6 +69,25 @@ def test_a_view_is_the_same_whenever_and_wherever_it_is_rendered(tmp_path: Path)
     assert "2 of 3 views are rendered already" in reporter.lines
     for name, picture in before.items():
         assert np.array_equal(pixels(folder, name), picture)
+
+
+def test_given_cameras_are_rendered_as_they_are(tmp_path: Path) -> None:
+    soft_scene()
+    given = [cameras.Camera(cameras.look_at((3, -2, 1), (0, 0, 0)), np.array([30.0, 24.0, 13.0, 8.0]), (24, 18))]
+    words = {"cameras": [{**camera_words(one), "frame": 7, "reason": "it errs"} for one in given]}
+    (tmp_path / "cameras.json").write_text(json.dumps(words))
+    plan, reporter, _ = plan_of(tmp_path, poses=str(tmp_path / "cameras.json"))
+    assert plan.splits == {"train": [0], "val": [], "test": []}
+    assert np.allclose(plan.views[0].camera_to_world, given[0].camera_to_world, atol=1e-6)
+    assert np.allclose(plan.views[0].intrinsics, given[0].intrinsics, atol=1e-5)
+    assert plan.views[0].frame == 7 and bpy.context.scene.frame_current == 7
+    assert any("1 views on CPU" in line and "given cameras" in line for line in reporter.lines)
+    # the middle of the ball is where these intrinsics put it
+    truth = read_exr(tmp_path / "views" / plan.views[0].files[1])
+    number = next(thing["index"] for thing in plan.objects if thing["name"] == "Ball")
+    rows, columns = np.nonzero(truth[compat.pass_names()["object_index"]][..., 0] == number)
+    middle = cameras.project([[0, 0, 0.2]], given[0].camera_to_world, given[0].intrinsics)[0][0]
+    assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - middle).max() < 1.0
 
 
 def test_another_seed_gives_other_noise_and_the_same_truth(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ FLOORS = {
     "core.demo": 5,
     "core.info": 5,
     "core.view": 5,
+    "core.render_more": 5,
+    "core.fix_it": 4,
     "core.training": 4,
     "core.importing": 4,
     "core.export": 4,

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cameras as JSON: one, to look at a twin from, or a list of them, to be rendered into a dataset. Numpy alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cameras import Camera
+from .errors import UserError
+
+EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'
+
+
+@dataclass(frozen=True)
+class PosedCamera:
+    """A camera that is to be rendered, in which frame of the scene, and why it was proposed (empty: by a person)."""
+
+    camera: Camera
+    frame: int
+    reason: str = ""
+
+
+def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
+    """The camera in a JSON file; `size` is what its intrinsics are meant for when the file does not say.
+
+    Raises:
+        UserError: missing, no JSON, or without a number that is needed.
+    """
+    return camera_from(_read(path, EXAMPLE), path, size)
+
+
+def read_cameras(path: str) -> list[PosedCamera]:
+    """The cameras in a JSON file: {"cameras": [{camera_to_world, intrinsics, size, frame, reason}, ...]}.
+
+    `frame` may be left out (1), and `reason`.
+
+    Raises:
+        UserError: missing, no JSON, without any camera, or with one that makes no sense.
+    """
+    example = f'{{"cameras": [{EXAMPLE}, ...]}}'
+    words = _read(path, example)
+    entries = words.get("cameras") if isinstance(words, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path} holds no cameras; it needs {example}")
+    cameras = []
+    for number, entry in enumerate(entries):
+        camera = camera_from(entry, f"{path}, camera {number},")
+        frame = entry.get("frame", 1)
+        if not isinstance(frame, int) or abs(frame) > 1 << 20:
+            raise UserError(f"{path}, camera {number}, has a frame that is no number of a frame; write it like 1")
+        cameras.append(PosedCamera(camera, frame, str(entry.get("reason", ""))))
+    return cameras
+
+
+def camera_words(camera: Camera) -> dict[str, Any]:
+    """A camera as JSON can carry it."""
+    return {
+        "camera_to_world": np.asarray(camera.camera_to_world).tolist(),
+        "intrinsics": np.asarray(camera.intrinsics).tolist(),
+        "size": [int(side) for side in camera.size],
+    }
+
+
+def camera_from(words: Any, path: str, size: tuple[int, int] | None = None) -> Camera:
+    """The camera that `camera_words` gave; `path` is what messages call it.
+
+    Raises:
+        UserError: a number is missing or makes no sense.
+    """
+    try:
+        matrix = np.array(words["camera_to_world"], np.float64)
+        intrinsics = np.array(words["intrinsics"], np.float64)
+        own = words.get("size", size)
+        width, height = (None, None) if own is None else (int(side) for side in own)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path} is no camera ({type(error).__name__}: {error}); it needs {EXAMPLE}") from error
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+        raise UserError(f"{path} has a camera_to_world that is no pose; it needs {EXAMPLE}")
+    if intrinsics.shape != (4,) or not np.isfinite(intrinsics).all() or intrinsics[:2].min() <= 0.0:
+        raise UserError(f"{path} has intrinsics that make no sense; it needs {EXAMPLE}")
+    if width is None or height is None:
+        raise UserError(f'{path} has no "size"; add it, or give --size WxH')
+    if min(width, height) < 1:
+        raise UserError(f"{path} has a size of {width} x {height} pixels; it needs {EXAMPLE}")
+    return Camera(matrix, intrinsics, (width, height))
+
+
+def _read(path: str, example: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no camera ({type(error).__name__}: {error}); it needs {example}") from error

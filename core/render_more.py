@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Given cameras are rendered as the views of a dataset were, and join them as training views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .camera_file import PosedCamera, read_cameras
+from .dataset import staging
+from .dataset.joining import join_views
+from .dataset.store import Dataset, open_dataset
+from .errors import UsageError, UserError
+from .render import RenderSettings, render_dataset
+from .reporting import Reporter
+
+# what a dataset knows of how it was rendered, and what stays the user's choice
+ITS_OWN = ("rig", "resolution", "samples", "reference_samples", "denoise", "film")
+
+
+def add_views(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
+    """Render the cameras of `settings.poses` and add them to the dataset `settings.output`.
+
+    Rig, resolution, samples, denoising and film are the dataset's. The new views are staged beside it, so that the
+    same call goes on where an interrupted one was.
+
+    Returns:
+        As `render_dataset`; views are those of the whole dataset.
+
+    Raises:
+        UsageError: there are no poses.
+        UserError: the dataset cannot be added to, the cameras do not suit it, or as `render_dataset`.
+        Cancelled: the dataset is as it was.
+    """
+    if settings.poses is None:
+        raise UsageError("--poses is missing; name a file of cameras")
+    cameras = read_cameras(settings.poses)
+    output = Path(settings.output)
+    if not output.exists():
+        raise UserError(f"{output} does not exist; --poses adds to a dataset, so render one first")
+    with open_dataset(output) as dataset:
+        asked = _as_the_dataset(settings, dataset, cameras)
+        count = dataset.count
+    part = Path(asked.output)
+    try:
+        result = render_dataset(asked, reporter)
+        join_views(output, part, [one.reason for one in cameras], reporter)
+    finally:
+        part.unlink(missing_ok=True)
+    return {**result, "output": str(output), "views": count + result["views"], "bytes": output.stat().st_size}
+
+
+def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[PosedCamera]) -> RenderSettings:
+    known = dataset.configuration
+    missing = [name for name in ITS_OWN if name not in known]
+    if missing or not dataset.blender_version:
+        raise UserError(f"{dataset.path} was not rendered by Radiance Twin; only a dataset of a .blend can grow")
+    width, height = (int(side) for side in known["resolution"])
+    if any(one.camera.size != (width, height) for one in cameras):
+        raise UserError(f"a camera of {settings.poses} has another size than the dataset's {width} x {height} pixels")
+    own = {name: known[name] for name in ITS_OWN}
+    return replace(
+        settings,
+        **{**own, "resolution": (width, height)},
+        output=dataset.path.with_name(f"{dataset.path.stem}.more.h5"),
+        views=len(cameras),
+        val_views=0,
+        test_views=0,
+        target=None,
+        test_camera=None,
+        stereo=0.0,
+        # unrelated to the seeds of the views that are there
+        seed=staging.view_seed(dataset.seed, f"after {dataset.count} views"),
+    )
