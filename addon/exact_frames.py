@@ -19,8 +19,9 @@ from .jobs import viewer, worker
 from .jobs.frames import Answer, View
 from .preferences import find_worker_python
 from .properties import settings_of
-from .viewport import badge, draw, exact
+from .viewport import badge, exact
 from .viewport.bakes import expect
+from .viewport.redraw import redraw
 
 SECONDS_BETWEEN_TICKS = 0.05
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -67,7 +68,7 @@ def step() -> bool:
         _state.hindrance = reason
         badge.say_why_not(reason)
         if wished:
-            draw.redraw()
+            redraw()
     if _state.answer is not None:
         if _state.training is None:
             viewer.hear()
@@ -97,7 +98,7 @@ def _trained(wished: list[exact.Wish]) -> worker.Job | None:
         wish.training = _in_words(training) if training is not None and wish.shows(path) else ""
     if any(wish.training for wish in wished) and time.monotonic() - _state.aged > SECONDS_BETWEEN_AGES:
         _state.aged = time.monotonic()
-        draw.redraw()
+        redraw()
     return training
 
 
@@ -116,8 +117,7 @@ def _ask(wish: exact.Wish, training: worker.Job | None) -> None:
         wish.intrinsics,
         (wish.rectangle.width, wish.rectangle.height),
         wish.world_from_object,
-        # what lies behind the twin is the user's own scene
-        behind=False,
+        behind=wish.behind,
         coarse=True,
         device=settings_of(bpy.context.scene).device,
     )
@@ -126,7 +126,7 @@ def _ask(wish: exact.Wish, training: worker.Job | None) -> None:
         _state.answer = viewer.ask(view) if training is None else training.ask(view)
     except UserError as error:
         wish.problem = _short(str(error))
-        draw.redraw()
+        redraw()
 
 
 def _take(wished: list[exact.Wish]) -> None:
@@ -147,14 +147,14 @@ def _take(wished: list[exact.Wish]) -> None:
             # a field that is trained on is never complete
             wish.fulfil(answer.rgba, answer.depth, answer.complete and _state.training is None)
             answer.rgba = None
-            draw.redraw()
+            redraw()
     if answer.ended:
         if answer.problem:
             wish.problem = _short(answer.problem)
             if _state.training is None and viewer.process_id() is None:
                 _state.crashed = time.monotonic()
             print(f"Radiance Twin: {answer.problem}")
-            draw.redraw()
+            redraw()
         _state.wish = _state.answer = None
 
 

@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The twin in the 3D view: its object, its textures and how it is drawn."""
+"""The twin in the 3D view: its object, its textures, how it is drawn, and how it is compared with the render."""
 
-from . import draw, twin
+from . import draw, redraw, twin
+from .compare import gizmo, settings, split, view
 
 
 def register() -> None:
     twin.register()
+    settings.register()
     draw.register()
+    view.register()
+    gizmo.register()
 
 
 def unregister() -> None:
+    gizmo.unregister()
+    view.unregister()
+    split.unregister()
     draw.unregister()
+    settings.unregister()
     twin.unregister()
+    redraw.unregister()

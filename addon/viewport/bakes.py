@@ -37,6 +37,7 @@ class Bake:
         world_from_field: [4, 4] as trained.
         box: [8, 3] corners, in the world, of what was trained.
         psnr: of the field over its val views, decibels; None when the file does not say.
+        behind: whether the field knows what lies behind the scene (film "world").
         textures: on the GPU, made when first drawn.
         uploaded: the part of them that is there.
         notice: what the user should know, for example that the GPU took only half the resolution.
@@ -49,6 +50,7 @@ class Bake:
     world_from_field: NDArray[np.float64]
     box: NDArray[np.float64]
     psnr: float | None = None
+    behind: bool = False
     textures: TwinTextures | None = None
     uploaded: float = 0.0
     notice: str = ""
@@ -197,7 +199,8 @@ def read_bake(path: str) -> Bake:
     twin = read_twin(path, ["bake"])
     try:
         bricks = from_arrays(twin.arrays, twin.metadata)
-        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, _psnr(twin.metadata))
+        behind = twin.metadata.get("film") == "world"
+        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, _psnr(twin.metadata), behind)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except MemoryError as error:

@@ -20,11 +20,13 @@ from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .badge import draw_badge
+from .compare.settings import is_compared
 from .depth import depth_texture, read_depth
 from .exact import forget_wishes, wish_of, wishes_of
 from .march import PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
+from .redraw import redraw, redraw_after
 from .textures import ViewTransformTextures, view_transform_textures
 from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 
@@ -103,12 +105,13 @@ def prepare_view_transform(scene: bpy.types.Scene) -> None:
         _keep(key, bake_view_transform(scene))
 
 
-def place(thing: bpy.types.Object, seconds: float = float("inf")) -> PlacedTwin | None:
+def place(thing: bpy.types.Object, seconds: float = float("inf"), at_home: bool = False) -> PlacedTwin | None:
     """A twin where its object stands; None when there is nothing to draw. Needs a GPU context.
 
     Args:
         thing: its object.
         seconds: how long to upload what is not on the GPU yet; the next call goes on.
+        at_home: all of it where its original stood, wherever the object is and whatever it is cropped to.
     """
     bake = bake_of(thing)
     textures = None if bake is None else bake.on_gpu(seconds)
@@ -116,6 +119,8 @@ def place(thing: bpy.types.Object, seconds: float = float("inf")) -> PlacedTwin 
         bake, textures = bake.before, bake.before.textures
     if bake is None or textures is None:
         return None
+    if at_home:
+        return PlacedTwin(textures, bake.world_from_field)
     matrix = np.array(thing.matrix_world, np.float64)
     world_from_field, crop = matrix @ bake.world_from_field, crop_of(thing)
     world_from_crop = None if crop is None else matrix @ crop
@@ -127,15 +132,16 @@ def place(thing: bpy.types.Object, seconds: float = float("inf")) -> PlacedTwin 
 
 def _draw_region() -> None:
     """Blender's draw handler, with the scene's depth and in the view's own space."""
-    _guarded(_draw_context)
+    guarded(_draw_context)
 
 
 def _draw_badge() -> None:
     """Blender's draw handler, in pixels."""
-    _guarded(draw_badge)
+    guarded(draw_badge)
 
 
-def _guarded(draw_into: Callable[[bpy.types.Context], None]) -> None:
+def guarded(draw_into: Callable[[bpy.types.Context], None]) -> None:
+    """Draw, and after an error never again until another file is opened: `failure` says why."""
     if _state.failure:
         return
     try:
@@ -148,7 +154,7 @@ def _guarded(draw_into: Callable[[bpy.types.Context], None]) -> None:
 
 def _draw_context(context: bpy.types.Context) -> None:
     space, region, view = context.space_data, context.region, context.region_data
-    if not isinstance(space, bpy.types.SpaceView3D) or region is None or view is None:
+    if not isinstance(space, bpy.types.SpaceView3D) or region is None or view is None or is_compared(context):
         return
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
     if not things:
@@ -165,24 +171,25 @@ def _draw_context(context: bpy.types.Context) -> None:
             placed.append(replace(twin, layer=None if wish is None else wish.layer()))
     if any(loaded_part_of(thing) < 1.0 for thing in things):
         _state.left = time.monotonic()
-        _redraw_after(LOADING)
+        redraw_after(LOADING)
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
-        textures = _textures_of(context.scene)
-        pictures = _pictures_of(region)
+        textures = view_transform_of(context.scene)
+        pictures = pictures_of(region)
         depth = read_depth(rectangle)
         overlay, line_width = space.overlay, 0
         if overlay.show_overlays and (overlay.show_floor or overlay.show_axis_x or overlay.show_axis_y):
             line_width = int(np.ceil(context.preferences.system.pixel_size)) + 1
         wait = march_what_is_due(pictures, placed, view_matrix, projection_matrix, size, rectangle, depth, line_width)
         if wait is not None:
-            _redraw_after(wait)
+            redraw_after(wait)
         show(pictures.best, rectangle, size, textures, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
 
 
-def _pictures_of(region: bpy.types.Region) -> Pictures:
+def pictures_of(region: bpy.types.Region) -> Pictures:
+    """What was marched for a region."""
     key = region.as_pointer()
     pictures = _state.pictures.pop(key, None) or Pictures()
     # most recently drawn last: the views of closed windows are the first to be forgotten
@@ -220,7 +227,7 @@ def _draw_boxes(things: Sequence[bpy.types.Object], context: bpy.types.Context) 
     gpu.state.depth_test_set("NONE")
 
 
-def _textures_of(scene: bpy.types.Scene) -> ViewTransformTextures:
+def view_transform_of(scene: bpy.types.Scene) -> ViewTransformTextures:
     """Of a scene's view transform; until it is baked the one used last."""
     key: Hashable = view_transform_key(scene)
     if key not in _state.view_transforms:
@@ -254,19 +261,6 @@ def _keep(key: Hashable, view_transform: ViewTransform) -> _Shown:
     return shown
 
 
-def _redraw_after(seconds: float) -> None:
-    if not bpy.app.timers.is_registered(redraw):
-        bpy.app.timers.register(redraw, first_interval=seconds)
-
-
-def redraw() -> None:
-    """Let all 3D views be drawn again."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
-
-
 @persistent
 def _file_loaded(*_: Any) -> None:
     _state.failure = ""
@@ -284,9 +278,8 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_loaded)
     for handle in _state.handles:
         bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
-    for function in (_bake_unbaked, redraw):
-        if bpy.app.timers.is_registered(function):
-            bpy.app.timers.unregister(function)
+    if bpy.app.timers.is_registered(_bake_unbaked):
+        bpy.app.timers.unregister(_bake_unbaked)
     _state.handles.clear()
     _state.failure = ""
     forget_wishes()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .march import Layer, PlacedTwin, Rectangle, screen_rectangle
 from .textures import float_buffer
-from .twin import path_of, settings_of
+from .twin import bake_of, path_of, settings_of
 
 Matrix = NDArray[np.float64]
 
@@ -42,6 +42,8 @@ class Wish:
         intrinsics: fx fy cx cy in pixels, of the rectangle.
         rectangle: the part of the view in which the twin is.
         world_from_object: [4, 4].
+        behind: whether what lies behind a scene with film "world" is part of the frame; for a twin among the user's own
+            objects it is not.
         since: when it was first wished, seconds.
         problem: why it cannot be fulfilled; empty as long as it can.
         complete: whether the frame is the one that was wished, not a coarse one.
@@ -56,6 +58,7 @@ class Wish:
     intrinsics: Matrix
     rectangle: Rectangle
     world_from_object: Matrix
+    behind: bool = False
     since: float = field(default_factory=time.monotonic)
     problem: str = ""
     complete: bool = False
@@ -108,6 +111,7 @@ def wish_of(
     view_matrix: Matrix,
     projection_matrix: Matrix,
     size: tuple[int, int],
+    at_home: bool = False,
 ) -> Wish | None:
     """What is wished for a twin in a region, and what has come of it; None when nothing is.
 
@@ -116,12 +120,17 @@ def wish_of(
         twin: where it stands.
         region: any number that tells this region from others.
         view_matrix, projection_matrix, size: as for `march`.
+        at_home: whether it stands where its original stood, with what lay behind that.
     """
     of_region = _wishes.pop(region, {})
     _wishes[region] = of_region
     while len(_wishes) > MOST_REGIONS:
         del _wishes[next(iter(_wishes))]
+    bake = bake_of(thing)
+    behind = at_home and bake is not None and bake.behind
     rectangle = screen_rectangle([twin], view_matrix, projection_matrix, size)
+    if behind:
+        rectangle = Rectangle(0, 0, *size)
     if not settings_of(thing).exact_frame or rectangle is None:
         of_region.pop(thing.as_pointer(), None)
         return None
@@ -133,12 +142,13 @@ def wish_of(
         view_matrix.tobytes(),
         projection_matrix.tobytes(),
         rectangle,
+        behind,
     )
     wish = of_region.get(thing.as_pointer())
     if wish is None or wish.key != key:
         pose, intrinsics = np.linalg.inv(view_matrix), intrinsics_of(projection_matrix, size, rectangle)
-        world_from_object = np.array(thing.matrix_world, np.float64)
-        wish = Wish(key, path, pose, intrinsics, rectangle, world_from_object)
+        world_from_object = np.eye(4) if at_home else np.array(thing.matrix_world, np.float64)
+        wish = Wish(key, path, pose, intrinsics, rectangle, world_from_object, behind)
         if abs(projection_matrix[3, 3]) > 0.5:
             wish.problem = "no field in orthographic views"
         of_region[thing.as_pointer()] = wish

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison in the 3D view, as a part of the fourth step."""
+
+import bpy
+
+from ..viewport.compare.settings import comparison_of, why_not
+from .layout import Step, write
+
+
+class VIEW3D_PT_radiance_twin_compare_view(Step, bpy.types.Panel):
+    """The twin held against the live render, in rendered views of this workspace."""
+
+    bl_label = "In the Viewport"
+    bl_parent_id = "VIEW3D_PT_radiance_twin_compare"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = comparison_of(context.workspace)
+        layout = self.settings_column()
+        layout.prop(settings, "mode")
+        if settings.mode == "OFF":
+            return
+        if settings.mode == "WIPE":
+            layout.prop(settings, "angle")
+            row = layout.row(align=True)
+            row.prop(settings, "middle", slider=True)
+        elif settings.mode == "DIFFERENCE":
+            layout.prop(settings, "difference", text="Kind")
+            row = layout.row()
+            row.enabled = settings.difference != "FLIP"
+            row.prop(settings, "amplification")
+        if settings.mode != "SPLIT":
+            layout.prop(settings, "on_hold")
+        layout.prop(settings, "loupe")
+        reason = why_not(context)
+        if reason:
+            write(layout, context, reason, icon="INFO")
+
+
+def register() -> None:
+    bpy.utils.register_class(VIEW3D_PT_radiance_twin_compare_view)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(VIEW3D_PT_radiance_twin_compare_view)
