@@ -17,7 +17,18 @@ import gpu
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.bake.bricks import CELL, NETWORK, SIDE, Bricks, blocks, distance_to, halved, occupied_cells, with_borders
+from ...core.bake.bricks import (
+    CELL,
+    NEGLIGIBLE_DENSITY,
+    NETWORK,
+    SIDE,
+    Bricks,
+    blocks,
+    distance_to,
+    halved,
+    occupied_cells,
+    with_borders,
+)
 from ...core.errors import UserError
 from .textures import float_buffer, texture_3d
 
@@ -38,7 +49,8 @@ class TwinTextures:
     """What the shader reads of one twin.
 
     Attributes:
-        light: 3D atlas of colour (scene-linear, not premultiplied) and density per field unit, linear interpolation.
+        light: 3D atlas of colour (scene-linear, not premultiplied) and the logarithm of density per field unit, linear
+            interpolation.
         features: 3D atlas of what the network is told; None without a network.
         index: 3D, a texel for each place of a brick, as `index_texels` made it.
         layout: bricks along x, y, z of the atlas.
@@ -127,6 +139,7 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
         turned = values.transpose(0, 3, 2, 1, 4)
         with_borders(bricks, bricks.colour, rows, turned[..., :3])
         with_borders(bricks, bricks.density, rows, turned[..., 3])
+        np.log(np.maximum(values[..., 3], NEGLIGIBLE_DENSITY), out=values[..., 3])
         _copy(values, 1.0, light, "RGBA16F", layout, int(rows[0]))
         if features is not None:
             values = np.zeros_like(values)

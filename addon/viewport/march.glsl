@@ -13,6 +13,7 @@
 const int BRICK = 8;
 const int WIDE = 10; /* a brick with its border in the atlas */
 const int CELLS = 4; /* along a brick */
+const float FAINT = -4.6; /* just above the logarithm of the density that nobody sees */
 
 #ifdef COUNT_FETCHES
 int fetches = 0;
@@ -138,9 +139,10 @@ void main()
       ivec3 cell = clamp(ivec3(within * (float(CELLS) / float(BRICK))), ivec3(0), ivec3(CELLS - 1));
       if ((masks[cell.z] >> uint(cell.x + CELLS * cell.y) & 1u) == 1u) {
         vec3 where = (base + within) * texel;
-        vec4 voxel = textureLod(atlas_light, where, 0.0); /* colour, density per voxel */
+        vec4 voxel = textureLod(atlas_light, where, 0.0); /* colour, logarithm of density */
         FETCHED;
-        float opacity = 1.0 - exp(-voxel.a * interval / voxels);
+        float density = voxel.a > FAINT ? exp(voxel.a) : 0.0;
+        float opacity = 1.0 - exp(-density * interval / voxels);
         float weight = transmittance * opacity;
         light += weight * voxel.rgb;
         if (has_network && weight > 0.0) {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sparse bake: bricks of 8³ voxels where there is something to see, and how they lie in a `.twin`.
 
-Numpy alone, since Blender draws them. A sample between voxels reads the eight around it; a voxel that is in no brick,
-or outside of the cube, counts as zero in everything.
+Numpy alone, since Blender draws them. A sample between voxels reads the eight around it: colour and features linearly,
+density as a logarithm, which puts edges to less than a voxel. A voxel that is in no brick, or outside of the cube,
+counts as NEGLIGIBLE_DENSITY and zero in all else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOST_VOXELS = 512
 FEATURES = 4
 # side of a cell of the fine occupancy, in voxels: a brick has 4³ of them, one bit each
 CELL = 2
-# optical thickness of the whole cube below which nobody sees anything
+# optical thickness of the whole cube below which nobody sees anything; the least that logarithms are taken of
 NEGLIGIBLE_DENSITY = 1e-2
 # light below which a logarithm of it would only store noise
 DIM = 0.02

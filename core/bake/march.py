@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..cameras import Camera, pixel_grid, rays_in_field
-from .bricks import FEATURES, SIDE, Bricks
+from .bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks
 
 F4 = NDArray[np.float32]
 F8 = NDArray[np.float64]
@@ -15,6 +15,8 @@ F8 = NDArray[np.float64]
 SAMPLES_PER_VOXEL = 2
 # a ray ends where it lets less than this through
 OPAQUE = 1e-3
+# by how much the logarithm of a density has to be above that of a negligible one, for half precision's sake
+FAINT = 0.005
 # coverage below which the means along a ray are not divided by it
 THIN = 1e-4
 
@@ -94,8 +96,9 @@ def inside_box(
 def sample(bricks: Bricks, positions: ArrayLike) -> tuple[F8, F8]:
     """Density [N], and colour and features [N, 3 + F] (features 0 … 1), read trilinearly at `positions` [N, 3].
 
-    Voxels that are in no brick count as zero. In a brick that is not there nothing is seen, not even what would reach
-    into it from a neighbour's outermost voxels: whoever makes bricks makes those too that interpolation reaches.
+    Density is read as a logarithm, and is nothing where that is of NEGLIGIBLE_DENSITY alone. In a brick that is not
+    there nothing is seen, not even what would reach into it from a neighbour's outermost voxels: whoever makes bricks
+    makes those too that interpolation reaches.
     """
     where = np.asarray(positions, np.float64)
     scaled = where * bricks.resolution - 0.5
@@ -108,12 +111,14 @@ def sample(bricks: Bricks, positions: ArrayLike) -> tuple[F8, F8]:
         place, inner = voxels // SIDE, voxels % SIDE
         rows = _rows(bricks, place)
         at = (rows, *inner.T)
-        values = np.concatenate(
-            [bricks.density[at][:, None], bricks.colour[at], bricks.features[at] / 255.0], axis=1, dtype=np.float64
-        )
-        total += np.where(rows >= 0, share, 0.0)[:, None] * values
+        there = rows >= 0
+        density = np.where(there, bricks.density[at].astype(np.float64), 0.0)
+        total[:, 0] += share * np.log(np.maximum(density, NEGLIGIBLE_DENSITY))
+        values = np.concatenate([bricks.colour[at], bricks.features[at] / 255.0], axis=1, dtype=np.float64)
+        total[:, 1:] += np.where(there, share, 0.0)[:, None] * values
     total[_rows_at(bricks, where) < 0] = 0.0
-    return total[:, 0], total[:, 1:]
+    seen = (_rows_at(bricks, where) >= 0) & (total[:, 0] > np.log(NEGLIGIBLE_DENSITY) + FAINT)
+    return np.where(seen, np.exp(total[:, 0]), 0.0), total[:, 1:]
 
 
 def _rows_at(bricks: Bricks, positions: F8) -> NDArray[np.int32]:

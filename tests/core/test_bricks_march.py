@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
-from radiance_twin.core.bake import dense_march
 from radiance_twin.core.bake.bricks import NETWORK, Bricks, bricks_of_grid
 from radiance_twin.core.bake.march import deferred_light, inside_box, march_rays, render_bake, sample
 from radiance_twin.core.cameras import Camera, look_at
@@ -30,24 +30,44 @@ def strewn(n: int = 32) -> tuple[np.ndarray, np.ndarray]:
     return density, rng.random((n, n, n, 3))
 
 
-def test_bricks_look_like_the_dense_grid_they_were_made_of() -> None:
+def test_samples_are_read_as_scipy_reads_logarithms_of_density_and_plain_colours() -> None:
     density, colour = strewn()
-    camera = look_at([3.0, 2.0, 1.5], [0, 0, 0])
-    rgba = render_bake(bricks_of_grid(density, colour), WORLD, Camera(camera, INTRINSICS, SIZE))
-    dense = dense_march.render_bake(density, colour, WORLD, camera, INTRINSICS, SIZE, step=1 / 64)
-    assert 0.2 < (dense[..., 3] > 0.1).mean() < 0.9
-    # colours and densities were halves; what is behind 99.9 % is left out
-    np.testing.assert_allclose(rgba, dense, atol=2e-3)
+    bricks = bricks_of_grid(density, colour)
+    random = np.random.default_rng(0)
+    positions = random.random((2000, 3))
+    found, values = sample(bricks, positions)
+    shown = np.pad(np.log(np.maximum(density, 0.01)), 1, constant_values=np.log(0.01))
+    where = positions.T * 32 + 0.5
+    truth = np.exp(map_coordinates(shown, where, order=1))
+    seen = truth > 0.01006
+    # densities and colours were halves
+    np.testing.assert_allclose(found[seen], truth[seen], rtol=1e-3)
+    assert (found[~seen] == 0).all() and seen.sum() > 80
+    for channel in range(3):
+        light = map_coordinates(np.pad(colour[..., channel], 1), where, order=1)
+        np.testing.assert_allclose(values[seen, channel], light[seen], atol=1e-3)
+
+
+def test_a_cloud_is_as_opaque_as_its_integral_says() -> None:
+    axis = (np.arange(64) + 0.5) / 64 - 0.5
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    bricks = bricks_of_grid(30.0 * np.exp(-(x**2 + y**2 + z**2) / (2 * 0.09**2)), np.ones((64, 64, 64, 3)))
+    across = np.linspace(0.0, 0.3, 20)
+    origins = np.stack([0.5 + across, np.full(20, 0.5), np.full(20, -1.0)], axis=1)
+    rgba = march_rays(bricks, origins, np.full((20, 3), (0.0, 0.0, 1.0)))
+    thickness = 30.0 * 0.09 * np.sqrt(2 * np.pi) * np.exp(-(across**2) / (2 * 0.09**2))
+    np.testing.assert_allclose(rgba[:, 3], 1 - np.exp(-thickness), atol=4e-3)
 
 
 def test_the_middle_of_a_voxel_has_its_value_and_a_missing_brick_none() -> None:
     density, colour = np.zeros((16, 16, 16)), np.full((16, 16, 16, 3), 0.5)
     density[3, 4, 5] = 8.0
     bricks = bricks_of_grid(density, colour)
-    where = np.array([[3.5, 4.5, 5.5], [4.0, 4.5, 5.5], [4.0, 5.0, 6.0], [12.5, 4.5, 5.5]]) / 16
+    where = np.array([[3.5, 4.5, 5.5], [4.0, 4.5, 5.5], [12.5, 4.5, 5.5]]) / 16
     found, values = sample(bricks, where)
-    assert found == pytest.approx([8.0, 4.0, 1.0, 0.0])
-    assert values[:, 0] == pytest.approx([0.5, 0.5, 0.5, 0.0])
+    # half way between 8 and 0.01, as logarithms
+    assert found == pytest.approx([8.0, np.sqrt(0.08), 0.0])
+    assert values[:, 0] == pytest.approx([0.5, 0.5, 0.0])
 
 
 def test_rays_begin_and_end_where_they_are_told() -> None:
@@ -55,8 +75,10 @@ def test_rays_begin_and_end_where_they_are_told() -> None:
     bricks = bricks_of_grid(density, np.ones((16, 16, 16, 3)))
     origins, directions = np.full((4, 3), [0.5, 0.5, -1.0]), np.full((4, 3), [0.0, 0.0, 3.0])
     alpha = march_rays(bricks, origins, directions, first=[0.0, 1.25, 1.25, 1.8], last=[9.0, 9.0, 1.75, 1.2])[:, 3]
-    # in the last half of a voxel before a face the density falls to a half
-    assert alpha == pytest.approx(1 - np.exp(-2.0 * np.array([1 - 1 / 64, 0.75 - 1 / 128, 0.5, 0.0])), abs=1e-4)
+    # the sample in the last half of a voxel before a face is a quarter of the way to nothing
+    last_one = 2.0**0.75 * 0.01**0.25
+    thickness = 2.0 * np.array([1.0 - 2 / 32, 0.75 - 1 / 32, 0.5, 0.0]) + np.array([2, 1, 0, 0]) * last_one / 32
+    assert alpha == pytest.approx(1 - np.exp(-thickness), abs=1e-4)
 
 
 def test_a_box_is_entered_and_left() -> None:

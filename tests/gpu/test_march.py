@@ -107,7 +107,7 @@ def test_orthographic_views_of_a_turned_and_squeezed_twin_equal_the_marcher_in_n
 
 def test_outside_of_the_crop_box_nothing_is_drawn(gpu, marched, projection_of, random_bricks):
     """The box turns and scales with the object; here it is turned against the field, too."""
-    bricks = random_bricks(5, 64, 0.3)
+    bricks = random_bricks(5, 64, 0.6)
     camera = look_at((3.0, -4.0, 2.0), (0.0, 0.0, 0.0))
     box = look_at((0.3, 0.1, 0.2), (0.0, 0.5, -0.1)) @ np.diag([1.1, 0.9, 1.3, 1.0])
     twin = PlacedTwin(upload(bricks), WORLD_FROM_FIELD, world_from_crop=box)
