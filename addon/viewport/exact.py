@@ -134,10 +134,11 @@ def wish_of(
     if not settings_of(thing).exact_frame or rectangle is None:
         of_region.pop(thing.as_pointer(), None)
         return None
-    path = path_of(thing)
+    path, cropped = path_of(thing), twin.world_from_crop is not None
     key = (
         path,
         id(twin.textures),
+        cropped,
         twin.world_from_field.tobytes(),
         view_matrix.tobytes(),
         projection_matrix.tobytes(),
@@ -151,6 +152,8 @@ def wish_of(
         wish = Wish(key, path, pose, intrinsics, rectangle, world_from_object, behind)
         if abs(projection_matrix[3, 3]) > 0.5:
             wish.problem = "no field in orthographic views"
+        elif cropped:
+            wish.problem = "no field of a cropped twin"
         of_region[thing.as_pointer()] = wish
     return wish
 

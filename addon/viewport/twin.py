@@ -47,7 +47,8 @@ class RadianceTwinObject(bpy.types.PropertyGroup):
     )
     use_crop: bpy.props.BoolProperty(
         name="Crop",
-        description="Draw only what is inside of a box, in the object's own space",
+        description="Draw only what is inside of a box in the object's own space. A cropped twin is shown by its bake "
+        "in viewports; renders show all of it",
         update=_crop_to_everything,
     )
     crop_min: bpy.props.FloatVectorProperty(

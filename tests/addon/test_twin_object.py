@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -15,6 +18,7 @@ import pytest
 from mathutils import Vector
 
 from radiance_twin.addon.viewport import bakes, twin
+from radiance_twin.core.bake.bricks import metadata_of, to_arrays
 from radiance_twin.core.twin_file import write_twin
 
 # what was trained: 2 wide, 1 deep, 1 high, around (1, 0, 0.5)
@@ -304,3 +308,58 @@ def test_the_panel_of_the_selected_twin_says_what_is_wrong(file):
     assert "does not exist" in twin.problem_of(thing)
     bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
     assert not panel.poll(bpy.context)
+
+
+def test_the_crop_box_has_a_panel_of_its_own_that_is_grey_while_it_is_off(file):
+    from radiance_twin.addon.panels.twin import VIEW3D_PT_radiance_twin_crop as panel
+
+    class Column:
+        active = True
+        shown: list[str] = []
+
+        def prop(self, data: Any, name: str, text: str | None = None) -> None:
+            assert name in data.bl_rna.properties
+            self.shown.append(name)
+
+        def column(self) -> Column:
+            return self
+
+    thing = load(file)
+    column = Column()
+    drawn = SimpleNamespace(layout=column, settings_column=lambda: column)
+    panel.draw_header(drawn, bpy.context)
+    panel.draw(drawn, bpy.context)
+    assert column.shown == ["use_crop", "crop_min", "crop_max"]
+    assert not column.active
+    twin.settings_of(thing).use_crop = True
+    panel.draw(drawn, bpy.context)
+    assert column.active
+    # where it is not set, it is all of what was trained
+    assert tuple(twin.settings_of(thing).crop_min) == pytest.approx(BOUNDS[0])
+    assert tuple(twin.settings_of(thing).crop_max) == pytest.approx(BOUNDS[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "splats"}, "update"),
+        ({"resolution": 1 << 30}, "makes no sense"),
+        ({"resolution": None}, "makes no sense"),
+    ],
+)
+def test_a_bad_bake_of_bricks_is_refused_too(file, tmp_path, random_bricks, changes, message):
+    bricks = random_bricks(resolution=16)
+    metadata = {"world_from_field": WORLD_FROM_FIELD, "bake": metadata_of(bricks)}
+    write_twin(tmp_path / "good.twin", metadata, to_arrays(bricks))
+    assert twin.bake_of(load(tmp_path / "good.twin")).bricks.count == bricks.count
+    write_twin(tmp_path / "bad.twin", metadata | {"bake": metadata_of(bricks) | changes}, to_arrays(bricks))
+    with pytest.raises(RuntimeError, match=message):
+        bpy.ops.radiance_twin.load_twin(filepath=str(tmp_path / "bad.twin"))
+
+
+def test_a_newer_file_is_refused_with_what_to_do(file, tmp_path):
+    with zipfile.ZipFile(tmp_path / "newer.twin", "w") as archive:
+        header = {"format": "radiance-twin", "version": 99, "world_from_field": WORLD_FROM_FIELD}
+        archive.writestr("twin.json", json.dumps(header))
+    with pytest.raises(RuntimeError, match="newer Radiance Twin .*update the extension"):
+        bpy.ops.radiance_twin.load_twin(filepath=str(tmp_path / "newer.twin"))

@@ -202,6 +202,12 @@ def test_what_cannot_be_had_is_said(thing, projection_of, monkeypatch):
         assert time.monotonic() - began < 30
         time.sleep(0.02)
     assert "scaled unevenly" in words(thing)
+    thing.scale = (1.0, 1.0, 1.0)
+    settings_of(thing).use_crop = True
+    bpy.context.view_layer.update()
+    wish(thing, projection)
+    assert words(thing).endswith("no field of a cropped twin")
+    settings_of(thing).use_crop = False
     monkeypatch.delenv("RADIANCE_TWIN_PYTHON")
     wish(thing, projection, look_at((2.3, -2.0, 1.6), (0.0, 0.0, 0.35)))
     exact_frames.step()
