@@ -13,7 +13,8 @@ from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import settings_of
 from ..viewport.bakes import expect, forget, look_again
-from ..viewport.draw import prepare_view_transform, redraw
+from ..viewport.draw import prepare_view_transform
+from ..viewport.redraw import redraw
 from ..viewport.twin import path_of, twins_of
 from . import can_run, run, why_no_job
 from .twin import beside, new_twin, view_right
