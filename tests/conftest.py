@@ -25,7 +25,7 @@ TESTS = ROOT / "tests"
 
 runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
-from radiance_twin.core.bake.bricks import NETWORK, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
+from radiance_twin.core.bake.bricks import FEATURES, NETWORK, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
 
 
 def bpy_version() -> tuple[int, int] | None:
@@ -103,7 +103,7 @@ def random_bricks() -> Callable[..., Bricks]:
         shape = (len(places), SIDE, SIDE, SIDE)
         density = np.where(rng.random(shape) < 0.25, 0.0, np.exp(rng.uniform(-3.0, 7.0, shape)))
         colour = np.exp(rng.uniform(-6.0, 2.0, (*shape, 3)))
-        features = rng.integers(0, 256, (*shape, 4 if network else 0))
+        features = rng.integers(0, 256, (*shape, FEATURES if network else 0))
         weights = {name: rng.normal(0.0, 0.4, size).astype(np.float32) for name, size in NETWORK.items()}
         return Bricks(
             resolution,

@@ -38,7 +38,7 @@ AtlasFormat = Literal["RGBA16F", "RGBA8"]
 # a brick with one voxel of its neighbours around it
 WIDE = SIDE + 2
 # of the network's arrays, in march.glsl
-NETWORK_VECTORS = 149
+NETWORK_VECTORS = 295
 SMALLEST_RESOLUTION = 8
 # bricks that are uploaded at once
 BLOCK = 128
@@ -51,7 +51,7 @@ class TwinTextures:
     Attributes:
         light: 3D atlas of colour (scene-linear, not premultiplied) and the logarithm of density per field unit, linear
             interpolation.
-        features: 3D atlas of what the network is told; None without a network.
+        features: 3D atlases of what the network is told, four numbers each; None without a network.
         index: 3D, a texel for each place of a brick, as `index_texels` made it.
         layout: bricks along x, y, z of the atlas.
         resolution: voxels along the field's cube.
@@ -60,7 +60,7 @@ class TwinTextures:
     """
 
     light: gpu.types.GPUTexture
-    features: gpu.types.GPUTexture | None
+    features: tuple[gpu.types.GPUTexture, ...] | None
     index: gpu.types.GPUTexture
     layout: tuple[int, int, int]
     resolution: int
@@ -131,7 +131,7 @@ def uploading(bricks: Bricks, texels: F4) -> Generator[float, None, TwinTextures
 def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, None, TwinTextures]:
     layout = layout_of(bricks.count)
     light = new_atlas(layout, "RGBA16F")
-    features = None if bricks.network is None else new_atlas(layout, "RGBA8")
+    features = tuple(new_atlas(layout, "RGBA8") for _ in range(0, bricks.features.shape[-1], 4))
     index = texture_3d(texels, "RGBA32F")
     for rows in blocks(bricks.count, BLOCK):
         # as the GPU reads them: x runs fastest, brick after brick along z
@@ -141,13 +141,14 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
         with_borders(bricks, bricks.density, rows, turned[..., 3])
         np.log(np.maximum(values[..., 3], NEGLIGIBLE_DENSITY), out=values[..., 3])
         _copy(values, 1.0, light, "RGBA16F", layout, int(rows[0]))
-        if features is not None:
+        for number, four in enumerate(features):
             values = np.zeros_like(values)
-            with_borders(bricks, bricks.features, rows, values.transpose(0, 3, 2, 1, 4))
-            _copy(values, 1.0 / 255.0, features, "RGBA8", layout, int(rows[0]))
+            told = bricks.features[..., 4 * number : 4 * number + 4]
+            with_borders(bricks, told, rows, values.transpose(0, 3, 2, 1, 4))
+            _copy(values, 1.0 / 255.0, four, "RGBA8", layout, int(rows[0]))
         yield float(rows[-1] + 1) / bricks.count
     network = None if bricks.network is None else network_vectors(bricks.network)
-    return TwinTextures(light, features, index, layout, bricks.resolution, network, halvings)
+    return TwinTextures(light, features or None, index, layout, bricks.resolution, network, halvings)
 
 
 def new_atlas(layout: tuple[int, int, int], pixel_format: AtlasFormat) -> gpu.types.GPUTexture:

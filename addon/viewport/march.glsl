@@ -33,34 +33,44 @@ vec2 inside_cube(vec3 origin, vec3 direction)
   return vec2(max(max(near_sides.x, near_sides.y), near_sides.z), min(min(far_sides.x, far_sides.y), far_sides.z));
 }
 
-/* light that depends on the direction: two hidden layers of 16, once for the whole ray */
-vec3 deferred(float alpha, vec3 light, vec4 feature, vec3 d)
+/* light that depends on the direction: a network with two hidden layers of 24, asked once for the whole ray */
+const int TOLD = 19;
+const int HIDDEN = 6; /* fours */
+const int BIAS_1 = TOLD * HIDDEN;
+const int WEIGHTS_2 = BIAS_1 + HIDDEN;
+const int BIAS_2 = WEIGHTS_2 + 4 * HIDDEN * HIDDEN;
+const int WEIGHTS_3 = BIAS_2 + HIDDEN;
+const int BIAS_3 = WEIGHTS_3 + 4 * HIDDEN;
+
+vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
 {
   float coverage = max(alpha, 1e-4);
   vec3 mean = light / coverage;
   vec3 short_mean = mean / (1.0 + mean);
-  vec4 f = feature / coverage;
-  float told[15] = float[15](f.x, f.y, f.z, f.w, short_mean.x, short_mean.y, short_mean.z, d.x, d.y, d.z,
-                             1.0925484305920792 * d.x * d.y, -1.0925484305920792 * d.y * d.z,
-                             0.31539156525252005 * (3.0 * d.z * d.z - 1.0), -1.0925484305920792 * d.x * d.z,
-                             0.5462742152960396 * (d.x * d.x - d.y * d.y));
-  vec4 first[4];
-  for (int j = 0; j < 4; j++) {
-    first[j] = uniforms.network[60 + j];
-    for (int i = 0; i < 15; i++) {
-      first[j] += told[i] * uniforms.network[4 * i + j];
+  vec4 f = feature_0 / coverage;
+  vec4 g = feature_1 / coverage;
+  float told[TOLD] = float[TOLD](f.x, f.y, f.z, f.w, g.x, g.y, g.z, g.w, short_mean.x, short_mean.y, short_mean.z,
+                                 d.x, d.y, d.z,
+                                 1.0925484305920792 * d.x * d.y, -1.0925484305920792 * d.y * d.z,
+                                 0.31539156525252005 * (3.0 * d.z * d.z - 1.0), -1.0925484305920792 * d.x * d.z,
+                                 0.5462742152960396 * (d.x * d.x - d.y * d.y));
+  vec4 first[HIDDEN];
+  for (int j = 0; j < HIDDEN; j++) {
+    first[j] = uniforms.network[BIAS_1 + j];
+    for (int i = 0; i < TOLD; i++) {
+      first[j] += told[i] * uniforms.network[HIDDEN * i + j];
     }
     first[j] = max(first[j], 0.0);
   }
-  vec4 added = uniforms.network[148];
-  for (int j = 0; j < 4; j++) {
-    vec4 second = uniforms.network[128 + j];
-    for (int i = 0; i < 16; i++) {
-      second += first[i >> 2][i & 3] * uniforms.network[64 + 4 * i + j];
+  vec4 added = uniforms.network[BIAS_3];
+  for (int j = 0; j < HIDDEN; j++) {
+    vec4 second = uniforms.network[BIAS_2 + j];
+    for (int i = 0; i < 4 * HIDDEN; i++) {
+      second += first[i >> 2][i & 3] * uniforms.network[WEIGHTS_2 + HIDDEN * i + j];
     }
     second = max(second, 0.0);
     for (int i = 0; i < 4; i++) {
-      added += second[i] * uniforms.network[132 + 4 * j + i];
+      added += second[i] * uniforms.network[WEIGHTS_3 + 4 * j + i];
     }
   }
   return max(light + alpha * added.rgb, 0.0);
@@ -97,6 +107,7 @@ void main()
   origin *= voxels;
   vec3 safe = mix(direction, vec3(1e-12), lessThan(abs(direction), vec3(1e-12)));
   bvec3 forward = greaterThan(safe, vec3(0.0));
+  vec3 inverse_direction = 1.0 / safe;
   first *= voxels;
   last *= voxels;
   float spacing = uniforms.setting.z;
@@ -107,7 +118,8 @@ void main()
   bool has_network = uniforms.setting.x > 0.5;
 
   vec3 light = vec3(0.0);
-  vec4 feature = vec4(0.0);
+  vec4 feature_0 = vec4(0.0);
+  vec4 feature_1 = vec4(0.0);
   float transmittance = 1.0;
   ivec3 place = ivec3(-1);
   uvec4 masks = uvec4(0u);
@@ -115,54 +127,58 @@ void main()
   vec3 base = vec3(0.0);
   int i = 0;
   while (i < steps && transmittance > 1e-3) {
-    float start = first + float(i) * spacing;
-    float interval = min(spacing, last - start); /* the last one ends where the ray does */
-    vec3 position = origin + direction * (start + 0.5 * interval);
-    ivec3 here = clamp(ivec3(floor(position / float(BRICK))), ivec3(0), most);
-    if (here != place) {
-      place = here;
-      uvec4 packed_brick = uvec4(texelFetch(brick_index, place, 0));
-      FETCHED;
-      masks = packed_brick & 0xFFFFu;
-      uvec4 high = packed_brick >> 16u;
-      row = int(high.x | (high.y << 6u) | (high.z << 12u) | (high.w << 18u));
-      int slice = row / layout_of_atlas.x;
-      base = vec3(row - slice * layout_of_atlas.x, slice % layout_of_atlas.y, slice / layout_of_atlas.y) * float(WIDE) + 1.0;
-    }
-    vec3 within = position - vec3(place * BRICK);
-    vec3 lower, upper;
-    if (masks == uvec4(0u)) {
-      lower = vec3((place + 1 - row) * BRICK);
-      upper = vec3((place + row) * BRICK);
-    }
-    else {
+    float interval = 0.0;
+    vec3 within = vec3(0.0);
+    /* on to the next sample in a cell in which something can be seen */
+    while (i < steps) {
+      float start = first + float(i) * spacing;
+      interval = min(spacing, last - start); /* the last one ends where the ray does */
+      vec3 position = origin + direction * (start + 0.5 * interval);
+      ivec3 here = clamp(ivec3(floor(position / float(BRICK))), ivec3(0), most);
+      if (here != place) {
+        place = here;
+        uvec4 packed_brick = uvec4(texelFetch(brick_index, place, 0));
+        FETCHED;
+        masks = packed_brick & 0xFFFFu;
+        uvec4 high = packed_brick >> 16u;
+        row = int(high.x | (high.y << 6u) | (high.z << 12u) | (high.w << 18u));
+        int layer = row / layout_of_atlas.x;
+        base = float(WIDE) * vec3(row - layer * layout_of_atlas.x, layer % layout_of_atlas.y, layer / layout_of_atlas.y) +
+               1.0;
+      }
+      within = position - vec3(place * BRICK);
       ivec3 cell = clamp(ivec3(within * (float(CELLS) / float(BRICK))), ivec3(0), ivec3(CELLS - 1));
       if ((masks[cell.z] >> uint(cell.x + CELLS * cell.y) & 1u) == 1u) {
-        vec3 where = (base + within) * texel;
-        vec4 voxel = textureLod(atlas_light, where, 0.0); /* colour, logarithm of density */
-        FETCHED;
-        float density = voxel.a > FAINT ? exp(voxel.a) : 0.0;
-        float opacity = 1.0 - exp(-density * interval / voxels);
-        float weight = transmittance * opacity;
-        light += weight * voxel.rgb;
-        if (has_network && weight > 0.0) {
-          feature += weight * textureLod(atlas_features, where, 0.0);
-          FETCHED;
-        }
-        transmittance *= 1.0 - opacity;
-        i += 1;
-        continue;
+        break;
       }
-      lower = vec3(place * BRICK + cell * (BRICK / CELLS));
-      upper = lower + float(BRICK / CELLS);
+      /* nothing up to the wall of the cell, or of the places around that are empty, too */
+      bool is_empty = masks == uvec4(0u);
+      vec3 lower = is_empty ? vec3((1 - row) * BRICK) : vec3(cell * (BRICK / CELLS));
+      vec3 upper = is_empty ? vec3(row * BRICK) : lower + float(BRICK / CELLS);
+      vec3 to_wall = (mix(lower, upper, forward) - within) * inverse_direction;
+      i += 1 + int(max(min(min(to_wall.x, to_wall.y), to_wall.z), 0.0) / spacing);
     }
-    /* nothing up to the wall of what is empty */
-    vec3 to_wall = (mix(lower, upper, forward) - position) / safe;
-    i += 1 + int(max(min(min(to_wall.x, to_wall.y), to_wall.z), 0.0) / spacing);
+    if (i < steps) {
+      vec3 where = (base + within) * texel;
+      vec4 voxel = textureLod(atlas_light, where, 0.0); /* colour, logarithm of density */
+      FETCHED;
+      float density = voxel.a > FAINT ? exp(voxel.a) : 0.0;
+      float opacity = 1.0 - exp(-density * interval / voxels);
+      float weight = transmittance * opacity;
+      light += weight * voxel.rgb;
+      if (has_network && weight > 0.0) {
+        feature_0 += weight * textureLod(atlas_features_0, where, 0.0);
+        FETCHED;
+        feature_1 += weight * textureLod(atlas_features_1, where, 0.0);
+        FETCHED;
+      }
+      transmittance *= 1.0 - opacity;
+      i += 1;
+    }
   }
   float alpha = 1.0 - transmittance;
   if (has_network && alpha > 0.0) {
-    light = deferred(alpha, light, feature, direction);
+    light = deferred(alpha, light, feature_0, feature_1, direction);
   }
   result = vec4(light, alpha);
 #ifdef COUNT_FETCHES

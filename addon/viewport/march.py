@@ -183,7 +183,8 @@ def march(
             shader.uniform_block("uniforms", buffer)
             if one.layer is None:
                 shader.uniform_sampler("atlas_light", one.textures.light)
-                shader.uniform_sampler("atlas_features", one.textures.features or _no_features())
+                for number, four in enumerate(one.textures.features or (_no_features(),) * 2):
+                    shader.uniform_sampler(f"atlas_features_{number}", four)
                 shader.uniform_sampler("brick_index", one.textures.index)
             else:
                 shader.uniform_sampler("frame", one.layer.texture)
@@ -252,7 +253,8 @@ def _no_features() -> gpu.types.GPUTexture:
 def _march_shader(count_fetches: bool) -> gpu.types.GPUShader:
     samplers: Samplers = {
         "atlas_light": "FLOAT_3D",
-        "atlas_features": "FLOAT_3D",
+        "atlas_features_0": "FLOAT_3D",
+        "atlas_features_1": "FLOAT_3D",
         "brick_index": "FLOAT_3D",
         "scene_depth": "FLOAT_2D",
     }

@@ -20,7 +20,7 @@ from ..errors import UserError
 
 SIDE = 8
 MOST_VOXELS = 512
-FEATURES = 4
+FEATURES = 8
 # side of a cell of the fine occupancy, in voxels: a brick has 4³ of them, one bit each
 CELL = 2
 # optical thickness of the whole cube below which nobody sees anything; the least that logarithms are taken of
@@ -29,7 +29,7 @@ NEGLIGIBLE_DENSITY = 1e-2
 DIM = 0.02
 HALF_MAX = 65504.0
 # of the deferred network: rows and columns of each array
-NETWORK = {"w1": (15, 16), "b1": (16,), "w2": (16, 16), "b2": (16,), "w3": (16, 3), "b3": (3,)}
+NETWORK = {"w1": (19, 24), "b1": (24,), "w2": (24, 24), "b2": (24,), "w3": (24, 3), "b3": (3,)}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Bricks:
         index: [ceil(n / 8)]³, the row of each brick, −1 where there is none.
         density: [k, 8, 8, 8] per unit of field length, indexed [brick, x, y, z].
         colour: [k, 8, 8, 8, 3] light that is the same from all sides: scene-linear, not premultiplied.
-        features: [k, 8, 8, 8, 4] what the network is told, value / 255; [k, 8, 8, 8, 0] without a network.
+        features: [k, 8, 8, 8, 8] what the network is told, value / 255; [k, 8, 8, 8, 0] without a network.
         network: NETWORK's arrays, float32; None when the light is `colour` alone.
     """
 

@@ -138,7 +138,7 @@ def deferred_light(network: dict[str, F4], alpha: F8, colour: F8, features: F8, 
     Args:
         network: as `Bricks.network`.
         alpha: [R] coverage.
-        colour, features: [R, 3] and [R, 4], sums along the ray, each sample weighted by what it covers.
+        colour, features: [R, 3] and [R, 8], sums along the ray, each sample weighted by what it covers.
         directions: [R, 3], unit.
 
     Spherical harmonics: those of core/field/directions.py, band 2. The idea of shading a ray once, after its features

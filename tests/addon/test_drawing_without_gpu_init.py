@@ -31,7 +31,7 @@ def field(random_bricks: Any) -> Bricks:
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
     density = 40.0 * np.exp(-((grid - 0.5) ** 2).sum(axis=-1) / 0.02)
     bricks = bricks_of_grid(density, grid)
-    features = np.full((*bricks.density.shape, 4), 100, np.uint8)
+    features = np.full((*bricks.density.shape, 8), 100, np.uint8)
     return replace(bricks, features=features, network=random_bricks(resolution=8).network)
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     textures = bake.on_gpu()
     assert textures is not None, bake.notice
     row["upload_seconds"] = round(time.perf_counter() - began, 2)
-    row["GPU_MB"] = round(int(np.prod(textures.layout)) * 1000 * (12 if textures.features else 8) / 1e6, 1)
+    row["GPU_MB"] = round(int(np.prod(textures.layout)) * 1000 * (16 if textures.features else 8) / 1e6, 1)
     view, projection = camera_of(bake)
     placed = [PlacedTwin(textures, bake.world_from_field)]
     row |= fetches(placed, view, projection)

@@ -157,8 +157,8 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "twice": ({"bake/places": "twice"}, {}, "impossible places"),
     "nan": ({"bake/ranges": np.array([0.01, np.nan, 1.0])}, {}, "no numbers"),
     "backwards": ({"bake/ranges": np.array([5.0, 1.0, 1.0])}, {}, "no numbers"),
-    "nan in the network": ({"bake/network/w2": np.full((16, 16), np.nan)}, {}, "no numbers"),
-    "wider network": ({"bake/network/w2": np.zeros((32, 16))}, {}, "another size"),
+    "nan in the network": ({"bake/network/w2": np.full((24, 24), np.nan)}, {}, "no numbers"),
+    "wider network": ({"bake/network/w2": np.zeros((32, 24))}, {}, "another size"),
     "half a network": ({"bake/network/w2": None}, {}, "lacks bake/network/w2"),
     "features without a network": ({f"bake/network/{name}": None for name in NETWORK}, {}, "only a half"),
 }
@@ -197,7 +197,7 @@ def test_random_arrays_are_refused_or_make_bricks_and_never_anything_else(random
                 shape = tuple(rng.integers(0, 9, rng.integers(0, 5)))
                 arrays[name] = rng.integers(0, 256, shape).astype(kinds[rng.integers(4)])
             elif way == 1:
-                arrays[name] = old[: rng.integers(0, len(old) + 1)]
+                arrays[name] = np.atleast_1d(old)[: rng.integers(0, old.size + 1)]
             elif way == 2:
                 arrays[name] = np.where(rng.random(old.shape) < 0.1, np.float32(np.nan), old)
             else:

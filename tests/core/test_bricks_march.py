@@ -90,7 +90,7 @@ def test_a_box_is_entered_and_left() -> None:
 def test_the_network_is_told_means_and_directions_and_adds_light() -> None:
     rng = np.random.default_rng(7)
     network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORK.items()}
-    alpha, colour, features = rng.random(50), rng.random((50, 3)), rng.random((50, 4))
+    alpha, colour, features = rng.random(50), rng.random((50, 3)), rng.random((50, 8))
     directions = rng.normal(size=(50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     light = deferred_light(network, alpha, colour, features, directions)
@@ -111,7 +111,7 @@ def test_highlights_turn_with_the_view_and_nothing_is_added_where_nothing_is() -
     plain = bricks_of_grid(density, colour)
     rng = np.random.default_rng(3)
     network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORK.items()}
-    features = rng.integers(0, 256, (*plain.density.shape, 4)).astype(np.uint8)
+    features = rng.integers(0, 256, (*plain.density.shape, 8)).astype(np.uint8)
     shiny: Bricks = replace(plain, features=features, network=network)
     differences = []
     for eye in ([3.0, 2.0, 1.5], [-3.0, -2.0, 1.5]):

@@ -28,10 +28,11 @@ def texels_of(texture: Any) -> NDArray[np.float32]:
 def test_each_brick_lies_with_its_border_where_the_index_says(gpu, random_bricks):
     bricks = random_bricks(1, 32, 0.5)
     made = upload(bricks)
-    light, features = texels_of(made.light), texels_of(made.features)
+    light = texels_of(made.light)
+    features = np.concatenate([texels_of(four) for four in made.features], axis=-1)
     index = texels_of(made.index).astype(np.int64)
     assert light.shape[:3] == tuple(10 * side for side in made.layout)
-    expected_light, expected_features = (np.zeros((bricks.count, 10, 10, 10, 4), np.float32) for _ in range(2))
+    expected_light, expected_features = (np.zeros((bricks.count, 10, 10, 10, n), np.float32) for n in (4, 8))
     rows = np.arange(bricks.count)
     with_borders(bricks, bricks.colour, rows, expected_light[..., :3])
     with_borders(bricks, bricks.density, rows, expected_light[..., 3])
