@@ -164,14 +164,12 @@ def _draw_context(context: bpy.types.Context) -> None:
     size = (region.width, region.height)
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)
     placed = []
-    elsewhere = min(max(time.monotonic() - _state.left, LOADING), MOST_LOADING)
-    for thing, twin in ((thing, place(thing, elsewhere)) for thing in things):
+    for thing, twin in ((thing, place(thing, time_to_upload())) for thing in things):
         if twin is not None:
             wish = wish_of(thing, twin, region.as_pointer(), view_matrix, projection_matrix, size)
             placed.append(replace(twin, layer=None if wish is None else wish.layer()))
     if any(loaded_part_of(thing) < 1.0 for thing in things):
-        _state.left = time.monotonic()
-        redraw_after(LOADING)
+        go_on_uploading()
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
         textures = view_transform_of(context.scene)
@@ -186,6 +184,17 @@ def _draw_context(context: bpy.types.Context) -> None:
         show(pictures.best, rectangle, size, textures, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
+
+
+def time_to_upload() -> float:
+    """How long a redraw may upload, seconds: about as long as Blender was busy with other things since the last one."""
+    return min(max(time.monotonic() - _state.left, LOADING), MOST_LOADING)
+
+
+def go_on_uploading() -> None:
+    """Draw again soon, for a twin that is not all on the GPU yet."""
+    _state.left = time.monotonic()
+    redraw_after(LOADING)
 
 
 def pictures_of(region: bpy.types.Region) -> Pictures:

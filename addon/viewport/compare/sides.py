@@ -7,6 +7,10 @@ handler finds the one of the light bound, and may keep it: after the engine has 
 Cycles or EEVEE has rendered, as half floats, and what is drawn into it is shown as if it had been rendered.
 tests/gui/test_wipe.py holds flat emission of known colours against what is read, in a real Blender.
 
+Where the film is transparent, Blender has laid the backdrop of the view below the render already, in the overlays, and
+only where the render has nothing: a picture with another outline cannot take the render's place there. Both sides stand
+before one even ground then, and the overlays are cleared.
+
 Under Cycles the depth of the scene's objects is drawn for the overlays; where those are hidden, there is none.
 
 Nothing here knows of regions, scenes or `bpy.context`.
@@ -34,6 +38,8 @@ Kind = Literal["CLASSIC", "NEURAL", "ABSOLUTE", "SIGNED", "FLIP", "MAGMA", "DIVE
 
 # in the order of their numbers in difference.glsl
 KINDS: tuple[Kind, ...] = ("CLASSIC", "NEURAL", "ABSOLUTE", "SIGNED", "FLIP", "MAGMA", "DIVERGING")
+# scene-linear: what stands behind both sides where the film is transparent
+GROUND = 0.02
 WHOLE_VIEW = "uv = corner; gl_Position = vec4(corner * 2.0 - 1.0, 0.0, 1.0);"
 
 
@@ -108,13 +114,26 @@ def compose(
         )
 
 
-def show_neural(sides: Sides, wipe: Wipe | None) -> None:
-    """Draw the neural side into the bound framebuffer of the view's light: beyond a line, or everywhere."""
-    line = np.zeros(4, np.float32)
-    # without a line every pixel is beyond it
-    line[2] = -1.0
-    if wipe is not None:
-        line[:2], line[2] = wipe.normal, np.dot(wipe.normal, wipe.middle)
+def on_ground(pixels: Pixels) -> Pixels:
+    """Premultiplied pixels [height, width, 4] over the even ground, opaque."""
+    result = pixels.copy()
+    result[..., :3] += (1.0 - pixels[..., 3:]) * GROUND
+    result[..., 3] = 1.0
+    return result
+
+
+def show_sides(sides: Sides, shown: Wipe | Literal["CLASSIC", "NEURAL"], whole: bool) -> None:
+    """Draw into the bound framebuffer of the view's light.
+
+    Args:
+        sides: of the view.
+        shown: both sides of a line, or one of them everywhere.
+        whole: draw the classic side, too; otherwise what is there of it stays as it is.
+    """
+    # without a line every pixel is beyond it, or before it
+    line = np.array([0.0, 0.0, 1.0 if shown == "CLASSIC" else -1.0, whole], np.float32)
+    if isinstance(shown, Wipe):
+        line[:2], line[2] = shown.normal, np.dot(shown.normal, shown.middle)
     _draw(_wipe_shader(), line, classic=sides.classic, neural=sides.neural.texture)
 
 

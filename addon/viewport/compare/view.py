@@ -19,7 +19,7 @@ from bpy.app.handlers import persistent
 from numpy.typing import NDArray
 
 from ..depth import depth_texture, read_depth
-from ..draw import LOADING, guarded, pictures_of, place, view_transform_of
+from ..draw import go_on_uploading, guarded, pictures_of, place, time_to_upload, view_transform_of
 from ..exact import forget_wishes, wish_of
 from ..march import Picture, Rectangle, screen_rectangle
 from ..pictures import march_what_is_due
@@ -35,9 +35,10 @@ from .sides import (
     flip_texture,
     free,
     new_sides,
+    on_ground,
     read_pixels,
     show_difference,
-    show_neural,
+    show_sides,
 )
 from .split import settle_soon
 from .words import draw_words
@@ -117,31 +118,37 @@ def _draw_view(context: bpy.types.Context) -> None:
         return
     settings = comparison_of(context.workspace)
     compared.shown = shown_in(context)
-    if settings.mode == "SPLIT" and compared.shown == "CLASSIC" and not settings.loupe:
-        compared.psnr = compared.sides = compared.flip = None
-        forget_wishes(context.region.as_pointer())
-        return
+    transparent = context.scene.render.film_transparent
     size = (context.region.width, context.region.height)
     whole = Rectangle(0, 0, *size)
     depth = read_depth(whole)
-    compared.sides = sides = new_sides(read_pixels(compared.light, whole), compared.sides)
-    marched, rectangle, subject = _march(context, size)
-    compose(sides, marched, rectangle, depth_texture(depth))
+    pixels = read_pixels(compared.light, whole)
+    compared.sides = sides = new_sides(on_ground(pixels) if transparent else pixels, compared.sides)
     view_transform = view_transform_of(context.scene)
-    _measure(compared, subject, view_transform)
-    if compared.shown in ("NEURAL", "WIPE"):
-        with compared.light.bind():
-            show_neural(sides, wipe_of(settings, context.region) if compared.shown == "WIPE" else None)
-    elif compared.shown == "DIFFERENCE":
+    if settings.mode == "SPLIT" and compared.shown == "CLASSIC" and not settings.loupe:
+        compared.psnr = None
+        forget_wishes(context.region.as_pointer())
+    else:
+        marched, rectangle, subject = _march(context, size)
+        compose(sides, marched, rectangle, depth_texture(depth))
+        _measure(compared, subject, view_transform)
+    if transparent:
+        gpu.state.active_framebuffer_get().clear(color=(0.0, 0.0, 0.0, 0.0))
+    if compared.shown == "DIFFERENCE":
         _draw_difference(context, compared, view_transform)
+        return
+    compared.flip = None
+    with compared.light.bind():
+        wipe = wipe_of(settings, context.region)
+        show_sides(sides, wipe if compared.shown == "WIPE" else compared.shown, transparent)
 
 
 def _march(context: bpy.types.Context, size: tuple[int, int]) -> tuple[Picture | None, Rectangle | None, Hashable]:
     """The twin's picture, what part of the view it is of, and all that it depends on; None while it is not complete."""
     thing = compared_twin(context)
-    twin = None if thing is None else place(thing, LOADING, at_home=True)
-    if thing is None or twin is None or loaded_part_of(thing) < 1.0:
-        redraw_after(LOADING)
+    twin = None if thing is None else place(thing, time_to_upload(), at_home=True)
+    if thing is not None and loaded_part_of(thing) < 1.0:
+        go_on_uploading()
     if thing is None or twin is None:
         return None, None, None
     region, view = context.region, context.region_data
