@@ -20,6 +20,7 @@ MODULES = (
     "operators.compare_frame",
     "operators.export",
     "operators.sample",
+    "operators.configuration",
     "operators.cancel",
     "panels.steps",
     "panels.compare",

@@ -7,7 +7,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..core.arguments import CYCLES_DEVICES, TURNTABLE_FRAMES
+from ..core.arguments import TURNTABLE_FRAMES
+from ..core.configuration import CYCLES_DEVICES
 from ..core.presets import PRESETS
 from ..core.reporting import format_seconds
 from ..core.rigs import AZIMUTH, ELEVATION
@@ -235,6 +236,29 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         "resolution": [settings.width, settings.height],
         "target": target_name(settings),
     }
+
+
+def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -> list[str]:
+    """Set what a file says, by the names of `Configuration`; the names of objects that this file does not have."""
+    missing = []
+    for name, value in values.items():
+        if name == "resolution":
+            settings.width, settings.height = value
+        elif name in ANGLES:
+            setattr(settings, name, [math.radians(angle) for angle in value])
+        elif name == "target":
+            thing, group = bpy.data.objects.get(value), bpy.data.collections.get(value)
+            if thing is None and group is None:
+                missing.append(value)
+            else:
+                settings.target = "OBJECT" if thing is not None else "COLLECTION"
+                settings.target_object, settings.target_collection = thing, None if thing is not None else group
+        elif name == "test_camera":
+            settings.test_camera = bpy.data.objects.get(value)
+            missing += [value] if settings.test_camera is None else []
+        else:
+            setattr(settings, name, value)
+    return missing
 
 
 def register() -> None:

@@ -7,12 +7,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from .configuration import DEFAULTS, FIELDS, read_configuration
 from .errors import UsageError
 from .presets import PRESETS
-from .rigs import RIGS, SHAPED_RIGS, RigShape
 
-FILMS = ("auto", "transparent", "world")
-CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
 BENCHMARKS = ("nerf-synthetic",)
@@ -56,13 +54,19 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_view(commands)
         _add_export(commands)
         _add_sheet(commands)
+        _add_config(commands)
         _add_info(commands)
+    words = parser.parse_args(list(arguments))
+    if getattr(words, "config", None) is None:
+        return words
+    # once more, so that flags win over the file and the file over what is usual
+    commands.choices["render"].set_defaults(**read_configuration(words.config))
     return parser.parse_args(list(arguments))
 
 
 def settings_of(namespace: argparse.Namespace) -> dict[str, Any]:
     """The settings of a stage as JSON can carry them: what was parsed, less the command's own words."""
-    return {name: value for name, value in vars(namespace).items() if name not in ("command", "json")}
+    return {name: value for name, value in vars(namespace).items() if name not in ("command", "json", "config")}
 
 
 def resolution(text: str) -> tuple[int, int]:
@@ -96,31 +100,7 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     if not inside_blender:
         parser.add_argument("scene", metavar="SCENE.blend")
     _add_output(parser, inside_blender, "the dataset", "//radiance_twin/NAME.h5")
-    parser.add_argument("--rig", choices=RIGS, default="hemisphere", help="how cameras are placed (%(default)s)")
-    parser.add_argument("--views", type=int, default=60, metavar="N", help="training views (%(default)s)")
-    parser.add_argument(
-        "--val-views", type=int, default=4, metavar="N", help="views that show progress in training (%(default)s)"
-    )
-    parser.add_argument(
-        "--test-views", type=int, default=12, metavar="N", help="held-out views for the comparison (%(default)s)"
-    )
-    parser.add_argument(
-        "--resolution", type=resolution, default=(200, 200), metavar="WxH", help="pixels of a view (200x200)"
-    )
-    parser.add_argument(
-        "--samples", type=int, default=16, metavar="N", help="per pixel of a training view (%(default)s)"
-    )
-    parser.add_argument(
-        "--reference-samples", type=int, default=128, metavar="N", help="per pixel of val and test views (%(default)s)"
-    )
-    parser.add_argument("--no-denoise", dest="denoise", action="store_false", help="leave the noise in every view")
-    parser.add_argument("--film", choices=FILMS, default="auto", help="what stands behind the scene (%(default)s)")
-    parser.add_argument("--target", metavar="NAME", help="object or collection that the cameras look at")
-    _add_rig_shape(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
-    parser.add_argument(
-        "--cycles-device", choices=CYCLES_DEVICES, default="auto", help="what Cycles renders on (%(default)s)"
-    )
+    _add_configuration(parser)
     parser.add_argument(
         "--poses",
         metavar="CAMERAS.json",
@@ -131,31 +111,36 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
-def _add_rig_shape(parser: argparse.ArgumentParser) -> None:
-    shape = parser.add_argument_group("of the rig")
-    usual, shaped = RigShape(), ", ".join(SHAPED_RIGS)
-    for name, values, words, text in (
-        ("elevation", usual.elevation, ("FROM", "TO"), f"degrees above the horizon, of {shaped}"),
-        ("azimuth", usual.azimuth, ("FROM", "TO"), f"degrees around the vertical, of {shaped}"),
-        ("distance", usual.distance, ("NEAR", "FAR"), "in units of the distance at which the target just fits"),
-        ("stretch", usual.stretch, ("X", "Y", "Z"), "of the sphere, which makes it an ellipsoid"),
-    ):
-        said = " ".join(f"{value:g}" for value in values)
-        shape.add_argument(
-            f"--{name}", type=float, nargs=len(values), default=values, metavar=words, help=f"{text} ({said})"
-        )
-    shape.add_argument("--rings", type=int, default=usual.rings, metavar="N", help="of the rig rings (%(default)s)")
-    shape.add_argument("--turns", type=float, default=usual.turns, metavar="N", help="of the spiral (%(default)s)")
-    shape.add_argument(
-        "--stereo",
-        type=float,
-        default=usual.stereo,
-        metavar="DISTANCE",
-        help="give each camera a partner this far to its right, in scene units",
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    """A flag for each setting of how a scene is rendered, and the file that holds them."""
+    parser.add_argument(
+        "--config", metavar="X.toml", help="settings from a file (radiance-twin config prints one); flags win over it"
     )
-    shape.add_argument(
-        "--test-camera", metavar="NAME", help="of the rig animated: the held-out views lie along this camera instead"
-    )
+    for name, one in FIELDS.items():
+        about, default = one.metadata, DEFAULTS[name]
+        flag, words = f"--{name.replace('_', '-')}", about["words"]
+        if isinstance(default, bool):
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=default, help=f"{about['help']} (%(default)s)"
+            )
+        elif name == "resolution":
+            said = "x".join(map(str, default))
+            parser.add_argument(flag, type=resolution, default=default, metavar=words, help=f"{about['help']} ({said})")
+        elif isinstance(default, tuple):
+            said = " ".join(f"{value:g}" for value in default)
+            parser.add_argument(
+                flag, type=float, nargs=len(default), default=default, metavar=words, help=f"{about['help']} ({said})"
+            )
+        else:
+            usual = "" if default is None else " (%(default)s)"
+            parser.add_argument(
+                flag,
+                type=str if default is None else type(default),
+                choices=about["choices"] or None,
+                default=default,
+                metavar=words,
+                help=about["help"] + usual,
+            )
 
 
 def _add_import(commands: Any) -> None:
@@ -277,6 +262,11 @@ def _add_sheet(commands: Any) -> None:
     parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, False, "the folder", "")
     parser.add_argument("--views", type=int, default=12, metavar="N", help="on the contact sheet (%(default)s)")
+
+
+def _add_config(commands: Any) -> None:
+    parser = _command(commands, "config", "the settings of render as a TOML file, each explained")
+    parser.add_argument("dataset", nargs="?", metavar="SCENE.h5", help="those that this dataset was rendered with")
 
 
 def _add_info(commands: Any) -> None:

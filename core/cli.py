@@ -77,6 +77,11 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return view(ViewSettings(**settings), reporter)
         case "export":
             return _export(settings, reporter)
+        case "config":
+            from .configuration import configuration_text
+            from .info import configuration_of
+
+            return {"configuration": configuration_text(configuration_of(settings["dataset"]))}
         case "sheet":
             from .sheet.sheet import SheetSettings, make_sheet
 
@@ -121,6 +126,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
         case "export":
             return exported_in_words(result)
+        case "config":
+            return str(result["configuration"]).rstrip()
         case "sheet":
             return "\n".join([*result["remarks"], result["page"]])
         case _:

@@ -6,8 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .configuration import FIELDS
 from .dataset.digest import dataset_digest
 from .dataset.store import open_dataset
+from .errors import UserError
 from .twin_file import read_twin
 
 
@@ -48,6 +50,20 @@ def info(file: str, digest: bool = False) -> dict[str, Any]:
             "seconds": round(float(dataset.seconds.sum()), 1),
             "configuration": _in_short(dataset.configuration),
         }
+
+
+def configuration_of(dataset: str | None) -> dict[str, Any]:
+    """The settings that a dataset was rendered with; nothing when none is named.
+
+    Raises:
+        UserError: it is missing or damaged, or was not rendered.
+    """
+    if dataset is None:
+        return {}
+    with open_dataset(dataset) as opened:
+        if "rig" not in opened.configuration:
+            raise UserError(f"{dataset} was imported, not rendered; it has no such settings")
+        return {name: value for name, value in opened.configuration.items() if name in FIELDS}
 
 
 def _in_short(configuration: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .arguments import CYCLES_DEVICES, FILMS
+from .configuration import Configuration, check_configuration
 from .dataset import staging
 from .dataset.packing import pack
 from .dataset.staging import Plan
@@ -17,11 +17,9 @@ from .errors import Cancelled, UsageError, UserError
 from .files import require_writable_file, require_writable_folder
 from .processes import blender_command, find_blender
 from .reporting import Reporter
-from .rigs import AZIMUTH, ELEVATION, PLACED_RIGS, RIGS, rig_shape
+from .rigs import PLACED_RIGS, rig_shape
 from .worker.child import Child, ChildCrashed
 
-LARGEST_SIDE = 65536
-MOST_SAMPLES = 1 << 24
 # plain, zstd-compressed (since 3.0), gzip-compressed (before)
 BLEND_MAGICS = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
 ATTEMPTS_A_VIEW = 2
@@ -29,52 +27,21 @@ ATTEMPTS_A_VIEW = 2
 MOST_FAILED_IN_A_ROW = 2
 
 
-@dataclass(frozen=True)
-class RenderSettings:
-    """What to render.
+@dataclass(frozen=True, kw_only=True)
+class RenderSettings(Configuration):
+    """What to render, and how.
 
     Attributes:
         scene: the .blend. output: the .h5 to write.
-        rig: one of RIGS.
-        views, val_views, test_views: how many to train with, to watch training with, and to compare with.
-        resolution: width and height in pixels.
-        samples, reference_samples: per pixel of training views, and of the others.
-        denoise: Open Image Denoise, guided by albedo and normal.
-        film: transparent or world; auto is transparent for rigs that stand around a target.
-        target: object or collection that the cameras stand around; all that renders when None.
-        seed: of every random choice.
-        cycles_device: one of CYCLES_DEVICES; auto is a GPU when Cycles has one.
         blender: executable; see processes.find_blender.
         allow_newer: render a .blend that a newer Blender saved, with what is lost by that.
-        elevation, azimuth, distance, stretch, rings, turns, stereo: of the rig; see rigs.RigShape.
-        test_camera: of the rig `animated`: another camera of the scene, along which the held-out views lie.
         poses: a JSON file of cameras (see camera_file.py) that are rendered instead of a rig's; all of them train.
     """
 
     scene: str | os.PathLike[str]
     output: str | os.PathLike[str]
-    rig: str = "hemisphere"
-    views: int = 60
-    val_views: int = 4
-    test_views: int = 12
-    resolution: tuple[int, int] = (200, 200)
-    samples: int = 16
-    reference_samples: int = 128
-    denoise: bool = True
-    film: str = "auto"
-    target: str | None = None
-    seed: int = 0
-    cycles_device: str = "auto"
     blender: str | None = None
     allow_newer: bool = False
-    elevation: tuple[float, float] = ELEVATION
-    azimuth: tuple[float, float] = AZIMUTH
-    distance: tuple[float, float] = (1.0, 1.0)
-    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    rings: int = 3
-    turns: float = 3.0
-    stereo: float = 0.0
-    test_camera: str | None = None
     poses: str | None = None
 
 
@@ -133,27 +100,7 @@ def check_settings(settings: RenderSettings) -> None:
     Raises:
         UsageError: which setting, and what it may be.
     """
-    width, height = settings.resolution
-    for name, value, least, most in (
-        ("views", settings.views, 1, None),
-        ("val-views", settings.val_views, 0, None),
-        ("test-views", settings.test_views, 0, None),
-        ("resolution", width, 1, LARGEST_SIDE),
-        ("resolution", height, 1, LARGEST_SIDE),
-        ("samples", settings.samples, 1, MOST_SAMPLES),
-        ("reference-samples", settings.reference_samples, 1, MOST_SAMPLES),
-        ("seed", settings.seed, 0, None),
-    ):
-        if value < least or (most is not None and value > most):
-            allowed = f"at least {least}" if most is None else f"between {least} and {most}"
-            raise UsageError(f"--{name} is {value}; it must be {allowed}")
-    for name, choice, choices in (
-        ("rig", settings.rig, RIGS),
-        ("film", settings.film, FILMS),
-        ("cycles-device", settings.cycles_device, CYCLES_DEVICES),
-    ):
-        if choice not in choices:
-            raise UsageError(f"--{name} {choice} is unknown; choose one of {', '.join(choices)}")
+    check_configuration(settings)
     rig_shape(vars(settings)).check()
     if settings.stereo and settings.rig not in PLACED_RIGS:
         raise UsageError(f"--stereo has no meaning with --rig {settings.rig}, whose camera goes its own way")

@@ -64,6 +64,9 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
                 advanced.column().prop(settings, "stretch")
                 advanced.prop(settings, "stereo")
             advanced.prop(settings, "film")
+            row = advanced.row(align=True)
+            row.operator("radiance_twin.save_configuration", icon="EXPORT")
+            row.operator("radiance_twin.load_configuration", icon="IMPORT")
 
 
 class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):

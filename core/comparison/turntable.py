@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..arguments import CYCLES_DEVICES
 from ..cameras import Camera
+from ..configuration import CYCLES_DEVICES
 from ..dataset import staging
 from ..dataset.packing import read_layers
 from ..dataset.staging import Plan

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 import pytest
 
 import radiance_twin
@@ -141,6 +142,31 @@ def test_settings_are_those_of_the_command_line(saved_file: Path) -> None:
     assert set(said) - set(asked) == {"output", "allow_newer", "poses"}
     settings.rig = "animated"
     assert render_arguments(settings)["target"] is None
+
+
+def test_settings_go_into_a_file_and_come_back(saved_file: Path, tmp_path: Path) -> None:
+    settings = settings_of(bpy.context.scene)
+    settings.rig, settings.views, settings.width, settings.height = "rings", 7, 320, 180
+    settings.elevation, settings.stretch = np.radians((10.0, 65.0)), (1.0, 2.0, 0.5)
+    settings.target, settings.target_object = "OBJECT", bpy.data.objects["Cube"]
+    before = render_arguments(settings)
+    assert bpy.ops.radiance_twin.save_configuration(filepath=str(tmp_path / "views.toml")) == {"FINISHED"}
+    for name in ("rig", "views", "width", "height", "elevation", "stretch", "target"):
+        settings.property_unset(name)
+    assert render_arguments(settings) != before
+    assert bpy.ops.radiance_twin.load_configuration(filepath=str(tmp_path / "views.toml")) == {"FINISHED"}
+    assert render_arguments(settings) == before
+    # and the command line reads the same
+    words = ["render", "--config", str(tmp_path / "views.toml")]
+    said = arguments.settings_of(arguments.parse(words, "blender", inside_blender=True))
+    assert {name: list(said[name]) if isinstance(said[name], tuple) else said[name] for name in before} == before
+
+
+def test_a_file_with_a_mistake_changes_nothing(saved_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "views.toml").write_text("[cameras]\nviews = 9\nrig = 3\n")
+    with pytest.raises(RuntimeError, match="line 3: rig is 3; write a name in quotes"):
+        bpy.ops.radiance_twin.load_configuration(filepath=str(tmp_path / "views.toml"))
+    assert settings_of(bpy.context.scene).views == 60
 
 
 def test_a_copy_is_rendered_and_the_open_file_is_left_alone(saved_file: Path, fake_worker: None) -> None:

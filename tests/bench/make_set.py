@@ -104,7 +104,7 @@ def main() -> None:
     rendered = Path(given.scene)
     if rendered.suffix != ".h5":
         rendered = folder / "rendered.h5"
-        settings = RenderSettings(given.scene, rendered)
+        settings = RenderSettings(scene=given.scene, output=rendered)
         names = ("views", "val_views", "test_views", "resolution", "samples", "reference_samples")
         render_dataset(replace(settings, **{name: getattr(given, name) for name in names}), QuietReporter())
     with open_dataset(rendered) as dataset:

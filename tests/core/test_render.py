@@ -28,9 +28,8 @@ def settings(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Ren
     blender.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_blender.py")}"\n')
     blender.chmod(0o755)
     (tmp_path / "scene.blend").write_bytes(HEADERS["plain"])
-    return RenderSettings(
-        tmp_path / "scene.blend", tmp_path / "scene.h5", views=3, val_views=0, test_views=0, blender=str(blender)
-    )
+    counts = {"views": 3, "val_views": 0, "test_views": 0}
+    return RenderSettings(scene=tmp_path / "scene.blend", output=tmp_path / "scene.h5", blender=str(blender), **counts)
 
 
 def test_the_dataset_is_written_and_the_staging_folder_goes(settings: RenderSettings, tmp_path: Path) -> None:

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a scene is rendered: every setting once, with its limits and words, and as a TOML file.
+
+The command line, the file and the checks are made from the fields of `Configuration`. Numpy alone: Blender's part reads
+it too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError, UserError
+from .rigs import AZIMUTH, ELEVATION, RIGS, SHAPED_RIGS, rig_shape
+
+VERSION = 1
+FILMS = ("auto", "transparent", "world")
+CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
+LARGEST_SIDE = 65536
+MOST_SAMPLES = 1 << 24
+LARGEST_FILE = 1 << 20
+SHAPED = ", ".join(SHAPED_RIGS)
+
+
+def option(
+    default: Any,
+    section: str,
+    help: str,
+    words: str | tuple[str, ...] | None = None,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A field of `Configuration`.
+
+    Args:
+        section: of the file, "" for its top. help: what it means, for people. words: what stands for its value in help.
+        choices: all that it may be. least, most: limits of a number, or of each number.
+    """
+    about = {"section": section, "help": help, "words": words, "choices": choices, "least": least, "most": most}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How a scene is rendered. `None` and 0 mean what each help says."""
+
+    seed: int = option(0, "", "of everything random", "N", least=0)
+    rig: str = option("hemisphere", "cameras", "how cameras are placed", choices=RIGS)
+    views: int = option(60, "cameras", "training views", "N", least=1)
+    val_views: int = option(4, "cameras", "views that show progress in training", "N", least=0)
+    test_views: int = option(12, "cameras", "held-out views for the comparison", "N", least=0)
+    resolution: tuple[int, int] = option((200, 200), "cameras", "pixels of a view", "WxH", least=1, most=LARGEST_SIDE)
+    target: str | None = option(None, "cameras", "object or collection that the cameras look at, else all", "NAME")
+    elevation: tuple[float, float] = option(
+        ELEVATION, "cameras", f"degrees above the horizon, of {SHAPED}", ("FROM", "TO")
+    )
+    azimuth: tuple[float, float] = option(
+        AZIMUTH, "cameras", f"degrees around the vertical, of {SHAPED}", ("FROM", "TO")
+    )
+    distance: tuple[float, float] = option(
+        (1.0, 1.0), "cameras", "in units of the distance at which the target just fits", ("NEAR", "FAR")
+    )
+    stretch: tuple[float, float, float] = option(
+        (1.0, 1.0, 1.0), "cameras", "of the sphere, which makes it an ellipsoid", ("X", "Y", "Z")
+    )
+    rings: int = option(3, "cameras", "of the rig rings", "N")
+    turns: float = option(3.0, "cameras", "of the spiral", "N")
+    stereo: float = option(
+        0.0, "cameras", "give each camera a partner this far to its right, in scene units", "DISTANCE"
+    )
+    test_camera: str | None = option(
+        None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"
+    )
+    samples: int = option(16, "render", "per pixel of a training view", "N", least=1, most=MOST_SAMPLES)
+    reference_samples: int = option(128, "render", "per pixel of val and test views", "N", least=1, most=MOST_SAMPLES)
+    denoise: bool = option(True, "render", "Open Image Denoise, guided by albedo and normal")
+    film: str = option("auto", "render", "what stands behind the scene", choices=FILMS)
+    cycles_device: str = option("auto", "render", "what Cycles renders on", choices=CYCLES_DEVICES)
+
+
+FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Configuration)}
+DEFAULTS: dict[str, Any] = {name: one.default for name, one in FIELDS.items()}
+SECTIONS = tuple(dict.fromkeys(one.metadata["section"] for one in FIELDS.values()))
+
+
+def check_configuration(settings: Any) -> None:
+    """Refuse numbers beyond their limits and words that are none of the choices.
+
+    Args:
+        settings: has the fields of `Configuration`.
+
+    Raises:
+        UsageError: which setting, and what it may be.
+    """
+    for name in FIELDS:
+        complaint = _complaint(name, getattr(settings, name))
+        if complaint:
+            raise UsageError(f"--{name.replace('_', '-')} {complaint}")
+
+
+def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The settings in a TOML file, by the names of `Configuration`; what the file does not say is not in it.
+
+    Raises:
+        UserError: missing, too large, no TOML, of a newer version, or with a key or value that makes no sense: in one
+            line, with its place.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{path} is larger than a configuration can be; check the path")
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is no TOML ({error}); radiance-twin config prints an example") from error
+    version = content.pop("version", VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UserError(f"{_place(path, text, '', 'version')}: version is {_said(version)}; write version = {VERSION}")
+    if version > VERSION:
+        raise UserError(f"{path} is for a newer Radiance Twin (version {version}); update yours")
+    found: dict[str, Any] = {}
+    for section, values in _sections(content, path, text):
+        known = [name for name, one in FIELDS.items() if one.metadata["section"] == section]
+        for key, value in values.items():
+            place = _place(path, text, section, key)
+            if key not in known:
+                raise UserError(f"{place}: {_unknown(key, _name_of(section), known)}")
+            taken = _converted(FIELDS[key], value)
+            complaint = _complaint(key, taken) if taken is not None else f"is {_said(value)}; {_expected(FIELDS[key])}"
+            if complaint:
+                raise UserError(f"{place}: {key} {complaint}")
+            found[key] = taken
+    try:
+        rig_shape(DEFAULTS | found).check()
+    except UsageError as error:
+        name, _, complaint = str(error).removeprefix("--").partition(" ")
+        raise UserError(f"{_place(path, text, 'cameras', name)}: {name} {complaint}") from error
+    return found
+
+
+def configuration_text(values: Mapping[str, Any], explained: bool = True) -> str:
+    """A TOML file with these settings; usual values for those that are not there.
+
+    Args:
+        explained: whether each setting is told what it means.
+    """
+    lines = ["# How Radiance Twin renders a scene: radiance-twin render SCENE.blend --config THIS -o SCENE.h5"]
+    lines += [f"version = {VERSION}"]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"] if section else []
+        for name, one in FIELDS.items():
+            if one.metadata["section"] != section:
+                continue
+            if explained:
+                allowed = f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""
+                lines += [f"# {line}" for line in textwrap.wrap(f"{one.metadata['help']}{allowed}", 100)]
+            value = values.get(name, one.default)
+            # TOML has no word for nothing: what is not said is what is usual
+            lines.append(f"{name} = {_toml(value)}" if value is not None else f'# {name} = ""')
+    return "\n".join(lines) + "\n"
+
+
+def _sections(content: dict[str, Any], path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
+    top = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    found = [("", top)]
+    for section, values in content.items():
+        if isinstance(values, dict):
+            if section not in SECTIONS:
+                names = [name for name in SECTIONS if name]
+                raise UserError(f"{_place(path, text, section, '')}: {_unknown(section, 'the file', names)}")
+            found.append((section, values))
+    return found
+
+
+def _unknown(key: str, where: str, known: list[str]) -> str:
+    """Nothing there is called `key`: where it belongs, or the nearest right name."""
+    if key in FIELDS:
+        home = FIELDS[key].metadata["section"]
+        return f"{key} stands in {where}; it belongs to {_name_of(home)}"
+    nearest = difflib.get_close_matches(key, known, 1, 0.5) or difflib.get_close_matches(key, FIELDS, 1, 0.5)
+    return f"{where} has no {key}; " + (f"did you mean {nearest[0]}?" if nearest else f"there is {', '.join(known)}")
+
+
+def _name_of(section: str) -> str:
+    return f"[{section}]" if section else "the top of the file"
+
+
+def _converted(one: Field[Any], value: Any) -> Any:
+    """The value as the field holds it; None when it is of another kind."""
+    default = one.default
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or len(value) != len(default):
+            return None
+        parts = [_number(part, type(kind)) for part, kind in zip(value, default, strict=True)]
+        return None if None in parts else tuple(parts)
+    if isinstance(default, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(default, int | float):
+        return _number(value, type(default))
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any, kind: type) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if kind is float else value if isinstance(value, int) else None
+
+
+def _expected(one: Field[Any]) -> str:
+    default = one.default
+    if isinstance(default, tuple):
+        kind = "whole numbers" if isinstance(default[0], int) else "numbers"
+        return f"write {len(default)} {kind}, like {_toml(default)}"
+    if isinstance(default, bool):
+        return "write true or false"
+    if isinstance(default, int | float):
+        return f"write a {'whole ' if isinstance(default, int) else ''}number, like {_toml(default)}"
+    return "write a name in quotes"
+
+
+def _complaint(name: str, value: Any) -> str:
+    """What is wrong with a value of the right kind; empty when nothing is."""
+    about = FIELDS[name].metadata
+    if about["choices"]:
+        return "" if value in about["choices"] else f"{value} is unknown; choose one of {', '.join(about['choices'])}"
+    least = -math.inf if about["least"] is None else about["least"]
+    most = math.inf if about["most"] is None else about["most"]
+    for number in value if isinstance(value, tuple | list) else [value]:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            continue
+        if not math.isfinite(number):
+            return f"is {number:g}; it must be finite"
+        if not least <= number <= most:
+            allowed = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+            return f"is {number}; it must be {allowed}"
+    return ""
+
+
+def _place(path: Path, text: str, section: str, key: str) -> str:
+    """File and line of a key, or of a section's heading when no key is named."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        if heading:
+            current = heading[1].strip("\"'")
+            if not key and current == section:
+                return f"{path}, line {number}"
+        elif key and current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return f"{path}, line {number}"
+    return str(path)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    # a JSON string, number or boolean is one of TOML too, but for this one character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _said(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return str(value)
