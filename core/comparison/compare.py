@@ -81,7 +81,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         metrics.json, and `report`: the page's path.
 
     Raises:
-        UsageError: an unknown benchmark.
+        UsageError: a setting makes no sense.
         UserError: a file is missing, damaged or foreign; there is no test view; the report cannot be written.
         Cancelled: an earlier report is as it was, and nothing new was written.
     """

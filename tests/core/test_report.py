@@ -170,7 +170,8 @@ def test_the_page_works_without_any_network(tmp_path: Path) -> None:
 
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     harmless, _ = written(tmp_path / "a", [view(0)])
-    page, result = written(tmp_path / "b", [view(0)], scene=HOSTILE, warnings=[HOSTILE])
+    thing = {"index": 3, "names": [HOSTILE], "psnr": 22.0, "flip": 0.1, "pixels": 99, "views": 2}
+    page, result = written(tmp_path / "b", [view(0)], scene=HOSTILE, warnings=[HOSTILE], objects=[thing])
     assert page.data["metrics"] == result
     assert page.data["metrics"]["dataset"]["scene"] == HOSTILE
     assert page.texts["title"] == [f"{HOSTILE} – Radiance Twin"]
