@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 # of the distance to what is looked at: cameras that miss it by more look at nothing together
 FURTHEST_MISS = 0.35
 LEAST_LOOKING = 0.9
+# the rig that follows the scene's own camera
+ANIMATED = "animated"
 
 
 def orbit_of(dataset: Dataset, count: int, size: tuple[int, int]) -> list[Camera]:
@@ -26,7 +28,7 @@ def orbit_of(dataset: Dataset, count: int, size: tuple[int, int]) -> list[Camera
         UserError: the cameras do not look at one thing.
     """
     poses = dataset.camera_to_world
-    if dataset.configuration.get("rig") == "animated":
+    if dataset.configuration.get("rig") == ANIMATED:
         order = np.argsort(dataset.frame, kind="stable")
         chosen = order[np.linspace(0, len(order) - 1, count).round().astype(np.int64)]
         return [_camera(dataset, int(index), poses[index], size) for index in chosen]

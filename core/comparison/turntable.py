@@ -7,16 +7,19 @@ settings. The folder stays until the report is written, so that a stopped compar
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..camera_file import camera_words
 from ..cameras import Camera
 from ..configuration import CYCLES_DEVICES
 from ..dataset import staging
@@ -25,9 +28,8 @@ from ..dataset.staging import Plan
 from ..dataset.store import Dataset
 from ..render import RenderSettings, stage_views
 from ..reporting import Reporter, followed
-from ..rigs import PLACED_RIGS, SHAPED_RIGS
 from .metrics import Show, flip_error, flip_levels, magma, mean_of, psnr
-from .orbit import orbit_of
+from .orbit import ANIMATED, orbit_of
 from .picture import INK, PAPER, font
 from .report_folder import FILM
 from .video import write_video
@@ -79,12 +81,11 @@ def render_classic_orbit(
         UserError, Cancelled: see core/render.py.
     """
     made = dataset.configuration
-    rig, shape = way_around(made)
     device, samples = made.get("cycles_device"), int(dataset.samples[dataset.splits["test"][0]])
     settings = RenderSettings(
         scene=scene,
         output=report.with_name(f".{report.name}_turntable.h5"),
-        rig=rig,
+        rig=str(made.get("rig", "orbit")),
         views=frames,
         val_views=0,
         test_views=0,
@@ -92,27 +93,20 @@ def render_classic_orbit(
         samples=max(samples, 1),
         denoise=bool(made.get("denoise", True)),
         film=dataset.film,
-        target=made.get("target"),
         seed=dataset.seed,
         cycles_device=device if device in CYCLES_DEVICES else "auto",
         blender=blender,
-        **shape,
     )
-    folder, plan, _ = stage_views(settings, reporter)
+    if settings.rig == ANIMATED:  # it has a way of its own, and a depth of field
+        folder, plan, _ = stage_views(settings, reporter)
+        return ClassicOrbit(folder, plan)
+    cameras = orbit_of(dataset, frames, settings.resolution)
+    posed = [{**camera_words(camera), "frame": int(dataset.frame[0])} for camera in cameras]
+    with TemporaryDirectory() as elsewhere:
+        poses = Path(elsewhere, "poses.json")
+        poses.write_text(json.dumps({"cameras": posed}), encoding="utf-8")
+        folder, plan, _ = stage_views(replace(settings, poses=str(poses)), reporter)
     return ClassicOrbit(folder, plan)
-
-
-def way_around(made: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Rig and shape of a way that stays among the views of a dataset, from the settings that made it."""
-    rig = made.get("rig")
-    if rig not in PLACED_RIGS:
-        return "animated", {}  # what goes around nothing goes its own way
-    near, far = made.get("distance", (1.0, 1.0))
-    shape: dict[str, Any] = {"distance": ((near + far) / 2.0,) * 2, "stretch": tuple(made.get("stretch", (1.0,) * 3))}
-    if rig not in SHAPED_RIGS:
-        return "orbit", shape
-    # one ring runs in the middle of the elevations
-    return "rings", {**shape, "rings": 1, "elevation": tuple(made["elevation"]), "azimuth": tuple(made["azimuth"])}
 
 
 def shows_another_scene(plan: Plan, dataset: Dataset) -> bool:

@@ -37,7 +37,7 @@ assert bpy.ops.radiance_twin.render_views() == {"FINISHED"}
 assert bpy.ops.radiance_twin.train() == {"FINISHED"}
 assert bpy.ops.radiance_twin.compare() == {"FINISHED"}
 bpy.ops.wm.save_mainfile()
-twin = bpy.context.object
+twin = bpy.data.objects["cube"]
 found = {
     "twin": [twin.name, twin.type, twin.radiance_twin.filepath, list(twin.location)],
     "images": sorted(image.filepath for image in bpy.data.images if image.source == "FILE"),

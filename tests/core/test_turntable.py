@@ -2,7 +2,7 @@
 """The film around the scene: its way, its frames, and what other programs read from the file."""
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,11 @@ from radiance_twin.core.comparison.turntable import (
     frame_rate,
     pane_size,
     shows_another_scene,
-    way_around,
 )
 from radiance_twin.core.comparison.video import write_video
 from radiance_twin.core.dataset.store import Dataset, ViewPixels, open_dataset, write_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.rigs import RigShape, directions, rig_shape
 
 from .test_compare import header, write_foggy_twin, write_grey_dataset
 
@@ -162,20 +160,6 @@ def test_an_animated_camera_has_a_way_of_its_own(tmp_path: Path) -> None:
         way = orbit_of(dataset, 3, (32, 24))
     # the frames run backwards in this dataset
     assert np.array([camera.camera_to_world[:3, 3] for camera in way]) == pytest.approx(eyes[[8, 4, 0]])
-
-
-def test_the_film_stays_among_the_views_of_a_shaped_rig() -> None:
-    made = {"rig": "cover", "elevation": [10.0, 50.0], "azimuth": [0.0, 360.0], "distance": [1.0, 2.0]}
-    rig, shape = way_around(made)
-    given = rig_shape({**asdict(RigShape()), **shape})
-    ways = directions(rig, {"train": 12, "val": 0, "test": 0}, given)["train"]
-    assert np.degrees(np.arcsin(ways[:, 2])) == pytest.approx(30.0)
-    assert given.distance == (1.5, 1.5)
-    # in order, once around
-    turns = np.degrees(np.unwrap(np.arctan2(ways[:, 1], ways[:, 0])))
-    assert np.diff(turns) == pytest.approx(30.0)
-    assert way_around({"rig": "hemisphere"})[0] == "orbit"
-    assert way_around({"rig": "animated", "distance": [1.0, 1.0]}) == ("animated", {})
 
 
 def test_lines_meet_where_they_meet() -> None:
