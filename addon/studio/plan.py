@@ -102,7 +102,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
                 seed=staging.view_seed(settings["seed"], index),
             )
             views.append(staging.with_key(view, common))
-    again = splits["test"][0] if splits["test"] else None
+    # the middle one is neither as low nor as high as the cameras go
+    again = splits["test"][len(splits["test"]) // 2] if splits["test"] else None
     rungs = staging.ladder_samples(settings["reference_samples"], sum(view.samples for view in views))
     plan = Plan(
         views=views,

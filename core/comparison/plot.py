@@ -76,9 +76,10 @@ class Drawing:
     def words(self, kind: str, at: Point, lines: Sequence[str], always: bool = True) -> None:
         """Words beside a moment, where they cover least; when that is something, not at all unless `always`."""
         x, y = self.place(*at)
-        width, height = LETTER * max(map(len, lines)), LINE * len(lines)
+        letter = LETTER * (1.1 if "name" in kind else 1.0)  # names are bold
+        width, height = letter * max(map(len, lines)), LINE * len(lines)
         beside = [(x - width / 2, y - height - 9), (x - width / 2, y + 7)]
-        beside += [(x + 9, y - height / 2), (x - width - 9, y - height / 2)]
+        beside += [(x + 11, y - height / 2), (x - width - 11, y - height / 2)]
         beside += [(x - width, y - height - 9), (x, y - height - 9), (x - width, y + 7), (x, y + 7)]
         if not always:  # a number belongs below its dot, or to the right
             beside = [beside[1], (x + 4, y + 5), beside[2]]
@@ -125,11 +126,12 @@ class Drawing:
 def time_to_quality(metrics: dict[str, Any], classic: str, width: float, height: float) -> str:
     """An <svg> of `width` by `height` CSS pixels, coloured by the page's style. Empty when there is nothing to draw.
 
-    The classic line is one frame with 1, 2, 4 … samples. The twin's begins where its dataset was rendered (at 0 when
-    that is unknown) and is its training; from its end a line leads back to what one of its frames then takes.
+    The classic line is one view with 1, 2, 4 … samples, and the twin's dot is its frame of that same view (without such
+    a line: the mean of the held-out views). The twin's line is its training, measured on other views; it begins where
+    the dataset was rendered, at 0 when that is unknown.
 
     Args:
-        metrics: with noise_ladder, training and costs, as metrics.json has them.
+        metrics: with noise_ladder, training, costs, views and mean, as metrics.json has them.
         classic: what the classic side is called.
     """
     ladder, training, costs = metrics["noise_ladder"], metrics["training"], metrics["costs"]
@@ -139,7 +141,8 @@ def time_to_quality(metrics: dict[str, Any], classic: str, width: float, height:
     history = [(start + seconds, psnr) for seconds, psnr in training["history"] if start + seconds > 0.0]
     if training["psnr"] is not None and training["seconds"]:
         history.append((start + training["seconds"], training["psnr"]))
-    likeness = metrics["mean"]["psnr"]
+    same_view = [view["psnr"] for view in metrics["views"] if ladder and view["index"] == ladder["index"]]
+    likeness = same_view[0] if same_view else metrics["mean"]["psnr"]
     frame = None if likeness is None else (costs["neural_seconds"], likeness)
     if len(steps) + len(history) < 2:
         return ""
@@ -149,9 +152,6 @@ def time_to_quality(metrics: dict[str, Any], classic: str, width: float, height:
     drawing.grid()
     if history and start > 0.0:
         _dataset_rendered(drawing, start)
-    if history and frame:
-        x, y = drawing.place(*frame)
-        drawing.parts.append(f'<path class="twin then" d="M{x:.1f} {y:.1f}H{drawing.place(*history[-1])[0]:.1f}"/>')
     if history:
         drawing.line("twin", history)
     if steps:

@@ -128,11 +128,10 @@ byId("pays-off").append(...paysOff.map((text, number) => element("p", { class: n
 if (document.querySelector(".plot")) {
   const ladder = metrics.noise_ladder;
   byId("plot-words").textContent = [
-    ladder ? `${classic}: view ${ladder.index} rendered again with more and more samples${ladder.denoised ? ", denoised each time" : ""}.`
+    ladder ? `One frame: view ${ladder.index}, by the twin, and by ${classic} with more and more samples${ladder.denoised ? ", denoised each time" : ""}.`
       : dataset.blender ? "How the classic render gets better with its samples was not measured when this dataset was made."
       : "These pictures were imported: how long they took, and how good they were when, is not known.",
-    metrics.training.history.length ? "The twin: its views for validation, while it was trained." : "",
-    "The dotted line leads from a frame of the twin to the training that it takes first.",
+    metrics.training.history.length ? `Before its first frame the twin is trained${metrics.costs.dataset_seconds === null ? "" : " on the rendered dataset"}; how good it was when is measured on other views, kept for that.` : "",
   ].filter(Boolean).join(" ");
   byId("plot").hidden = false;
 }

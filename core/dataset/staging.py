@@ -78,7 +78,7 @@ class Plan:
 
     Attributes:
         views: in the dataset's order. splits: "train", "val", "test" to their indices.
-        noise_floor: the first test view once more with another seed; noise_floor_of is that view's index.
+        noise_floor: the middle test view once more with another seed; noise_floor_of is that view's index.
         noise_ladder: that view again with 1, 2, 4 ... samples.
         bounds: [2][3] of everything that renders. objects: dictionaries with index, name, bounds.
         passes: the dataset's name of a pass to its name in the EXRs.

@@ -136,12 +136,12 @@ def test_cancelling_keeps_what_is_done(tmp_path: Path) -> None:
     assert [view.name for view in missing] == ["view_000002", "view_000003"]
 
 
-def test_the_noise_floor_is_the_first_test_view_with_another_seed(tmp_path: Path) -> None:
+def test_the_noise_floor_is_the_middle_test_view_with_another_seed(tmp_path: Path) -> None:
     soft_scene()
-    plan, _, _ = plan_of(tmp_path, views=1, val_views=1, test_views=2, reference_samples=2)
-    assert plan.splits == {"train": [0], "val": [1], "test": [2, 3]}
-    assert plan.noise_floor_of == 2
-    first, again = plan.views[2], plan.noise_floor
+    plan, _, _ = plan_of(tmp_path, views=1, val_views=1, test_views=3, reference_samples=2)
+    assert plan.splits == {"train": [0], "val": [1], "test": [2, 3, 4]}
+    assert plan.noise_floor_of == 3
+    first, again = plan.views[3], plan.noise_floor
     assert again.camera_to_world == first.camera_to_world
     assert again.seed != first.seed
     a, b = (pixels(tmp_path / "views", view.files[0]) for view in (first, again))
@@ -154,11 +154,11 @@ def test_the_noise_ladder_is_that_view_with_fewer_samples(tmp_path: Path) -> Non
     soft_scene()
     plan, _, _ = plan_of(tmp_path, views=1, test_views=4, reference_samples=256)
     assert [rung.samples for rung in plan.noise_ladder] == [1, 2, 4, 8, 16]
-    reference = pixels(tmp_path / "views", plan.views[1].files[0])
+    reference = pixels(tmp_path / "views", plan.views[3].files[0])
     errors = []
     for rung in plan.noise_ladder:
-        assert rung.camera_to_world == plan.views[1].camera_to_world
-        assert rung.seed != plan.views[1].seed
+        assert rung.camera_to_world == plan.views[3].camera_to_world
+        assert rung.seed != plan.views[3].seed
         errors.append(np.sqrt(((pixels(tmp_path / "views", rung.files[0]) - reference) ** 2).mean()))
     assert errors == sorted(errors, reverse=True)
     assert errors[0] / errors[4] == pytest.approx(4.0, rel=0.35)

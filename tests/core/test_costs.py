@@ -139,7 +139,8 @@ def metrics(history: list[tuple[float, float]]) -> dict[str, Any]:
         "noise_ladder": {"index": 2, "denoised": False, "rungs": RUNGS},
         "training": {"seconds": 60.0, "whole_seconds": 80.0, "history": history, "psnr": 29.5},
         "costs": {"dataset_seconds": 20.0, "neural_seconds": 0.2},
-        "mean": {"psnr": 29.0},
+        "views": [{"index": 1, "psnr": 35.0}, {"index": 2, "psnr": 28.0}],
+        "mean": {"psnr": 31.5},
     }
 
 
@@ -163,6 +164,9 @@ def test_the_plot_puts_decibels_up_and_decades_of_seconds_apart(width: float, he
     assert twin[-1, 0] - classic[2, 0] == pytest.approx(octave * math.log2(80.0 / 4.0), abs=0.3)
     decibel = (classic[0, 1] - classic[2, 1]) / 12.0
     assert classic[2, 1] - twin[-1, 1] == pytest.approx(-2.5 * decibel, abs=0.2)
+    # the twin's dot is of the ladder's own view: 28 dB, four below the last rung
+    (dot,) = (e for e in ElementTree.fromstring(svg).iter("circle") if e.get("class") == "twin")
+    assert float(dot.get("cy") or 0) - classic[2, 1] == pytest.approx(4.0 * decibel, abs=0.2)
     everything = np.concatenate([classic, twin])
     assert (everything > 0).all() and (everything < (width, height)).all()
     texts = [text for e in ElementTree.fromstring(svg).iter("text") for text in [e.text] if text]
