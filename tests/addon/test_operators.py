@@ -26,7 +26,7 @@ from radiance_twin.core.arguments import TURNTABLE_FRAMES
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.worker.child import ChildCrashed
 
-from .fake_worker import DEAF, DIES, REFUSES, WAITS
+from .fake_worker import BROKEN, DEAF, DIES, REFUSES, WAITS
 
 OPERATORS = ("render_views", "train", "compare", "compare_frame", "cancel", "open_sample", "open_report", "load_twin")
 
@@ -441,6 +441,28 @@ def test_turntable_is_rendered_from_a_copy_of_the_open_scene(saved_file: Path, f
     assert asked["turntable"] == TURNTABLE_FRAMES
     assert Path(asked["scene"]).name == saved_file.name and asked["scene"] != str(saved_file)
     assert not Path(asked["scene"]).exists(), "the copy goes when it is not needed any more"
+
+
+def test_interrupted_comparison_goes_on_with_the_same_copy(saved_file: Path, fake_worker: None) -> None:
+    for step in ("render_views", "train"):
+        getattr(bpy.ops.radiance_twin, step)()
+    with pytest.raises(RuntimeError, match="No comparison was interrupted"):
+        bpy.ops.radiance_twin.compare(resume=True)
+    settings_of(bpy.context.scene).turntable = True
+    paths = paths_of_open_file()
+    assert paths is not None
+    whole = paths.dataset.read_text(encoding="utf-8")
+    paths.dataset.write_text(BROKEN, encoding="utf-8")
+    with pytest.raises(RuntimeError, match="not to my liking"):
+        bpy.ops.radiance_twin.compare()
+    first = worker.interrupted("compare")
+    assert first is not None and Path(first.arguments["scene"]).is_file()
+    paths.dataset.write_text(whole, encoding="utf-8")
+    bpy.ops.radiance_twin.compare(resume=True)
+    job = worker.last("compare")
+    assert job is not None and job.result is not None
+    assert job.result["arguments"] == first.arguments
+    assert worker.interrupted("compare") is None
 
 
 def test_report_opens_in_the_browser(
