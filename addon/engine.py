@@ -15,7 +15,7 @@ from ..core.layers import composite_layers
 from .jobs import viewer
 from .jobs.frames import View
 from .properties import settings_of
-from .studio.cameras import intrinsics_of, is_perspective, lens_of, pose_of
+from .studio.cameras import intrinsics_of, is_flat, is_perspective, lens_of, parallel_intrinsics_of, pose_of
 from .viewport.twin import is_twin, path_of
 
 ENGINE = "RADIANCE_TWIN"
@@ -129,17 +129,30 @@ def view_of(twin: Standing, depsgraph: bpy.types.Depsgraph, window: Window) -> V
     """What the scene's camera sees of a twin.
 
     Raises:
-        UserError: there is no camera, or none that is perspective.
+        UserError: there is no camera, or its picture is no plane.
     """
     scene = depsgraph.scene_eval
     camera = scene.camera
-    if not is_perspective(camera):
-        raise UserError(f"the scene {scene.name} has no perspective camera; add one, or change its type")
+    if not is_flat(camera):
+        raise UserError(
+            f"the scene {scene.name} has no perspective or orthographic camera; add one, or change its type"
+        )
     camera = camera.evaluated_get(depsgraph)
-    intrinsics = intrinsics_of(lens_of(camera), scene, resolution_of(scene.render))
+    orthographic, resolution = not is_perspective(camera), resolution_of(scene.render)
+    if orthographic:
+        intrinsics = parallel_intrinsics_of(camera, scene, resolution)
+    else:
+        intrinsics = intrinsics_of(lens_of(camera), scene, resolution)
     intrinsics[2:] -= (window.left, window.top)
-    device = settings_of(depsgraph.scene).device
-    return View(twin.path, pose_of(camera), intrinsics, window.size, twin.world_from_object, device=device)
+    return View(
+        twin.path,
+        pose_of(camera),
+        intrinsics,
+        window.size,
+        twin.world_from_object,
+        device=settings_of(depsgraph.scene).device,
+        orthographic=orthographic,
+    )
 
 
 def resolution_of(render: bpy.types.RenderSettings) -> tuple[int, int]:

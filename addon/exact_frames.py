@@ -120,6 +120,7 @@ def _ask(wish: exact.Wish, training: worker.Job | None) -> None:
         behind=wish.behind,
         coarse=True,
         device=settings_of(bpy.context.scene).device,
+        orthographic=wish.orthographic,
     )
     try:
         _state.wish, _state.training = wish, training

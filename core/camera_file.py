@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,13 @@ class PosedCamera:
 def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
     """The camera in a JSON file; `size` is what its intrinsics are meant for when the file does not say.
 
+    With "orthographic": true its fx and fy are pixels per scene unit.
+
     Raises:
         UserError: missing, no JSON, or without a number that is needed.
     """
-    return camera_from(_read(path, EXAMPLE), path, size)
+    words = _read(path, EXAMPLE)
+    return replace(camera_from(words, path, size), orthographic=words.get("orthographic") is True)
 
 
 def read_cameras(path: str) -> list[PosedCamera]:

@@ -7,7 +7,7 @@ u to the right, v down, the first pixel's centre at (0.5, 0.5). Intrinsics are (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,16 +19,20 @@ SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
 
 @dataclass(frozen=True)
 class Camera:
-    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height."""
+    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height.
+
+    An orthographic one has fx and fy in pixels per unit of its own space; its rays start in its plane z = 0.
+    """
 
     camera_to_world: Array
     intrinsics: Array
     size: tuple[int, int]
+    orthographic: bool = False
 
     def resized(self, size: tuple[int, int]) -> Camera:
         """The same picture with another number of pixels."""
         scale = np.array(size, np.float64) / self.size
-        return Camera(self.camera_to_world, self.intrinsics * np.tile(scale, 2), size)
+        return replace(self, intrinsics=self.intrinsics * np.tile(scale, 2), size=size)
 
 
 def intrinsics_from_lens(
@@ -136,8 +140,18 @@ def uniform_scale(matrix: ArrayLike) -> float:
 
 
 def rays_in_field(camera: Camera, pixels: ArrayLike, world_from_field: ArrayLike) -> tuple[Array, Array]:
-    """Origin [3] and unit directions [..., 3] in field coordinates of the rays through `pixels` [..., 2]."""
+    """Origin and unit directions [..., 3] in field coordinates of the rays through `pixels` [..., 2].
+
+    The origin is one for all [3], or [..., 3] of an orthographic camera.
+    """
     field_from_world = np.linalg.inv(np.asarray(world_from_field, np.float64))
+    if camera.orthographic:
+        matrix, pixels = field_from_world @ camera.camera_to_world, np.asarray(pixels, np.float64)
+        fx, fy, cx, cy = camera.intrinsics
+        places = np.stack([(pixels[..., 0] - cx) / fx, -(pixels[..., 1] - cy) / fy], axis=-1)
+        forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+        origins = places @ matrix[:3, :2].T + matrix[:3, 3]
+        return origins, np.broadcast_to(forward, origins.shape)
     ways = ray_directions(camera.camera_to_world, camera.intrinsics, pixels) @ field_from_world[:3, :3].T
     origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
     return origin, ways / np.linalg.norm(ways, axis=-1, keepdims=True)

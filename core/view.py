@@ -16,7 +16,7 @@ from .colour import ViewTransform
 from .dataset.store import open_dataset
 from .dataset.writers.pictures import straight_image, write_exr
 from .errors import UsageError, UserError
-from .field.render import load_field, render_view
+from .field.render import load_field, render_camera
 from .files import atomic_path, require_writable_file
 from .reporting import Reporter
 from .twin_file import Twin, read_twin
@@ -32,7 +32,8 @@ class ViewSettings:
     Attributes:
         twin: the .twin.
         output: the picture, .png or .exr.
-        camera: a JSON file {"camera_to_world": [4][4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}.
+        camera: a JSON file {"camera_to_world": [4][4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}; with
+            "orthographic": true its fx and fy are pixels per scene unit.
         dataset, view: instead of a camera, an .h5 and the index of one of its views.
         size: width and height in pixels, when not the camera's own; the picture shows the same, stretched to it.
         device: auto | cpu | cuda.
@@ -71,9 +72,7 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
     field = load_field(twin, settings.device)
     reporter.progress("view", 0.0, 1.0)
     began = time.perf_counter()
-    rgba, depth = render_view(
-        field, camera.camera_to_world, camera.intrinsics, camera.size, cancelled=reporter.cancelled
-    )
+    rgba, depth = render_camera(field, camera, cancelled=reporter.cancelled)
     seconds = time.perf_counter() - began
     reporter.progress("view", 1.0, 1.0)
     with atomic_path(target) as temporary:

@@ -30,12 +30,13 @@ class View:
     Attributes:
         twin: absolute path of the .twin.
         camera_to_world: [4, 4], OpenGL axes.
-        intrinsics: fx fy cx cy in pixels.
+        intrinsics: fx fy cx cy in pixels; of an orthographic camera, fx and fy in pixels per scene unit.
         size: width and height.
         world_from_object: [4, 4], where the twin's object stands.
         behind: whether what lies behind a scene with film "world" is part of the frame.
         coarse: whether a frame of fewer pixels is wanted first.
         device: auto | cpu | cuda.
+        orthographic: whether rays are parallel, and start in the camera's plane z = 0.
     """
 
     twin: str
@@ -46,6 +47,7 @@ class View:
     behind: bool = True
     coarse: bool = False
     device: str = "auto"
+    orthographic: bool = False
 
 
 @dataclass
@@ -92,6 +94,7 @@ class Frames:
             "twin": view.twin,
             "camera_to_world": view.camera_to_world.tolist(),
             "intrinsics": view.intrinsics.tolist(),
+            "orthographic": view.orthographic,
             "size": list(view.size),
             "world_from_object": view.world_from_object.tolist(),
             "behind": view.behind,

@@ -23,7 +23,7 @@ from .. import engine
 from ..compat import use_float_exr
 from ..jobs import pump, worker
 from ..paths import paths_of_open_file
-from ..studio.cameras import is_perspective
+from ..studio.cameras import is_flat
 from ..view_transform import bake_view_transform
 from ..viewport.twin import is_twin, path_of, twins_of
 from . import can_run, why_no_job
@@ -86,8 +86,8 @@ def why_not(context: bpy.types.Context) -> str:
     """Why no frame can be compared now; empty when it can."""
     if _running is not None or bpy.app.is_job_running("RENDER"):
         return "A render is running"
-    if not is_perspective(context.scene.camera):
-        return "The scene has no perspective camera"
+    if not is_flat(context.scene.camera):
+        return "The scene has no perspective or orthographic camera"
     if not twin_of(context):
         return "Select the twin to compare"
     return why_no_job()

@@ -45,6 +45,11 @@ def is_perspective(camera: bpy.types.Object | None) -> bool:
     return camera is not None and camera.type == "CAMERA" and camera.data.type == "PERSP"
 
 
+def is_flat(camera: bpy.types.Object | None) -> bool:
+    """Whether there is a camera whose picture is a plane: perspective or orthographic."""
+    return camera is not None and camera.type == "CAMERA" and camera.data.type in {"PERSP", "ORTHO"}
+
+
 def lens_of(camera: bpy.types.Object) -> Lens:
     """The lens of a perspective camera (evaluated, so that an animated lens is as it is in this frame)."""
     data, dof = camera.data, camera.data.dof
@@ -85,6 +90,14 @@ def intrinsics_of(lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int
         scene.render.pixel_aspect_x,
         scene.render.pixel_aspect_y,
     )
+
+
+def parallel_intrinsics_of(camera: bpy.types.Object, scene: bpy.types.Scene, resolution: tuple[int, int]) -> Array:
+    """fx, fy, cx, cy [4] of an orthographic camera (evaluated): fx and fy in pixels per scene unit."""
+    data = camera.data
+    # its scale is the width of the fitted side, as a sensor is at the distance of its lens
+    lens = Lens(1.0, data.ortho_scale, data.ortho_scale, data.sensor_fit, data.shift_x, data.shift_y)
+    return intrinsics_of(lens, scene, resolution)
 
 
 def pose_of(camera: bpy.types.Object) -> Array:

@@ -39,7 +39,8 @@ class Wish:
         key: all that the frame depends on.
         twin: absolute path of the .twin.
         camera_to_world: [4, 4], OpenGL axes.
-        intrinsics: fx fy cx cy in pixels, of the rectangle.
+        intrinsics: fx fy cx cy in pixels, of the rectangle; fx and fy in pixels per unit in an orthographic view.
+        orthographic: whether it is one. Then the camera stands `back` units behind the view's own.
         rectangle: the part of the view in which the twin is.
         world_from_object: [4, 4].
         behind: whether what lies behind a scene with film "world" is part of the frame; for a twin among the user's own
@@ -59,6 +60,8 @@ class Wish:
     rectangle: Rectangle
     world_from_object: Matrix
     behind: bool = False
+    orthographic: bool = False
+    back: float = 0.0
     since: float = field(default_factory=time.monotonic)
     problem: str = ""
     complete: bool = False
@@ -96,7 +99,7 @@ class Wish:
             size = depth.shape[::-1]
             light = gpu.types.GPUTexture(size, format="RGBA16F", data=float_buffer(rgba[::-1]))
             planar = gpu.types.GPUTexture(size, format="R32F", data=float_buffer(depth[::-1]))
-            self._layer, self._pixels = Layer(light, planar, self.rectangle, next(_numbers)), None
+            self._layer, self._pixels = Layer(light, planar, self.rectangle, next(_numbers), self.back), None
         return self._layer
 
 
@@ -149,20 +152,45 @@ def wish_of(
     if wish is None or wish.key != key:
         pose, intrinsics = np.linalg.inv(view_matrix), intrinsics_of(projection_matrix, size, rectangle)
         world_from_object = np.eye(4) if at_home else np.array(thing.matrix_world, np.float64)
-        wish = Wish(key, path, pose, intrinsics, rectangle, world_from_object, behind)
-        if abs(projection_matrix[3, 3]) > 0.5:
-            wish.problem = "no field in orthographic views"
-        elif cropped:
+        orthographic = is_orthographic(projection_matrix)
+        back = _back(twin, view_matrix, projection_matrix) if orthographic else 0.0
+        pose[:3, 3] += back * pose[:3, 2]
+        wish = Wish(key, path, pose, intrinsics, rectangle, world_from_object, behind, orthographic, back)
+        if cropped:
             wish.problem = "no field of a cropped twin"
         of_region[thing.as_pointer()] = wish
     return wish
 
 
+def is_orthographic(projection_matrix: Matrix) -> bool:
+    """Whether OpenGL's projection matrix is one of parallel rays."""
+    return bool(abs(projection_matrix[3, 3]) > 0.5)
+
+
+def _back(twin: PlacedTwin, view_matrix: Matrix, projection_matrix: Matrix) -> float:
+    """How far behind the view's own plane rays have to start so that they meet all of the twin that is in the view: an
+    orthographic viewport shows what is behind its eye, too."""
+    corners = np.array([(x, y, z, 1.0) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+    nearest = float((corners @ (view_matrix @ twin.world_from_field).T)[:, 2].max())
+    near_plane = (-1.0 - projection_matrix[2, 3]) / projection_matrix[2, 2]
+    return min(nearest, float(near_plane))
+
+
 def intrinsics_of(projection_matrix: Matrix, size: tuple[int, int], rectangle: Rectangle) -> Matrix:
-    """fx fy cx cy in pixels of a part of a viewport of `size`, v running down, from OpenGL's perspective matrix."""
+    """fx fy cx cy in pixels of a part of a viewport of `size`, v running down, from OpenGL's projection matrix; fx and
+    fy in pixels per unit of an orthographic one."""
     width, height = size
     projection = np.asarray(projection_matrix, np.float64)
     top = height - rectangle.y - rectangle.height
+    if is_orthographic(projection):
+        return np.array(
+            [
+                0.5 * width * projection[0, 0],
+                0.5 * height * projection[1, 1],
+                0.5 * width * (1.0 + projection[0, 3]) - rectangle.x,
+                0.5 * height * (1.0 - projection[1, 3]) - top,
+            ]
+        )
     return np.array(
         [
             0.5 * width * projection[0, 0],

@@ -16,7 +16,7 @@ void main()
     float depth = texelFetch(frame_depth, min(ivec2(inside * vec2(pixels)), pixels - 1), 0).r;
     ivec2 drawn = textureSize(scene_depth, 0);
     float limit = depth_without_grid(min(ivec2(uv * vec2(drawn)), drawn - 1));
-    if ((depth > 0.0 ? depth : uniforms.rows.z) > limit) {
+    if ((depth > 0.0 ? depth - uniforms.rows.w : uniforms.rows.z) > limit) {
       discard;
     }
   }

@@ -53,12 +53,14 @@ class Layer:
         depth: planar, scene units, 0 where it is not known.
         rectangle: the part of the viewport that it shows.
         number: another one for each layer that is made.
+        back: what `depth` is larger than the view's own depth, scene units.
     """
 
     texture: gpu.types.GPUTexture
     depth: gpu.types.GPUTexture
     rectangle: Rectangle
     number: int
+    back: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def march(
             if one.layer is not None:
                 x, y, wide, high = one.layer.rectangle
                 uniforms[28:32] = np.array([x, y, x + wide, y + high]) / (*size, *size) * 2.0 - 1.0
+                uniforms[35] = one.layer.back
             uniforms[32:34] = rows
             uniforms[34] = -(view @ one.world_from_field @ (0.5, 0.5, 0.5, 1.0))[2]
             uniforms[36:40] = world_from_view[2]

@@ -138,7 +138,7 @@ def look(
         Cancelled: `cancelled` said so.
     """
     # premultiplied colour, alpha, planar depth times alpha (field units)
-    if field.kernels is not None:
+    if field.kernels is not None and not camera.orthographic:
         seen = field.kernels.picture(_camera_in_field(field, camera), camera.size, pattern, cancelled).reshape(-1, 5)
     else:
         seen = _seen_by_rays(field, camera, pattern, cancelled)
@@ -176,7 +176,8 @@ def _seen_by_rays(
             colour, alpha, distance = render(origins, directions.astype(np.float32), jitter)
             seen[block, :3] += colour
             seen[block, 3] += alpha
-            seen[block, 4] += distance / distance_over_depth(camera.intrinsics, pixels)
+            stretch = 1.0 if camera.orthographic else distance_over_depth(camera.intrinsics, pixels)
+            seen[block, 4] += distance / stretch
     seen /= len(pattern)
     return seen
 

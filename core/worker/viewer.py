@@ -7,6 +7,7 @@
         "twin": PATH,
         "camera_to_world": [4][4],  OpenGL axes
         "intrinsics": [fx, fy, cx, cy],
+        "orthographic": false,      then fx and fy are pixels per unit
         "size": [width, height],
         "world_from_object": [4][4],  where the twin stands: moved, rotated, evenly scaled
         "behind": true,             whether what lies behind a scene with film "world" is part of the frame
@@ -111,7 +112,8 @@ def camera_of(arguments: dict[str, Any]) -> Camera:
         raise UsageError(f"a frame of {width} x {height} pixels with intrinsics {intrinsics.tolist()} has no picture")
     world_from_object = _numbers(arguments, "world_from_object", (4, 4))
     _even_scale(world_from_object)
-    return Camera(np.linalg.inv(world_from_object) @ camera_to_world, intrinsics, (width, height))
+    pose = np.linalg.inv(world_from_object) @ camera_to_world
+    return Camera(pose, intrinsics, (width, height), bool(arguments.get("orthographic")))
 
 
 def give_frames(

@@ -103,4 +103,4 @@ def test_what_it_lacks(scene: bpy.types.Scene, tiny_twin: Path, tmp_path: Path) 
     assert scene.render.engine != engine.ENGINE
     settings_of(thing).filepath = str(tiny_twin)
     scene.camera = None
-    assert compare_frame.why_not(bpy.context) == "The scene has no perspective camera"
+    assert compare_frame.why_not(bpy.context) == "The scene has no perspective or orthographic camera"

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 import radiance_twin
 from radiance_twin.addon import compat, engine
@@ -205,6 +205,29 @@ def test_an_animation_moves_the_twin_and_the_camera(scene, tmp_path):
     assert np.abs(render(scene, tmp_path / "moved.exr")["Combined"] - first).mean() > 2e-2
 
 
+def test_an_orthographic_camera_from_near_and_far_renders_the_same(scene, tmp_path):
+    """Parallel rays: only depth tells how far away it stands. From very far a long lens sees the same."""
+    camera = scene.camera
+    camera.data.type, camera.data.ortho_scale = "ORTHO", 2.4
+    bpy.context.view_layer.use_pass_z = True
+    near = render(scene, tmp_path / "near.exr")
+    assert (near["Combined"][..., 3] > 0.5).mean() > 0.05
+    backward = camera.matrix_world.to_3x3() @ Vector((0.0, 0.0, 1.0))
+    camera.location += 2.0 * backward
+    bpy.context.view_layer.update()
+    far = render(scene, tmp_path / "far.exr")
+    assert np.abs(far["Combined"] - near["Combined"]).mean() < 1e-3
+    seen = (near["Depth"] < 1e9) & (far["Depth"] < 1e9)
+    assert np.median(far["Depth"][seen] - near["Depth"][seen]) == pytest.approx(2.0, abs=1e-2)
+    distance = (camera.matrix_world.translation - Vector((0.0, 0.0, 0.35))).length
+    camera.location += 398.0 * backward
+    camera.data.type, camera.data.clip_end = "PERSP", 2000.0
+    camera.data.lens = camera.data.sensor_width * (distance + 398.0) / 2.4
+    bpy.context.view_layer.update()
+    long_lens = render(scene, tmp_path / "long.exr")
+    assert np.abs(long_lens["Combined"] - near["Combined"]).mean() < 1e-2
+
+
 def test_without_twins_the_picture_is_empty(scene, tmp_path, monkeypatch):
     monkeypatch.setattr(viewer, "ask", None)  # nobody is asked
     for thing in [thing for thing in scene.objects if thing.type == "EMPTY"]:
@@ -213,8 +236,8 @@ def test_without_twins_the_picture_is_empty(scene, tmp_path, monkeypatch):
 
 
 def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
-    scene.camera.data.type = "ORTHO"
-    with pytest.raises(RuntimeError, match="no perspective camera"):
+    scene.camera.data.type = "PANO"
+    with pytest.raises(RuntimeError, match="no perspective or orthographic camera"):
         render(scene, tmp_path / "x.exr")
     scene.camera.data.type = "PERSP"
     thing = next(thing for thing in scene.objects if thing.type == "EMPTY")

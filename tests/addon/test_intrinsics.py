@@ -3,10 +3,11 @@
 
 from itertools import product
 
+import bpy
 import numpy as np
 import pytest
 
-from radiance_twin.addon.studio.cameras import Lens, StudioCamera, intrinsics_of
+from radiance_twin.addon.studio.cameras import Lens, StudioCamera, intrinsics_of, parallel_intrinsics_of
 from radiance_twin.core import cameras
 
 from .scenes import new_scene
@@ -54,3 +55,27 @@ def test_a_lens_can_be_found_for_any_intrinsics(
     camera.put(np.eye(4), lens)
     points, blender = through_blender(camera, shape)
     assert np.abs(cameras.project(points, np.eye(4), wanted)[0] - blender).max() / max(shape) < 1e-6
+
+
+@pytest.mark.parametrize(("shape", "fit", "shift", "aspect"), list(product(SHAPES, FITS, SHIFTS, ASPECTS)))
+def test_intrinsics_of_an_orthographic_camera_are_those_of_calc_matrix_camera(
+    shape: tuple[int, int], fit: str, shift: tuple[float, float], aspect: tuple[float, float]
+) -> None:
+    scene = new_scene()
+    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = aspect
+    data = bpy.data.cameras.new("Flat")
+    data.type, data.ortho_scale, data.sensor_fit, data.sensor_height = "ORTHO", 3.3, fit, 20.0
+    data.shift_x, data.shift_y = shift
+    camera = bpy.data.objects.new("Flat", data)
+    scene.collection.objects.link(camera)
+    projection = np.array(
+        camera.calc_matrix_camera(
+            bpy.context.evaluated_depsgraph_get(), x=shape[0], y=shape[1], scale_x=aspect[0], scale_y=aspect[1]
+        )
+    )
+    points = np.array([[0.0, 0.0, -1.0], [0.3, 0.0, -1.0], [0.0, 0.3, -1.0], [-0.2, 0.1, -3.0]])
+    ndc = np.concatenate([points, np.ones((4, 1))], axis=1) @ projection.T
+    blender = np.stack([(ndc[:, 0] + 1) * shape[0] / 2, (1 - ndc[:, 1]) * shape[1] / 2], axis=1)
+    fx, fy, cx, cy = parallel_intrinsics_of(camera, scene, shape)
+    pixels = np.stack([cx + fx * points[:, 0], cy - fy * points[:, 1]], axis=1)
+    assert np.abs(pixels - blender).max() / max(shape) < 1e-6

@@ -55,6 +55,25 @@ def test_a_ray_in_the_field_goes_through_the_same_points_as_in_the_world() -> No
     np.testing.assert_allclose(np.linalg.norm(points - pose[:3, 3], axis=1), 0.7 * 3.0)
 
 
+def test_rays_of_an_orthographic_camera_are_parallel_and_a_pixel_is_always_as_wide() -> None:
+    world_from_field = 3.0 * cameras.look_at((0.3, -0.2, 0.9), (1.0, 2.0, 0.0))
+    world_from_field[3, 3] = 1.0
+    # as seen from a twin's own space, which is half as large as the world: the camera seems twice as large
+    pose = cameras.look_at((3.0, 1.0, 2.0), (0.0, 0.0, 0.0)) @ np.diag([2.0, 2.0, 2.0, 1.0])
+    camera = cameras.Camera(pose, np.array([20.0, 10.0, 3.0, 2.5]), (7, 5), orthographic=True)
+    pixels = cameras.pixel_grid(7, 5)
+    origins, ways = cameras.rays_in_field(camera, pixels, world_from_field)
+    np.testing.assert_allclose(np.linalg.norm(ways, axis=-1), 1.0)
+    points = (origins + 0.7 * ways).reshape(-1, 3) @ world_from_field[:3, :3].T + world_from_field[:3, 3]
+    local = (points - pose[:3, 3]) @ np.linalg.inv(pose[:3, :3]).T
+    u, v = pixels.reshape(-1, 2).T
+    np.testing.assert_allclose(local[:, 0] * 20.0 + 3.0, u)
+    np.testing.assert_allclose(2.5 - local[:, 1] * 10.0, v)
+    np.testing.assert_allclose(local[:, 2], -0.7 * 3.0 / 2.0)
+    larger = camera.resized((14, 10))
+    assert larger.orthographic and larger.intrinsics.tolist() == [40.0, 20.0, 6.0, 5.0]
+
+
 @pytest.mark.parametrize("eye", [(0.0, 0.0, 5.0), (0.0, 0.0, -5.0), (1.0, 2.0, 3.0)])
 def test_look_at_is_a_rotation_even_straight_from_above(eye: tuple[float, float, float]) -> None:
     matrix = cameras.look_at(eye, (0.0, 0.0, 0.0))

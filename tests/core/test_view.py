@@ -79,6 +79,31 @@ def test_an_exr_holds_the_light_itself_and_depth(twin: Path, field: Any, camera:
     assert 0.05 < (depth > 0).mean() < 0.95
 
 
+def test_an_orthographic_camera_sees_as_parallel_rays_do(twin: Path, field: Any, camera: Any, tmp_path: Path):
+    """Held against the scene itself, which numpy traces, and against a very long lens from very far."""
+    size, per_unit = (40, 36), 18.0
+    intrinsics = [per_unit, per_unit, 20.0, 18.0]
+    words = {"camera_to_world": camera.tolist(), "intrinsics": intrinsics, "size": size, "orthographic": True}
+    (tmp_path / "camera.json").write_text(json.dumps(words))
+    output = str(tmp_path / "x.exr")
+    assert main(["view", str(twin), "--camera", str(tmp_path / "camera.json"), "-o", output, "--device", "cpu"]) == 0
+    channels = OpenEXR.File(output).channels()
+    rgba, depth = channels["RGBA"].pixels, channels["Z"].pixels
+    x, y = np.meshgrid((np.arange(40) + 0.5 - 20.0) / per_unit, -(np.arange(36) + 0.5 - 18.0) / per_unit)
+    origins = np.stack([x.ravel(), y.ravel()], axis=1) @ camera[:3, :2].T + camera[:3, 3]
+    _, distance = SCENE.trace(origins, np.broadcast_to(-camera[:3, 2], origins.shape))
+    hit = np.isfinite(distance).reshape(36, 40)
+    assert 0.2 < hit.mean() < 0.8
+    assert ((rgba[..., 3] > 0.5) == hit).mean() > 0.9, "a rough twin's rim is soft"
+    away, back = camera.copy(), 100.0
+    away[:3, 3] += back * camera[:3, 2]
+    focal = per_unit * (back + 3.0)  # what is 3 units before the near one is as large as there
+    lens, lens_depth = render_view(field, away, (focal, focal, 20.0, 18.0), size)
+    assert np.abs(lens - rgba).mean() < 1e-2
+    both = (depth > 0.0) & (lens_depth > 0.0)
+    assert np.median(np.abs(lens_depth - back - depth)[both]) < 1e-2
+
+
 def test_a_png_is_what_a_screen_shows_of_a_datasets_view(
     twin: Path, field: Any, dataset: Path, tmp_path: Path, capsys: Any
 ):
