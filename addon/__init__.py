@@ -12,6 +12,7 @@ MODULES = (
     "viewport",
     "engine",
     "exact_frames",
+    "flip_maps",
     "operators.render",
     "operators.train",
     "operators.twin",

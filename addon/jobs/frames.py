@@ -72,13 +72,31 @@ class Answer:
     problem: str = ""
 
 
+@dataclass
+class FlipAnswer:
+    """What has come of a question for a map of FLIP.
+
+    Attributes:
+        map_file: which the worker writes.
+        error: the map [H, W], 0..1, row 0 at the top; None when there is none yet.
+        mean: of the map.
+        ended, problem: as of Answer.
+    """
+
+    map_file: Path
+    error: NDArray[np.float32] | None = None
+    mean: float = 0.0
+    ended: bool = False
+    problem: str = ""
+
+
 class Frames:
     """What `child` was asked for, and what has come of it."""
 
     def __init__(self, child: Child) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="radiance_twin_frames_", dir=bpy.app.tempdir))
         self._child = child
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, Answer | FlipAnswer] = {}
         self._files: dict[tuple[int, int], FrameFile] = {}
 
     def ask(self, view: View) -> Answer:
@@ -103,7 +121,21 @@ class Frames:
         self._answers[self._child.ask("frame", words)] = answer
         return answer
 
-    def drop(self, answer: Answer) -> None:
+    def ask_flip(self, pair: NDArray[np.uint8]) -> FlipAnswer:
+        """Ask for the map of FLIP between two pictures [2, H, W, 3], the reference first.
+
+        Raises:
+            UserError: there is no room for them.
+        """
+        pictures, answer = self.folder / "pair.npy", FlipAnswer(self.folder / "flip.npy")
+        try:
+            np.save(pictures, pair, allow_pickle=False)
+        except OSError as error:
+            raise UserError(f"there is no room for pictures in {self.folder} ({error.strerror}); free some") from error
+        self._answers[self._child.ask("flip", {"pair": str(pictures), "map": str(answer.map_file)})] = answer
+        return answer
+
+    def drop(self, answer: Answer | FlipAnswer) -> None:
         """Not wanted any more."""
         for identity, one in self._answers.items():
             if one is answer:
@@ -116,16 +148,18 @@ class Frames:
         if answer is None:
             return False
         try:
-            if event.get("event") == "frame":
+            if event.get("event") == "frame" and isinstance(answer, Answer):
                 frame = self._file(answer.view.size).read(int(event["sequence"]))
                 if frame is not None:
                     answer.rgba, answer.depth = frame
                     answer.complete = bool(event["complete"])
                 return True
             result = Child.take(event, QuietReporter())
-            if result is not None:
+            if result is not None and isinstance(answer, Answer):
                 answer.seconds = float(result["seconds"])
-                answer.ended = True
+            elif result is not None:
+                answer.error, answer.mean = np.load(answer.map_file, allow_pickle=False), float(result["mean"])
+            answer.ended = result is not None
         except (UserError, Cancelled) as error:
             answer.ended = True
             answer.problem = "" if isinstance(error, Cancelled) else str(error)

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy.app.handlers import persistent
+from numpy.typing import NDArray
 
 from ...core.errors import Cancelled, UserError
 from ...core.processes import worker_command
 from ...core.worker.child import Child
 from ..preferences import find_worker_python
-from .frames import Answer, Frames, View
+from .frames import Answer, FlipAnswer, Frames, View
 
 IDLE_SECONDS = 300.0
 SECONDS_BETWEEN_LOOKS = 0.01
@@ -65,16 +67,30 @@ def ask(view: View) -> Answer:
     Raises:
         UserError: there is no worker, or no room for frames.
     """
+    with _lock:
+        return _server_for(view.device).frames.ask(view)
+
+
+def ask_flip(classic: NDArray[np.uint8], neural: NDArray[np.uint8], device: str) -> FlipAnswer:
+    """Ask for the map of FLIP between two pictures [H, W, 3] as a screen shows them; likewise.
+
+    Raises:
+        UserError: there is no worker, or no room for the pictures.
+    """
+    with _lock:
+        return _server_for(device).frames.ask_flip(np.stack([classic, neural]))
+
+
+def _server_for(device: str) -> _Server:
     global _server
     python, reason = find_worker_python()
     if reason:
         raise UserError(reason)
-    with _lock:
-        if _server is not None and not _server.can_be_asked(python, view.device):
-            stop()
-        if _server is None:
-            _server = _Server(python, view.device)
-        return _server.frames.ask(view)
+    if _server is not None and not _server.can_be_asked(python, device):
+        stop()
+    if _server is None:
+        _server = _Server(python, device)
+    return _server
 
 
 def hear() -> None:

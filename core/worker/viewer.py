@@ -15,6 +15,11 @@
 
 Each picture is announced by {"event": "frame", "sequence": N, "size": [w, h], "complete": ...}; the result, which
 follows, tells what it cost. Fields stay loaded, MOST_FIELDS of them, until their files change.
+
+    {"id": 3, "request": "flip", "arguments": {"pair": PATH, "map": PATH}}
+
+measures FLIP between two pictures that a screen shows: .npy [2][height][width][3] bytes, the reference first. The map
+[height][width] is written as a .npy, and the result tells its mean.
 """
 
 from __future__ import annotations
@@ -47,7 +52,28 @@ EVEN = 1e-4
 def serve_frames(arguments: dict[str, Any], requests: Requests) -> None:
     """Answer requests for frames until the parent has had enough, or nobody has asked for `idle_seconds`."""
     fields = Fields(str(arguments.get("device", "auto")))
-    requests.answer({"frame": fields.frame}, float(arguments.get("idle_seconds", 300.0)))
+    requests.answer({"frame": fields.frame, "flip": flip}, float(arguments.get("idle_seconds", 300.0)))
+
+
+def flip(arguments: dict[str, Any], _reporter: ChildReporter) -> dict[str, Any]:
+    """Measure FLIP between two pictures, and write its map.
+
+    Returns:
+        mean: of the map.
+
+    Raises:
+        UserError: a file cannot be read or written.
+    """
+    # what it needs takes seconds to load, and frames do not need it
+    from ..comparison.metrics import flip_error
+
+    try:
+        reference, test = np.load(str(arguments["pair"]), allow_pickle=False)
+        mean, error = flip_error(reference, test)
+        np.save(str(arguments["map"]), error, allow_pickle=False)
+    except (KeyError, OSError, ValueError) as problem:
+        raise UserError(f"FLIP cannot be measured ({problem}); is the temporary folder full?") from problem
+    return {"mean": mean}
 
 
 @dataclass

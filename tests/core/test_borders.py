@@ -40,6 +40,7 @@ FLOORS = {
     "addon.operators": 12,
     "addon.engine": 11,
     "addon.exact_frames": 11,
+    "addon.flip_maps": 11,
     "addon.jobs": 10,
     "addon.studio": 10,
     "addon.viewport": 10,

@@ -157,7 +157,7 @@ def ramp_numbers(kind: str, amplification: float) -> list[str]:
         return ["0", "0.5", "1"]
     most = 255.0 / amplification
     if kind == "SIGNED":
-        return [f"−{most:.3g} darker", "0", f"+{most:.3g} of 255"]
+        return [f"−{most:.3g}", "0", f"+{most:.3g} of 255"]
     return ["0", f"{0.5 * most:.3g}", f"{most:.3g} of 255"]
 
 

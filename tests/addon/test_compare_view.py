@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison in the viewport without a window: its line, what each view shows, its keys, and FLIP by the worker."""
+
+from __future__ import annotations
+
+import time
+from math import pi, radians, sqrt
+
+import bpy
+import flip_evaluator
+import numpy as np
+import pytest
+
+from radiance_twin.addon import flip_maps
+from radiance_twin.addon.jobs import viewer
+from radiance_twin.addon.viewport.compare.flip import flip_wish_of, forget_flip_wishes
+from radiance_twin.addon.viewport.compare.settings import comparison_of, shown
+from radiance_twin.addon.viewport.compare.wipe import Wipe, part_at
+from radiance_twin.addon.viewport.compare.words import quality_in_words, ramp_numbers
+
+SIZE = (200, 100)
+
+
+def test_an_upright_line_has_the_render_on_its_left():
+    wipe = Wipe((80.0, 50.0), 0.0)
+    assert wipe.distance((70.0, 10.0)) == pytest.approx(-10.0)
+    assert wipe.distance((95.0, 90.0)) == pytest.approx(15.0)
+    assert wipe.ends(SIZE) == (pytest.approx((80.0, 0.0)), pytest.approx((80.0, 100.0)))
+
+
+def test_at_any_angle_the_line_ends_at_the_rim_of_the_view():
+    for degrees in range(-180, 181, 15):
+        wipe = Wipe((60.0, 30.0), radians(degrees))
+        for x, y in wipe.ends(SIZE):
+            assert wipe.distance((x, y)) == pytest.approx(0.0, abs=1e-6)
+            assert -1e-6 <= x <= 200.0 + 1e-6 and -1e-6 <= y <= 100.0 + 1e-6
+            assert min(x, y, 200.0 - x, 100.0 - y) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_dragging_moves_the_middle_and_never_out_of_the_view():
+    wipe = Wipe((80.0, 50.0), 0.3)
+    assert wipe.moved((80.0, 50.0), (100.0, 40.0), SIZE) == Wipe((100.0, 40.0), 0.3)
+    assert wipe.moved((80.0, 50.0), (900.0, -700.0), SIZE).middle == (200.0, 0.0)
+
+
+def test_turning_follows_the_pointer_around_the_middle():
+    wipe = Wipe((80.0, 50.0), 0.0)
+    quarter = wipe.turned((100.0, 50.0), (80.0, 90.0))
+    assert quarter.angle == pytest.approx(pi / 2)
+    assert quarter.normal == pytest.approx((0.0, 1.0))
+    assert wipe.turned((100.0, 50.0), (100.0, 57.0), step=radians(15)).angle == pytest.approx(radians(15))
+    # past half a turn the angle comes in from the other side
+    assert Wipe((0.0, 0.0), radians(170)).turned((1.0, 0.0), (sqrt(0.5), sqrt(0.5))).angle == pytest.approx(
+        radians(-145)
+    )
+
+
+def test_handle_ring_and_line_can_be_pointed_at():
+    wipe = Wipe((80.0, 50.0), 0.0)
+    places = {
+        (80, 50): "handle",
+        (90, 55): "handle",
+        (107, 50): "ring",
+        (80, 23): "ring",
+        (82, 5): "line",
+        (150, 50): "",
+    }
+    assert {place: part_at(wipe, place, 11.0, 27.0, 6.0) for place in places} == places
+
+
+def test_what_a_view_shows():
+    """mode, what J is for, whether it is held, number of the view from the left."""
+    assert shown("WIPE", "NEURAL", False, 0) == "WIPE"
+    assert shown("WIPE", "NEURAL", True, 0) == "NEURAL"
+    assert shown("WIPE", "CLASSIC", True, 0) == "CLASSIC"
+    assert [shown("BLINK", "NEURAL", held, 0) for held in (False, True)] == ["CLASSIC", "NEURAL"]
+    assert [shown("BLINK", "CLASSIC", held, 0) for held in (False, True)] == ["NEURAL", "CLASSIC"]
+    assert [shown("SPLIT", "NEURAL", False, number) for number in (0, 1)] == ["CLASSIC", "NEURAL"]
+    assert [shown("SPLIT", "NEURAL", True, number) for number in (0, 1)] == ["NEURAL", "CLASSIC"]
+    assert shown("DIFFERENCE", "NEURAL", False, 0) == "DIFFERENCE"
+
+
+def test_legends_say_what_their_ends_are_worth():
+    assert ramp_numbers("ABSOLUTE", 4.0) == ["0", "31.9", "63.8 of 255"]
+    assert ramp_numbers("SIGNED", 1.0) == ["−255", "0", "+255 of 255"]
+    assert ramp_numbers("FLIP", 1.0) == ["0", "0.5", "1"]
+    assert quality_in_words(31.24, None) == "31.2 dB in view"
+    assert quality_in_words(float("inf"), 0.0) == "identical · FLIP 0.000"
+
+
+def test_it_is_the_workspace_that_remembers(extension):
+    workspace = bpy.context.workspace
+    settings = comparison_of(workspace)
+    settings.mode, settings.angle = "WIPE", 0.5
+    bpy.ops.ed.undo_push(message="anything")
+    assert comparison_of(bpy.data.workspaces[workspace.name]).mode == "WIPE"
+    others = [each for each in bpy.data.workspaces if each != workspace]
+    assert {comparison_of(each).mode for each in others} == {"OFF"}
+
+
+def test_without_a_twin_there_is_nothing_to_compare(extension):
+    area = next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area):
+        assert not bpy.ops.radiance_twin.compare_in_view.poll()
+        assert not bpy.ops.radiance_twin.hold_side.poll()
+        assert not bpy.ops.radiance_twin.amplify.poll()
+        assert not bpy.ops.radiance_twin.leave_comparison.poll()
+
+
+def test_flip_is_measured_by_the_worker(extension, worker_python, monkeypatch):
+    monkeypatch.setenv("RADIANCE_TWIN_PYTHON", worker_python)
+    bpy.context.scene.radiance_twin.device = "cpu"
+    rng = np.random.default_rng(1)
+    images = tuple(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8) for _ in range(2))
+    wish = flip_wish_of(1, images)
+    began = time.monotonic()
+    while wish.error is None:
+        flip_maps.step()
+        assert time.monotonic() - began < 60 and not wish.problem, wish.problem
+        time.sleep(0.02)
+    classic, neural = (image.astype(np.float32) / np.float32(255.0) for image in images)
+    error, mean, _ = flip_evaluator.evaluate(classic, neural, "LDR", applyMagma=False, parameters={"ppd": 67.0})
+    assert wish.error == pytest.approx(error[..., 0])
+    assert wish.mean == pytest.approx(mean)
+    assert flip_wish_of(1, images) is wish
+    assert flip_wish_of(1, None) is None
+    forget_flip_wishes()
+    viewer.stop()
