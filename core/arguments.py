@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_view(commands)
         _add_export(commands)
         _add_sheet(commands)
+        _add_verify(commands)
         _add_config(commands)
         _add_info(commands)
     words = parser.parse_args(list(arguments))
@@ -262,6 +263,14 @@ def _add_sheet(commands: Any) -> None:
     parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, False, "the folder", "")
     parser.add_argument("--views", type=int, default=12, metavar="N", help="on the contact sheet (%(default)s)")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(commands, "verify", "renders some of a dataset's views again and compares them bit by bit")
+    parser.add_argument("dataset", metavar="SCENE.h5")
+    parser.add_argument("scene", metavar="SCENE.blend", help="what it was rendered from")
+    parser.add_argument("--views", type=int, default=3, metavar="N", help="how many (%(default)s)")
+    parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
 def _add_config(commands: Any) -> None:

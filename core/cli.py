@@ -77,6 +77,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return view(ViewSettings(**settings), reporter)
         case "export":
             return _export(settings, reporter)
+        case "verify":
+            from .verify import VerifySettings, verify
+
+            return verify(VerifySettings(**settings), reporter)
         case "config":
             from .configuration import configuration_text
             from .info import configuration_of
@@ -126,6 +130,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
         case "export":
             return exported_in_words(result)
+        case "verify":
+            return f"{result['dataset']}: {result['views']} views rendered again, bit for bit the same"
         case "config":
             return str(result["configuration"]).rstrip()
         case "sheet":

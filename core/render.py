@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,13 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
     }
 
 
-def stage_views(settings: RenderSettings, reporter: Reporter) -> tuple[Path, Plan, dict[str, Any]]:
+def stage_views(
+    settings: RenderSettings, reporter: Reporter, only: Sequence[str] | None = None
+) -> tuple[Path, Plan, dict[str, Any]]:
     """Render the views of a scene into the staging folder beside its dataset; whatever is rendered already is kept.
+
+    Args:
+        only: names of the views to render, when not all of them.
 
     Returns:
         The folder, what is in it, and what Blender's part answers (rendered, kept, seconds, device).
@@ -90,7 +96,7 @@ def stage_views(settings: RenderSettings, reporter: Reporter) -> tuple[Path, Pla
     require_writable_file(output)
     blender = find_blender(settings.blender)
     folder = require_writable_folder(staging.staging_folder(output))
-    answer = _render_all(settings, scene, folder, blender, reporter)
+    answer = _render_all(settings, scene, folder, blender, reporter, only)
     return folder, staging.read_plan(folder), answer
 
 
@@ -135,7 +141,12 @@ def check_blend(path: Path) -> None:
 
 
 def _render_all(
-    settings: RenderSettings, scene: Path, folder: Path, blender: str, reporter: Reporter
+    settings: RenderSettings,
+    scene: Path,
+    folder: Path,
+    blender: str,
+    reporter: Reporter,
+    only: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Run Blender's part until every view is done, again after a crash, without the views that crash it twice."""
     crashes: dict[str, int] = {}
@@ -143,7 +154,13 @@ def _render_all(
     log = folder / "render.log"
     while True:
         (folder / "plan.json").unlink(missing_ok=True)  # so that a crash before planning is known as one
-        arguments = {"scene": str(scene), "staging": str(folder), "settings": _as_json(settings), "skip": failed}
+        arguments = {
+            "scene": str(scene),
+            "staging": str(folder),
+            "settings": _as_json(settings),
+            "skip": failed,
+            "only": None if only is None else list(only),
+        }
         child = Child(blender_command(blender, "addon.studio"), "render_views", arguments, log)
         try:
             answer = child.run(reporter)
@@ -155,7 +172,7 @@ def _render_all(
                 raise Cancelled("stopped; what is rendered is kept, the same command goes on") from None
             raise
         except ChildCrashed as crash:
-            culprit = _crashed_at(folder, failed)
+            culprit = _crashed_at(folder, failed, only)
             crashes[culprit] = crashes.get(culprit, 0) + 1
             where = culprit or "loading the scene"
             reporter.log(f"Blender crashed at {where} (exit code {crash.returncode})")
@@ -173,12 +190,13 @@ def _render_all(
     return answer
 
 
-def _crashed_at(folder: Path, failed: list[str]) -> str:
+def _crashed_at(folder: Path, failed: list[str], only: Sequence[str] | None) -> str:
     """The view that was being rendered: views are rendered in order, so the first one missing. Empty: none yet."""
     if not (folder / "plan.json").exists():
         return ""
     missing = staging.missing_views(folder, staging.read_plan(folder))
-    return next((view.name for view in missing if view.name not in failed), "")
+    asked = [view.name for view in missing if view.name not in failed and (only is None or view.name in only)]
+    return asked[0] if asked else ""
 
 
 def _none_done_since(folder: Path, failed: list[str]) -> bool:

@@ -28,7 +28,7 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
 
     Args:
         arguments: scene (path of the .blend), staging (folder), settings (those of core/render.py as a dictionary),
-            skip (names of views that made Blender crash).
+            skip (names of views that made Blender crash), only (names of the views to render, None: all).
 
     Returns:
         rendered, kept: how many views. seconds: of rendering. device: what rendered.
@@ -45,7 +45,8 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
     kept = len(plan.work) - len(missing)
     if kept:
         reporter.log(f"{kept} of {len(plan.work)} views are rendered already")
-    wanted = [view for view in missing if view.name not in arguments["skip"]]
+    only = arguments["only"]
+    wanted = [view for view in missing if view.name not in arguments["skip"] and (only is None or view.name in only)]
     seconds = render_missing(plan, wanted, studio, folder, reporter)
     return {"rendered": len(wanted), "kept": kept, "seconds": seconds, "device": plan.device}
 

@@ -32,8 +32,8 @@ def pack(folder: Path, plan: Plan, output: str | os.PathLike[str], reporter: Rep
     """
     noise_floor = None
     if plan.noise_floor is not None and plan.noise_floor_of is not None:
-        noise_floor = (plan.noise_floor_of, _read_view(folder, plan, plan.noise_floor).rgba)
-    ladder = [_read_view(folder, plan, rung) for rung in plan.noise_ladder]
+        noise_floor = (plan.noise_floor_of, read_view(folder, plan, plan.noise_floor).rgba)
+    ladder = [read_view(folder, plan, rung) for rung in plan.noise_ladder]
     write_dataset(output, dataset_header(folder, plan), _read_views(folder, plan, reporter), noise_floor, ladder)
 
 
@@ -106,11 +106,16 @@ def _read_views(folder: Path, plan: Plan, reporter: Reporter) -> Iterator[ViewPi
         if reporter.cancelled():
             raise Cancelled("stopped while packing; the views are kept, the same command goes on")
         reporter.progress("pack", done, len(plan.views))
-        yield _read_view(folder, plan, view)
+        yield read_view(folder, plan, view)
     reporter.progress("pack", len(plan.views), len(plan.views))
 
 
-def _read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
+def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
+    """The passes of a staged view.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     record = read_record(folder, view)
     if record is None:
         raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")

@@ -292,6 +292,10 @@ class Dataset:
             return np.ones((height, width), np.bool_)
         return self._pixels("valid", index).astype(np.bool_)
 
+    def sha256(self, index: int) -> str:
+        """Hexadecimal, of a view's passes; see `view_hash`."""
+        return bytes(self.file["views/sha256"][index]).decode("ascii")
+
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
         """A test view's index and its pixels [H, W, 4] with another seed, when it was rendered twice."""
@@ -484,6 +488,11 @@ def _encode(view: ViewPixels) -> dict[str, NDArray[Any]]:
 def _half(rgba: NDArray[np.float32]) -> NDArray[np.float16]:
     # a half cannot hold more than 65504, and infinity would poison every sum that follows
     return np.clip(np.nan_to_num(rgba, nan=0.0), -HALF_MAX, HALF_MAX).astype(np.float16)
+
+
+def view_hash(view: ViewPixels) -> str:
+    """The hexadecimal SHA-256 that a dataset keeps of a view's passes as it stores them."""
+    return _hash_of_passes(_encode(view)).decode()
 
 
 def _hash_of_passes(passes: dict[str, NDArray[Any]]) -> bytes:

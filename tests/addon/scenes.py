@@ -132,7 +132,13 @@ def save(path: Path) -> Path:
 def request(scene: Path, staging: Path, **settings: Any) -> dict[str, Any]:
     """What Blender's part is asked for; the folder is made."""
     staging.mkdir(exist_ok=True)
-    return {"scene": str(scene), "staging": str(staging), "settings": {**SETTINGS, **settings}, "skip": []}
+    return {
+        "scene": str(scene),
+        "staging": str(staging),
+        "settings": {**SETTINGS, **settings},
+        "skip": [],
+        "only": None,
+    }
 
 
 def read_exr(path: Path) -> dict[str, np.ndarray]:

@@ -32,6 +32,7 @@ def render_views(arguments: dict[str, Any], reporter: reporting.Reporter) -> dic
     plan = plan_of(arguments["settings"])
     staging.write_plan(folder, plan, colour.standard_view_transform())
     missing = [view for view in staging.missing_views(folder, plan) if view.name not in arguments["skip"]]
+    missing = [view for view in missing if arguments["only"] is None or view.name in arguments["only"]]
     for view in missing:
         crash_at(view.name, folder)
         for name in view.files:
@@ -70,7 +71,7 @@ def plan_of(settings: dict[str, Any]) -> staging.Plan:
         unit_scale=1.0,
         device="fake",
         view_transform=colour.standard_view_transform().to_metadata(),
-        configuration={"seed": 0},
+        configuration={"seed": 0, "rig": "hemisphere", "views": settings["views"], "val_views": 0, "test_views": 0},
     )
 
 

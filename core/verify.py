@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stage: views of a dataset are rendered again from what it says of itself, and have to be the same bits."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .configuration import FIELDS
+from .dataset.packing import read_view
+from .dataset.store import Dataset, ViewPixels, open_dataset, view_hash
+from .errors import UsageError, UserError
+from .files import sha256_of_file
+from .render import RenderSettings, stage_views
+from .reporting import Reporter
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """What to verify.
+
+    Attributes:
+        dataset: the .h5. scene: the .blend that it was rendered from.
+        views: how many of its views are rendered again.
+        blender: executable; see processes.find_blender.
+    """
+
+    dataset: str
+    scene: str
+    views: int = 3
+    blender: str | None = None
+
+
+def verify(settings: VerifySettings, reporter: Reporter) -> dict[str, Any]:
+    """Render some views again and compare.
+
+    Returns:
+        dataset, views (how many were the same bits: all that were rendered), indices.
+
+    Raises:
+        UsageError: a setting makes no sense.
+        UserError: a view is not the same, the scene is another, the dataset was not rendered, or as `render_dataset`.
+        Cancelled: nothing is left behind.
+    """
+    if settings.views < 1:
+        raise UsageError(f"--views is {settings.views}; it must be at least 1")
+    with open_dataset(settings.dataset) as dataset, tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
+        _require_its_scene(dataset, settings.scene)
+        asked = RenderSettings(
+            **{name: value for name, value in dataset.configuration.items() if name in FIELDS},
+            scene=settings.scene,
+            output=Path(place) / "again.h5",
+            blender=settings.blender,
+            allow_newer=True,
+        )
+        indices = _some(dataset, settings.views)
+        names = [f"view_{index:06d}" for index in indices]
+        folder, plan, _ = stage_views(asked, reporter, only=names)
+        if plan.blender_version != dataset.blender_version:
+            reporter.log(f"Note: rendered by Blender {dataset.blender_version}, and now by {plan.blender_version}.")
+        found = {view.name: read_view(folder, plan, view) for view in plan.views if view.name in names}
+        if len(found) != len(names):
+            raise UserError(f"{settings.dataset} has views that its settings do not lead to; it was changed")
+        for index, name in zip(indices, names, strict=True):
+            if view_hash(found[name]) != dataset.sha256(index):
+                raise UserError(f"view {index} is not what it was: {_difference(dataset, index, found[name])}")
+    return {"dataset": settings.dataset, "views": len(indices), "indices": indices}
+
+
+def _require_its_scene(dataset: Dataset, scene: str) -> None:
+    if "rig" not in dataset.configuration:
+        raise UserError(f"{dataset.path} was imported, not rendered; there is nothing to verify")
+    if dataset.scene_hash and sha256_of_file(scene) != dataset.scene_hash:
+        raise UserError(f"{scene} is not the file that {dataset.path} was rendered from, or was saved since; find that")
+
+
+def _some(dataset: Dataset, count: int) -> list[int]:
+    """Views that the settings lead to, evenly spread; those that were added later are not among them."""
+    known = dataset.configuration
+    planned = sum(int(known[name]) for name in ("views", "val_views", "test_views"))
+    planned = min(planned * (2 if known.get("stereo") else 1), dataset.count)
+    places = np.linspace(0, planned - 1, min(count, planned)).round().astype(int)
+    return sorted({int(place) for place in places})
+
+
+def _difference(dataset: Dataset, index: int, now: ViewPixels) -> str:
+    """What differs most, in words."""
+    before = {"rgba": dataset.rgba(index), "depth": dataset.depth(index), "normal": dataset.normal(index)}
+    found = []
+    for name, pixels in before.items():
+        other = getattr(now, name)
+        if other is None or other.shape != pixels.shape:
+            found.append(f"{name} has another size")
+        else:
+            half = name == "rgba"
+            apart = np.abs(pixels - (other.astype(np.float16) if half else other).astype(np.float32))
+            if apart.max() > 0:
+                share = float((apart.reshape(*apart.shape[:2], -1) > 0).any(axis=-1).mean())
+                found.append(f"{name} differs by up to {apart.max():.3g} in {share:.1%} of the pixels")
+    return "; ".join(found) or "the object index differs"
