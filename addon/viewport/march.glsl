@@ -33,6 +33,7 @@ vec2 inside_cube(vec3 origin, vec3 direction)
   return vec2(max(max(near_sides.x, near_sides.y), near_sides.z), min(min(far_sides.x, far_sides.y), far_sides.z));
 }
 
+#ifdef NETWORK
 /* light that depends on the direction: a network with two hidden layers of 24, asked once for the whole ray */
 const int TOLD = 19;
 const int HIDDEN = 6; /* fours */
@@ -75,6 +76,7 @@ vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
   }
   return max(light + alpha * added.rgb, 0.0);
 }
+#endif
 
 void main()
 {
@@ -115,7 +117,6 @@ void main()
   ivec3 most = textureSize(brick_index, 0) - 1;
   ivec3 layout_of_atlas = ivec3(uniforms.atlas.xyz);
   vec3 texel = 1.0 / (uniforms.atlas.xyz * float(WIDE));
-  bool has_network = uniforms.setting.x > 0.5;
 
   vec3 light = vec3(0.0);
   vec4 feature_0 = vec4(0.0);
@@ -166,20 +167,24 @@ void main()
       float opacity = 1.0 - exp(-density * interval / voxels);
       float weight = transmittance * opacity;
       light += weight * voxel.rgb;
-      if (has_network && weight > 0.0) {
+#ifdef NETWORK
+      if (weight > 0.0) {
         feature_0 += weight * textureLod(atlas_features_0, where, 0.0);
         FETCHED;
         feature_1 += weight * textureLod(atlas_features_1, where, 0.0);
         FETCHED;
       }
+#endif
       transmittance *= 1.0 - opacity;
       i += 1;
     }
   }
   float alpha = 1.0 - transmittance;
-  if (has_network && alpha > 0.0) {
+#ifdef NETWORK
+  if (alpha > 0.0) {
     light = deferred(alpha, light, feature_0, feature_1, direction);
   }
+#endif
   result = vec4(light, alpha);
 #ifdef COUNT_FETCHES
   result = vec4(float(fetches), 0.0, 0.0, 1.0);

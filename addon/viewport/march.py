@@ -158,7 +158,8 @@ def march(
         # light that is already there shines through what is drawn in front of it
         gpu.state.blend_set("ALPHA_PREMULT")
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
-            shader = _march_shader(count_fetches) if one.layer is None else _layer_shader()
+            has_network = one.textures.network is not None
+            shader = _march_shader(has_network, count_fetches) if one.layer is None else _layer_shader()
             shader.bind()
             uniforms = np.zeros(UNIFORMS + 4 * NETWORK_VECTORS, np.float32)
             field_from_view = np.linalg.inv(view @ one.world_from_field)
@@ -177,7 +178,6 @@ def march(
             uniforms[44:48] = *one.textures.layout, one.textures.resolution
             uniforms[50] = 1.0 / SAMPLES_PER_VOXEL
             if one.textures.network is not None:
-                uniforms[48] = 1.0
                 uniforms[UNIFORMS:] = one.textures.network.ravel()
             if one.world_from_crop is not None:
                 uniforms[49] = 1.0
@@ -253,7 +253,7 @@ def _no_features() -> gpu.types.GPUTexture:
 
 
 @cache
-def _march_shader(count_fetches: bool) -> gpu.types.GPUShader:
+def _march_shader(has_network: bool, count_fetches: bool) -> gpu.types.GPUShader:
     samplers: Samplers = {
         "atlas_light": "FLOAT_3D",
         "atlas_features_0": "FLOAT_3D",
@@ -261,7 +261,8 @@ def _march_shader(count_fetches: bool) -> gpu.types.GPUShader:
         "brick_index": "FLOAT_3D",
         "scene_depth": "FLOAT_2D",
     }
-    return _view_shader("march", samplers, ("COUNT_FETCHES",) if count_fetches else ())
+    defines = {"NETWORK": has_network, "COUNT_FETCHES": count_fetches}
+    return _view_shader("march", samplers, [name for name, is_set in defines.items() if is_set])
 
 
 @cache

@@ -150,7 +150,9 @@ def volume_drawing(
     path = folder / "bake.vdb"
     if not path.exists():
         write_grid(bake, folder, path)
-    new_volume(bpy.context, str(path), "Bake")
+    volume = new_volume(bpy.context, str(path), "Bake").data
+    assert isinstance(volume, bpy.types.Volume) and volume.grids.load(), volume.grids.error_message
+    bpy.context.view_layer.update()
     screen = bpy.context.window_manager.windows[0].screen
     area = next(area for area in screen.areas if area.type == "VIEW_3D")
     region = next(region for region in area.regions if region.type == "WINDOW")
@@ -164,6 +166,10 @@ def volume_drawing(
         with offscreen.bind():
             gpu.state.active_framebuffer_get().read_color(0, 0, 1, 1, 4, 0, "FLOAT")
 
+    drawing()
+    with offscreen.bind():
+        seen = gpu.state.active_framebuffer_get().read_color(0, 0, *SIZE, 3, 0, "FLOAT")
+    assert np.array(seen.to_list()).max() > 0.1, "EEVEE shows nothing of the volume"
     return drawing
 
 
