@@ -127,6 +127,20 @@ def occupied_cells(bricks: Bricks) -> NDArray[np.bool_]:
     return cells
 
 
+def seen_voxels(bricks: Bricks) -> NDArray[np.bool_]:
+    """[k, 8, 8, 8]: the voxels whose colour a sample can see: those with something in them or beside them."""
+    seen = np.zeros(bricks.density.shape, np.bool_)
+    dense = bricks.density > NEGLIGIBLE_DENSITY
+    for rows in blocks(bricks.count):
+        near = np.zeros((len(rows), *(SIDE + 2,) * 3), np.bool_)
+        with_borders(bricks, dense, rows, near)
+        for axis in (1, 2, 3):
+            size = near.shape[axis] - 2
+            near = np.logical_or.reduce([np.take(near, np.arange(start, start + size), axis) for start in range(3)])
+        seen[rows] = near
+    return seen
+
+
 def blocks(count: int, size: int = 512) -> Iterator[NDArray[np.int64]]:
     """The rows 0 … count − 1 in blocks: whoever works on borders needs not hold all of them at once."""
     for first in range(0, count, size):
@@ -212,24 +226,18 @@ def to_arrays(bricks: Bricks) -> dict[str, NDArray[Any]]:
     low = NEGLIGIBLE_DENSITY
     highest, brightest = (float(np.clip(np.nanmax(of, initial=0.0), 0.0, HALF_MAX)) for of in (density, colour))
     ranges = np.array([low, max(highest, 2 * low), max(brightest, DIM)], np.float32)
+    part = np.log(np.maximum(density, low) / low) / np.log(ranges[1] / low)
+    light = np.log1p(np.maximum(colour, 0.0) / DIM) / np.log1p(ranges[2] / DIM)
+    # what nobody can see is zero, which compresses to nothing
+    seen = seen_voxels(bricks)[..., None]
     arrays: dict[str, NDArray[Any]] = {
         "bake/places": bricks.places.astype(np.uint8),
-        "bake/density": np.where(density < low, 0, 1 + np.rint(254 * _part(density, ranges[0], ranges[1]))).astype(
-            "u1"
-        ),
-        "bake/colour": np.rint(
-            255 * np.log1p(np.maximum(np.moveaxis(colour, -1, 0), 0) / DIM) / np.log1p(ranges[2] / DIM)
-        ).astype(np.uint8),
-        "bake/features": np.ascontiguousarray(np.moveaxis(bricks.features, -1, 0)),
+        "bake/density": np.where(density < low, 0, 1 + np.rint(254 * part)).astype(np.uint8),
+        "bake/colour": np.moveaxis(np.where(seen, np.rint(255 * light), 0), -1, 0).astype(np.uint8),
+        "bake/features": np.moveaxis(np.where(seen, bricks.features, 0), -1, 0).astype(np.uint8),
         "bake/ranges": ranges,
     }
     return arrays | {f"bake/network/{name}": array for name, array in (bricks.network or {}).items()}
-
-
-def _part(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """Where values stand between two others, logarithmically."""
-    part: NDArray[np.float32] = np.log(np.maximum(values, low) / low) / np.log(high / low)
-    return part
 
 
 def metadata_of(bricks: Bricks) -> dict[str, Any]:

@@ -124,6 +124,18 @@ def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Pat
     assert to_arrays(back)["bake/density"].tolist() == to_arrays(bricks)["bake/density"].tolist()
 
 
+def test_what_nobody_can_see_is_not_kept() -> None:
+    density, colour = np.zeros((16, 16, 16)), np.full((16, 16, 16, 3), 0.5)
+    density[7, 4, 4] = 3.0
+    bricks = bricks_of_grid(density, colour)
+    back = from_arrays(to_arrays(bricks), {"bake": metadata_of(bricks)})
+    kept = as_grid(back, back.colour)[..., 0] > 0.0
+    # a sample beside the voxel reads one voxel farther, also in the next brick
+    expected = np.zeros((16, 16, 16), bool)
+    expected[6:9, 3:6, 3:6] = True
+    assert (kept == expected).all()
+
+
 def test_a_bake_without_a_network_and_one_without_bricks_survive_too(random_bricks: Any) -> None:
     plain = random_bricks(network=False)
     back = from_arrays(to_arrays(plain), {"bake": metadata_of(plain)})
