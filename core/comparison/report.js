@@ -44,7 +44,6 @@ function bytes(value) {
 }
 // the colours of a ꟻLIP map
 const scale = () => element("span", { class: "legend" }, "0", element("i"), "1");
-const average = values => values.reduce((sum, value) => sum + value, 0) / values.length;
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const animated = new Set(views.map(view => view.frame)).size > 1;
 const nameOf = view => `View ${view.index}` + (animated ? `, frame ${view.frame}` : "");
@@ -179,7 +178,8 @@ byId("costs").append(
     bars([{ name: "Scene (.blend)", value: metrics.bytes.scene, side: "classic" },
           { name: "Dataset (.h5)", value: metrics.bytes.dataset },
           { name: "Twin (.twin)", value: metrics.bytes.twin, side: "neural" }].filter(row => row.value > 0), bytes),
-    element("p", { class: "small quiet" }, "The dataset is needed for training and for this comparison only; the twin stands alone.")));
+    element("p", { class: "small quiet" }, "The dataset is needed for training and for this comparison only; the twin stands alone."
+      + (metrics.bytes.scene > 0 ? " Files that the .blend needs beside itself are not counted." : ""))));
 
 // the views
 byId("views-title").textContent = plural(views.length, "view");
