@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..field.cpu import RAYS_PER_BLOCK, Grid, Workspace
-from ..field.cpu_kernels import ONE, ZERO, adam, adam_settings, compiled, march
+from ..field.cpu_kernels import ONE, ZERO, adam, adam_settings, compiled
+from ..field.cpu_rays import march
 from ..field.occupancy import dilate
 from .dense_march import STEP
 

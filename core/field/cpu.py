@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import cpu_kernels as kernels
+from .cpu_rays import march_on
 from .directions import COUNT as DIRECTION_FEATURES
 from .hash_grid import GridLayout
 from .model import DENSITY_BOUND, RADIANCE_BOUND, RadianceField
@@ -214,7 +215,7 @@ class CpuField:
             room = first + alive * most
             positions, times = space.extended("positions", first, room, 3), space.extended("times", first, room)
             ray = space.extended("ray", first, room, dtype=np.int32)
-            count += kernels.march_on(
+            count += march_on(
                 origins,
                 directions,
                 last,

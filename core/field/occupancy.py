@@ -48,4 +48,6 @@ def dilate(occupied: NDArray[np.bool_], cells: int = 1) -> NDArray[np.bool_]:
 def coarse_blocks(occupied: NDArray[np.bool_], block: int = 8) -> NDArray[np.bool_]:
     """[n/b, n/b, n/b]: whether any cell of each block is set."""
     n = occupied.shape[0] // block
-    return occupied.reshape(n, block, n, block, n, block).any(axis=(1, 3, 5))
+    blocks = occupied.reshape(n, block, n, block, n, block)
+    # one axis after another, whole planes first: several times as fast as all three together
+    return blocks.any(axis=1).any(axis=2).any(axis=3)

@@ -16,6 +16,13 @@ from .recipe import ADAM_EPSILON, Recipe
 from .sampler import F4, Rays
 
 
+def block_size(count: int, together: int) -> int:
+    """Rays in a block: at most `RAYS_PER_BLOCK`, the same in all, a multiple of four blocks. Two threads, or four, then
+    end at the same time, and the blocks do not depend on how many there are."""
+    blocks = 4 * -(-count // (4 * RAYS_PER_BLOCK))
+    return max(-(-count // (blocks * together)) * together, together)
+
+
 class CpuExecution:
     """Trains a field in place. The result depends on the rays alone, not on the number of threads."""
 
@@ -32,15 +39,18 @@ class CpuExecution:
         tables = [(self._field.table, field.layout, "encoded")]
         if self._field.background_table is not None:
             tables.append((self._field.background_table, field.config.background_layout, "background_encoded"))
-        self._levels = [
+        levels = [
             _Level(table[layout.offsets[level] : layout.offsets[level + 1]], layout, level, kind)
             for table, layout, kind in tables
             for level in range(layout.levels)
         ]
         # the finest levels take longest: start with them
-        self._levels.sort(key=lambda level: -len(level.rows))
+        levels.sort(key=lambda level: -len(level.rows))
         matrices = [*field.density, *field.colour, *field.background]
-        self._matrices = [_Moments(flat(matrix)) for matrix in matrices]
+        self._parts: list[_Level | _Matrix] = [
+            *levels,
+            *(_Matrix(flat(matrix), index) for index, matrix in enumerate(matrices)),
+        ]
 
     def set_occupied(self, occupied: NDArray[np.bool_]) -> None:
         self._grid = Grid.of(occupied)
@@ -54,13 +64,14 @@ class CpuExecution:
     def step(self, rays: Rays, jitter: F4, rate: float, stride: float = 1.0) -> tuple[float, int]:
         spacing = stride * self._step
         count = len(rays.origins)
-        starts = list(range(0, count, RAYS_PER_BLOCK))
+        size = block_size(count, rays.together)
+        starts = list(range(0, count, size))
         while len(self._spaces) < len(starts):
             self._spaces.append(Workspace())
         upstream = np.empty((count, 4), np.float32)
 
         def block(number: int) -> tuple[BlockGradient, float]:
-            part = slice(starts[number], starts[number] + RAYS_PER_BLOCK)
+            part = slice(starts[number], starts[number] + size)
             space = self._spaces[number]
             seen = self._field.forward(
                 rays.origins[part],
@@ -90,15 +101,11 @@ class CpuExecution:
         self._steps += 1
         settings = kernels.adam_settings(rate, self._recipe.betas, self._steps, ADAM_EPSILON)
 
-        def level(which: _Level) -> None:
+        def descend(which: _Level | _Matrix) -> None:
             which.add(gradients)
-            which.moments.step(settings, True)
+            which.moments.step(settings, sparse=isinstance(which, _Level))
 
-        list(self._pool.map(level, self._levels))
-        for index, moments in enumerate(self._matrices):
-            for gradient in gradients:
-                moments.gradient += flat(gradient.matrices[index].contiguous())
-            moments.step(settings, False)
+        list(self._pool.map(descend, self._parts))
         self._field.refresh()
         return sum(loss for _, loss in results), sum(len(gradient.positions) for gradient in gradients)
 
@@ -114,7 +121,7 @@ class CpuExecution:
         self._field.refresh()
 
     def _moments(self) -> list[_Moments]:
-        return [*(level.moments for level in self._levels), *self._matrices]
+        return [part.moments for part in self._parts]
 
 
 class _Moments:
@@ -127,6 +134,18 @@ class _Moments:
 
     def step(self, settings: F4, sparse: bool) -> None:
         kernels.adam(self.parameter, self.gradient, self.first, self.second, settings, sparse)
+
+
+class _Matrix:
+    """One matrix of a network."""
+
+    def __init__(self, values: F4, index: int) -> None:
+        self.moments = _Moments(values)
+        self._index = index
+
+    def add(self, gradients: list[BlockGradient]) -> None:
+        for gradient in gradients:
+            self.moments.gradient += flat(gradient.matrices[self._index].contiguous())
 
 
 class _Level:

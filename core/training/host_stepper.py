@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..field.cpu_kernels import compiled
 from ..field.model import RadianceField
 from ..field.render import PATTERN
 from .execution import Execution
@@ -61,6 +62,9 @@ class HostStepper:
         scratch = self._execute(copy.deepcopy(self._field), self._candidates)
         few = self._chosen[:64]
         scratch.step(self._pixels.rays(few), np.zeros(len(few), np.float32), 0.0)
+        which, positions = np.zeros(1, np.int64), np.zeros((1, 3), np.float32)
+        points_in_cells(self._cells, len(self._candidates), np.zeros((1, 4), np.float32), which, positions)
+        raise_density(scratch.density_at(positions), which, np.float32(KEEP), self._cell_density.copy())
 
     def synchronise(self) -> None:
         pass
@@ -100,15 +104,11 @@ class HostStepper:
 
         A dropped cell comes back when the field grows dense there again.
         """
-        n = self._candidates.shape[0]
-        which = np.arange(len(self._cells))
-        if len(which) > cells:
-            which = self._random.integers(0, len(which), cells)
-        corner = np.stack(np.unravel_index(self._cells[which], self._candidates.shape), axis=1)
-        positions = (corner + self._random.random(corner.shape, dtype=np.float32)) / np.float32(n)
-        density = self._execution.density_at(positions.astype(np.float32))
-        known = self._cell_density[which]
-        self._cell_density[which] = np.maximum(np.where(np.isfinite(known), known, 0.0) * np.float32(KEEP), density)
+        count = min(cells, len(self._cells))
+        which, positions = np.empty(count, np.int64), np.empty((count, 3), np.float32)
+        draws = self._random.random((count, 4), dtype=np.float32)
+        points_in_cells(self._cells, len(self._candidates), draws, which, positions)
+        raise_density(self._execution.density_at(positions), which, np.float32(KEEP), self._cell_density)
         self._execution.set_occupied(self.occupied())
 
     def look_everywhere(self) -> None:
@@ -117,8 +117,8 @@ class HostStepper:
 
     def occupied(self) -> Bool:
         thickness = self._cell_density * self._step_length
-        asked = thickness[np.isfinite(thickness)]
-        least = min(THIN, 0.5 * float(asked.mean())) if len(asked) else THIN
+        asked = np.isfinite(thickness)
+        least = min(THIN, 0.5 * float(thickness.mean(where=asked))) if asked.any() else THIN
         occupied = np.zeros(self._candidates.size, np.bool_)
         occupied[self._cells] = thickness > least
         return occupied.reshape(self._candidates.shape)
@@ -132,3 +132,31 @@ class HostStepper:
         self._execution.restore(state)
         self._cell_density = density.copy()
         self._execution.set_occupied(self.occupied())
+
+
+@compiled
+def points_in_cells(cells: Any, resolution: int, draws: Any, which: Any, positions: Any) -> None:
+    """One cell from each of as many equal parts of `cells` [C] as there are `draws` [N, 4], in [0, 1), and a point in
+    it.
+
+    Fills `which` [N], positions in `cells`, ascending, so that points that follow one another are near each other, and
+    `positions` [N, 3] in the field.
+    """
+    count = which.shape[0]
+    for i in range(count):
+        begin, end = i * cells.shape[0] // count, (i + 1) * cells.shape[0] // count
+        which[i] = min(begin + np.int64(draws[i, 3] * (end - begin)), end - 1)
+        cell = cells[which[i]]
+        size = np.float32(resolution)
+        positions[i, 0] = (np.float32(cell // (resolution * resolution)) + draws[i, 0]) / size
+        positions[i, 1] = (np.float32(cell // resolution % resolution) + draws[i, 1]) / size
+        positions[i, 2] = (np.float32(cell % resolution) + draws[i, 2]) / size
+
+
+@compiled
+def raise_density(density: Any, which: Any, keep: Any, cell_density: Any) -> None:
+    """The larger of what was found and `keep` times what was known (infinity: nothing was) becomes a cell's density."""
+    for i in range(which.shape[0]):
+        known = cell_density[which[i]]
+        # a comparison, because fast arithmetic may not ask whether a number is finite
+        cell_density[which[i]] = max(keep * known, density[i]) if known < np.float32(1e30) else density[i]

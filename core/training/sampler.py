@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..cameras import distance_over_depth, pixel_grid, uniform_scale
 from ..dataset.store import Dataset
 from ..errors import UserError
-from ..field import cpu_kernels as kernels
+from ..field.cpu_rays import gather_rays
 
 F4 = NDArray[np.float32]
 
@@ -115,7 +115,7 @@ class ViewPixels:
         count = len(pixels)
         origins, directions = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
         nearest, farthest = np.full(count, NOTHING), np.full(count, NOTHING)
-        kernels.gather_rays(
+        gather_rays(
             pixels,
             self.first_pixel,
             self.widths,

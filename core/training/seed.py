@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..field.cpu import Grid, Workspace
-from ..field.cpu_kernels import ONE, compiled, march
+from ..field.cpu_kernels import ONE, compiled
+from ..field.cpu_rays import march
 from ..field.occupancy import dilate
 from .sampler import NOTHING, ViewPixels, over_neighbours
 

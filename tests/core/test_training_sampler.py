@@ -15,6 +15,8 @@ import pytest
 
 from radiance_twin.core.cameras import pixel_grid, ray_directions
 from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.training.cpu_execution import block_size
+from radiance_twin.core.training.host_stepper import points_in_cells, raise_density
 from radiance_twin.core.training.sampler import NOTHING, load_pixels
 from radiance_twin.core.training.seed import (
     candidate_cells,
@@ -181,3 +183,32 @@ def test_pixels_that_teach_nothing_are_left_out(dataset: Dataset, pool: ThreadPo
     assert np.isin(np.flatnonzero(pixels.rgba[:, 3] > 0), chosen).all()
     assert len(chosen) < 0.8 * pixels.count
     assert len(np.unique(chosen)) == len(chosen)
+
+
+def test_the_occupancy_grid_asks_in_every_part_of_the_candidates() -> None:
+    candidates = np.random.default_rng(0).random((16, 16, 16)) < 0.3
+    cells = np.flatnonzero(candidates)
+    for count in (200, len(cells)):
+        which, positions = np.empty(count, np.int64), np.empty((count, 3), np.float32)
+        draws = np.random.default_rng(1).random((count, 4), dtype=np.float32)
+        points_in_cells(cells, 16, draws, which, positions)
+        corner = np.stack(np.unravel_index(cells[which], candidates.shape), axis=1)
+        np.testing.assert_allclose(positions, (corner + draws[:, :3]) / 16, atol=1e-6)
+        assert (np.diff(which) > 0).all()  # each part once, in order
+        assert (which * count // len(cells) <= np.arange(count)).all()
+    np.testing.assert_array_equal(which, np.arange(len(cells)))
+
+
+def test_a_cell_keeps_a_share_of_what_it_was_known_to_hold() -> None:
+    cells = np.array([np.inf, 10.0, 10.0, 5.0], np.float32)  # the first has never been asked
+    raise_density(np.array([1.0, 2.0, 9.0], np.float32), np.arange(3), np.float32(0.8), cells)
+    np.testing.assert_allclose(cells, [1.0, 8.0, 9.0, 5.0])
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_blocks_of_rays_are_equal_and_share_out_among_four_threads(together: int) -> None:
+    for count in (256, 700, 776, 1024, 1028, 1804, 4096):
+        size = block_size(count, together)
+        assert size % together == 0 and size <= 256
+        blocks = -(-count // size)
+        assert blocks % 4 == 0 and count - (blocks - 1) * size > 0.75 * size, (count, size)
