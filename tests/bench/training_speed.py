@@ -43,7 +43,9 @@ SIDE_BY_SIDE_STEPS = 8
 SIDE_BY_SIDE_RAYS = 1024
 
 
-def prepare(dataset: Dataset, pool: ThreadPoolExecutor, model: str, execution: str, recipe: Recipe) -> training_run.Run:
+def prepare(
+    dataset: Dataset, pool: ThreadPoolExecutor, model: str, execution: str, recipe: Recipe, seed: int
+) -> training_run.Run:
     """A run of one execution, with the field's size as asked for."""
     size = MODELS[model]
     if size is not None:
@@ -53,7 +55,7 @@ def prepare(dataset: Dataset, pool: ThreadPoolExecutor, model: str, execution: s
     device = torch.device("cuda" if execution.startswith("cuda") else "cpu")
     reference = execution.endswith("reference")
     return training_run.prepare(
-        dataset, device, 0, pool, recipe, reference, log=lambda text: print(text, file=sys.stderr)
+        dataset, device, seed, pool, recipe, reference, log=lambda text: print(text, file=sys.stderr)
     )
 
 
@@ -100,16 +102,17 @@ def learn(given: argparse.Namespace, model: str, execution: str) -> dict[str, An
     """Train, and return one row of the table."""
     clock = clock_of(given)
     with open_dataset(given.dataset) as dataset, thread_pool() as pool:
-        run = prepare(dataset, pool, model, execution, Recipe())
+        run = prepare(dataset, pool, model, execution, Recipe(), given.seed)
         run.compile()
         reached: dict[float, float] = {}
-        used, look_at = 0.0, 0.0
-        while used < given.seconds:
+        used, share, look_at = 0.0, 0.0, 0.0
+        while share < 1.0:
             began = clock()
-            run.step(used / given.seconds)
+            run.step(share)
             used += clock() - began
-            if used > look_at and run.has_validation and len(reached) < len(GOALS):
-                look_at = used + 0.02 * given.seconds
+            share = run.steps / given.steps if given.steps else used / given.seconds
+            if share > look_at and run.has_validation and len(reached) < len(GOALS):
+                look_at = share + 0.02
                 began = clock()
                 run.synchronise()
                 used += clock() - began
@@ -143,7 +146,7 @@ def side_by_side(given: argparse.Namespace, model: str) -> dict[str, Any]:
     clock = clock_of(given)
     with open_dataset(given.dataset) as dataset, thread_pool() as pool:
         recipe = Recipe()
-        run = prepare(dataset, pool, model, "fast", recipe)
+        run = prepare(dataset, pool, model, "fast", recipe, given.seed)
         run.compile()
         began = clock()
         while (share := (clock() - began) / given.seconds) < 1.0 / 3.0:
@@ -183,6 +186,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", metavar="DATASET.h5")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training for each row (%(default)s)")
+    parser.add_argument("--steps", type=int, help="of training for each row, instead of seconds")
+    parser.add_argument("--seed", type=int, default=0, help="of every random choice (%(default)s)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["recipe"])
     parser.add_argument("--executions", nargs="+", choices=EXECUTIONS, default=["fast", "reference"])
     parser.add_argument("--test-views", type=int, default=6, help="held-out views for the PSNR (%(default)s)")
@@ -196,7 +201,8 @@ def main() -> None:
         return
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     clock = "the processor's" if given.processor_time else "the clock's"
-    print(f"{given.dataset}, {given.seconds:g} of {clock} seconds, {platform.machine()}, load {load:.1f}\n")
+    length = f"{given.steps} steps, {clock} seconds" if given.steps else f"{given.seconds:g} of {clock} seconds"
+    print(f"{given.dataset}, {length}, seed {given.seed}, {platform.machine()}, load {load:.1f}\n")
     goals = " | ".join(f"s to {goal:g} dB" for goal in GOALS)
     print(
         f"| model | execution | steps | k rays/s | M samples/s | samples/ray | {goals} | PSNR | foreground "
