@@ -196,6 +196,9 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     load_after: bpy.props.BoolProperty(
         name="Load When Done", description="Stand the twin beside the original when it is trained", default=True
     )
+    fix_it_views: bpy.props.IntProperty(
+        name="Cameras", description="How many new cameras are proposed, at most", default=8, min=1, soft_max=50
+    )
     turntable: bpy.props.BoolProperty(
         name="Turntable",
         description=f"Add a film to the report: {TURNTABLE_FRAMES} frames around the scene by Cycles and by the twin. "

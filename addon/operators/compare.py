@@ -12,13 +12,14 @@ from ...core.arguments import TURNTABLE_FRAMES
 from ...core.cli import metrics_in_words
 from ...core.errors import UserError
 from ..jobs import worker
-from ..paths import UNSAVED, paths_of_open_file
+from ..paths import UNSAVED, Paths, paths_of_open_file
 from ..properties import settings_of
 from . import can_run, run, why_no_job
 from .render import save_copy, this_blender
 
 SIDES = ("classic", "neural")
-MARK = "radiance_twin_side"  # tells our two images from the user's
+PICTURES = {"classic": "Classic", "neural": "Neural", "flip": "FLIP"}
+MARK = "radiance_twin_side"  # tells our images from the user's
 
 
 class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
@@ -123,7 +124,7 @@ def compared(job: worker.Job, result: dict[str, Any] | None) -> str:
         return ""
     output = Path(job.arguments["output"])
     if bpy.data.filepath == job.blend:
-        load_worst_pair(output, result)
+        load_pictures(output, worst_view(result))
     if not bpy.app.background:
         open_in_browser(output)
     return metrics_in_words(result)
@@ -139,30 +140,31 @@ def worst_view(metrics: dict[str, Any]) -> dict[str, Any]:
     return max(metrics["views"], key=lambda view: view["flip"])
 
 
-def load_worst_pair(report: Path, metrics: dict[str, Any]) -> list[bpy.types.Image]:
-    """Load both sides of the worst view as images; a repeated comparison replaces them.
+def load_pictures(report: Path, view: dict[str, Any]) -> list[bpy.types.Image]:
+    """Load a held-out view's pictures as images, in the place of those of the view before.
 
     Raises:
         RuntimeError: a picture cannot be read.
     """
-    view = worst_view(metrics)
     loaded = []
-    for side in SIDES:
-        path = str(report / view["images"][side])
-        image = worst_image(side)
+    for kind in PICTURES:
+        if kind not in view["images"]:
+            continue
+        path = str(report / view["images"][kind])
+        image = picture(kind)
         if image is None:
             image = bpy.data.images.load(path)
-            image[MARK] = side
-        image.name = f"Worst View {view['index']}, {side.capitalize()}"
+            image[MARK] = kind
+        image.name = f"View {view['index']}, {PICTURES[kind]}"
         image.filepath = path
         image.reload()
         loaded.append(image)
     return loaded
 
 
-def worst_image(side: str) -> bpy.types.Image | None:
-    """The image of one side ("classic" or "neural") of the worst view, None when none was loaded."""
-    return next((image for image in bpy.data.images if image.get(MARK) == side), None)
+def picture(kind: str) -> bpy.types.Image | None:
+    """The image of one of PICTURES that was loaded last, None when none was."""
+    return next((image for image in bpy.data.images if image.get(MARK) == kind), None)
 
 
 def read_metrics(report: Path) -> dict[str, Any] | None:
@@ -171,7 +173,27 @@ def read_metrics(report: Path) -> dict[str, Any] | None:
         metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return metrics
+    return metrics if isinstance(metrics, dict) else None
+
+
+_read: dict[tuple[str, int], dict[str, Any] | None] = {}
+
+
+def figures_of(paths: Paths) -> dict[str, Any] | None:
+    """The figures of the last comparison; read once, not at every redraw. None when there are none."""
+    try:
+        key = (str(paths.metrics), paths.metrics.stat().st_mtime_ns)
+    except OSError:
+        return None
+    if key not in _read:
+        _read.clear()
+        _read[key] = read_metrics(paths.report)
+    return _read[key]
+
+
+def forget_figures() -> None:
+    """Read them anew the next time."""
+    _read.clear()
 
 
 CLASSES = (RADIANCE_TWIN_OT_compare, RADIANCE_TWIN_OT_open_report)

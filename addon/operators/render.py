@@ -13,6 +13,7 @@ from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
+from ..studio.view_camera import view_camera
 from . import can_run, run, why_no_job
 
 RENDERS = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME", "EMPTY"}
@@ -57,6 +58,8 @@ def why_not_render(context: bpy.types.Context) -> str:
 def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> str:
     """What must be chosen before cameras can be placed; empty when nothing."""
     if settings.rig == "animated":
+        if view_camera(scene):
+            return "Leave the held-out view first: the rig follows the scene's own camera"
         return "" if scene.camera else "The scene has no camera to follow"
     if settings.target == "OBJECT" and settings.target_object is None:
         return "Choose the target object"
@@ -67,7 +70,15 @@ def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> st
     return ""
 
 
-def start_render(arguments: dict[str, Any], output: Path) -> worker.Job:
+def rendered(job: worker.Job, result: dict[str, Any] | None) -> str:
+    """The outcome in words."""
+    if result is None:
+        return ""
+    kept = f", {result['kept']} of them from before" if result["kept"] else ""
+    return f"{result['views']} views in {format_seconds(result['seconds'])}{kept}"
+
+
+def start_render(arguments: dict[str, Any], output: Path, finish: worker.Finish = rendered) -> worker.Job:
     """Render a copy of the open scene; the open one is never touched.
 
     Raises:
@@ -78,7 +89,7 @@ def start_render(arguments: dict[str, Any], output: Path) -> worker.Job:
     try:
         copy = save_copy(session)
         asked = {**arguments, "scene": str(copy), "output": str(output), "blender": this_blender()}
-        return worker.start("render", asked, rendered, session)
+        return worker.start("render", asked, finish, session)
     except BaseException:
         shutil.rmtree(session, ignore_errors=True)
         raise
@@ -106,14 +117,6 @@ def save_copy(folder: Path) -> Path:
     path = folder / (Path(bpy.data.filepath).name or "untitled.blend")
     bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, relative_remap=True, check_existing=False)
     return path
-
-
-def rendered(job: worker.Job, result: dict[str, Any] | None) -> str:
-    """The outcome in words."""
-    if result is None:
-        return ""
-    kept = f", {result['kept']} of them from before" if result["kept"] else ""
-    return f"{result['views']} views in {format_seconds(result['seconds'])}{kept}"
 
 
 def register() -> None:

@@ -11,7 +11,7 @@ from ...core.errors import UserError
 from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
-from ..properties import settings_of
+from ..properties import RadianceTwinSettings, settings_of
 from ..viewport.bakes import expect, forget, look_again
 from ..viewport.draw import prepare_view_transform
 from ..viewport.redraw import redraw
@@ -34,16 +34,22 @@ class RADIANCE_TWIN_OT_train(bpy.types.Operator):
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
         settings = settings_of(context.scene)
-        arguments: dict[str, Any] = {"device": settings.device, "seed": settings.seed}
-        if settings.preset == "custom":
-            arguments["seconds"] = settings.seconds
-        else:
-            arguments["preset"] = settings.preset
-        if settings.stop_at_psnr:
-            arguments["until_psnr"] = settings.until_psnr
+        arguments = training_arguments(settings)
         if settings.go_on and paths.twin.is_file():
             arguments["resume"] = str(paths.twin)
         return run(self, lambda: start_train(arguments, paths.dataset, paths.twin, settings.load_after))
+
+
+def training_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
+    """What the stage `train` is asked for, less the files."""
+    arguments: dict[str, Any] = {"device": settings.device, "seed": settings.seed}
+    if settings.preset == "custom":
+        arguments["seconds"] = settings.seconds
+    else:
+        arguments["preset"] = settings.preset
+    if settings.stop_at_psnr:
+        arguments["until_psnr"] = settings.until_psnr
+    return arguments
 
 
 def why_not_train() -> str:

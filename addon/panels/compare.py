@@ -9,12 +9,10 @@ from ...core.cli import decibels
 from ...core.comparison.words import pays_off_in_short
 from ..jobs import worker
 from ..operators import compare_frame
-from ..operators.compare import SIDES, read_metrics, worst_image, worst_view
-from ..paths import Paths, paths_of_open_file
+from ..operators.compare import SIDES, figures_of, forget_figures
+from ..paths import paths_of_open_file
 from ..properties import settings_of
 from .layout import Step, outcome, start_or_progress, write
-
-PICTURE_SCALE = 5.5  # in lines of text
 
 
 class VIEW3D_PT_radiance_twin_compare(Step, bpy.types.Panel):
@@ -35,7 +33,6 @@ class VIEW3D_PT_radiance_twin_compare(Step, bpy.types.Panel):
             for warning in metrics.get("warnings", ()):
                 write(layout, context, warning, icon="INFO")
             figures(layout, metrics)
-            worst_pair(layout, metrics)
             layout.operator("radiance_twin.open_report", icon="URL")
 
 
@@ -77,37 +74,6 @@ def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
         values.label(text=value)
 
 
-def worst_pair(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
-    """The view that differs most, both ways, when it is loaded."""
-    images = {side: worst_image(side) for side in SIDES}
-    if None in images.values():
-        return
-    view = worst_view(metrics)
-    layout.label(text=f"Worst view: {view['index']}, {decibels(view['psnr'])}")
-    row = layout.row(align=True)
-    for side, image in images.items():
-        column = row.column(align=True)
-        column.template_icon(icon_value=layout.icon(image), scale=PICTURE_SCALE)
-        caption = column.row()
-        caption.alignment = "CENTER"
-        caption.label(text=side.capitalize())
-
-
-_read: dict[tuple[str, int], dict[str, Any] | None] = {}
-
-
-def figures_of(paths: Paths) -> dict[str, Any] | None:
-    """The figures of the last comparison; read once, not at every redraw."""
-    try:
-        key = (str(paths.metrics), paths.metrics.stat().st_mtime_ns)
-    except OSError:
-        return None
-    if key not in _read:
-        _read.clear()
-        _read[key] = read_metrics(paths.report)
-    return _read[key]
-
-
 CLASSES = (VIEW3D_PT_radiance_twin_compare, VIEW3D_PT_radiance_twin_frame)
 
 
@@ -119,4 +85,4 @@ def register() -> None:
 def unregister() -> None:
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)
-    _read.clear()
+    forget_figures()

@@ -11,10 +11,13 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import ArrayLike, NDArray
 
-from ...core.cameras import intrinsics_from_lens
+from ...core.cameras import Camera, intrinsics_from_lens, lens_from_intrinsics
 from ...core.errors import UserError
 
 Array = NDArray[np.float64]
+
+# clipping of cameras that are placed, relative to the distance of the target and of the furthest thing that renders
+PLACED_CLIP = (0.001, 10.0)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,34 @@ def parallel_intrinsics_of(camera: bpy.types.Object, scene: bpy.types.Scene, res
     return intrinsics_of(lens, scene, resolution)
 
 
+def lens_for(camera: Camera, bounds: ArrayLike) -> Lens:
+    """The lens, without depth of field, that has a camera's intrinsics and sees all of `bounds` [2, 3].
+
+    The scene's pixels have to be of the shape that `lens_from_intrinsics` says.
+    """
+    lower, upper = np.asarray(bounds, np.float64)
+    fitted = lens_from_intrinsics(camera.intrinsics, *camera.size)
+    distance = float(np.linalg.norm(camera.camera_to_world[:3, 3] - 0.5 * (lower + upper)))
+    size = float(np.linalg.norm(upper - lower))
+    return Lens(
+        lens=fitted.lens,
+        sensor_width=fitted.sensor_width,
+        sensor_fit="HORIZONTAL",
+        shift_x=fitted.shift_x,
+        shift_y=fitted.shift_y,
+        clip_start=PLACED_CLIP[0] * max(distance, 0.5 * size),
+        clip_end=PLACED_CLIP[1] * (distance + size),
+    )
+
+
+def put_camera(thing: bpy.types.Object, camera_to_world: ArrayLike, lens: Lens) -> None:
+    """Give a camera object a pose and a lens."""
+    data = thing.data
+    for name, value in lens.as_dict().items():
+        setattr(data.dof if hasattr(data.dof, name) else data, name, value)
+    thing.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
+
+
 def pose_of(camera: bpy.types.Object) -> Array:
     """Camera-to-world [4, 4] of a camera: rotation and place alone, whatever scale or shear its parents put in."""
     matrix = np.array(camera.matrix_world, np.float64)
@@ -138,10 +169,7 @@ class StudioCamera:
 
     def put(self, camera_to_world: ArrayLike, lens: Lens) -> None:
         """Make it the scene's camera, here and with this lens."""
-        data = self._object.data
-        for name, value in lens.as_dict().items():
-            setattr(data.dof if hasattr(data.dof, name) else data, name, value)
-        self._object.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
+        put_camera(self._object, camera_to_world, lens)
         self._scene.camera = self._object
         bpy.context.view_layer.update()
 

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ...core.camera_file import PosedCamera, read_cameras
-from ...core.cameras import Camera, lens_from_intrinsics
+from ...core.cameras import lens_from_intrinsics
 from ...core.covers import SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
@@ -21,13 +21,20 @@ from ...core.reporting import Reporter
 from ...core.rigs import PLACED_RIGS, choose_frames, fitting_distance, place_cameras, rig_shape
 from .. import compat
 from ..view_transform import bake_view_transform
-from .cameras import Array, Lens, StudioCamera, intrinsics_of, is_perspective, lens_of, pose_and_lens_at
+from .cameras import (
+    PLACED_CLIP,
+    Array,
+    Lens,
+    StudioCamera,
+    intrinsics_of,
+    is_perspective,
+    lens_for,
+    lens_of,
+    pose_and_lens_at,
+)
 from .devices import Device, use_device
 from .passes import Passes
 from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
-
-# clipping of placed cameras, relative to the distance of the target and of the furthest thing that renders
-PLACED_CLIP = (0.001, 10.0)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
         reporter.log(f"{len(missing)} files that the scene needs are missing, for example {missing[0]}")
     measured = measure(scene, settings["target"])
     if given:
-        posed = [(one.frame, one.camera.camera_to_world, _lens_of(one.camera, measured)) for one in given]
+        posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
         cameras_of_splits = {"train": posed, "val": [], "test": []}
     else:
         cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, reporter)
@@ -230,21 +237,6 @@ def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> N
     scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = shapes[0]
     if rig in PLACED_RIGS:
         scene.frame_set(given[0].frame)
-
-
-def _lens_of(camera: Camera, measured: Measured) -> Lens:
-    """A given camera's lens, which sees all that renders, without depth of field."""
-    fitted = lens_from_intrinsics(camera.intrinsics, *camera.size)
-    distance = float(np.linalg.norm(camera.camera_to_world[:3, 3] - measured.centre))
-    return Lens(
-        lens=fitted.lens,
-        sensor_width=fitted.sensor_width,
-        sensor_fit="HORIZONTAL",
-        shift_x=fitted.shift_x,
-        shift_y=fitted.shift_y,
-        clip_start=PLACED_CLIP[0] * max(distance, measured.radius),
-        clip_end=PLACED_CLIP[1] * (distance + float(np.linalg.norm(np.ptp(measured.bounds, axis=0)))),
-    )
 
 
 def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:

@@ -19,6 +19,8 @@ from ..errors import UserError
 
 # twice the mean distance between points: fewer than about four points say little about a place
 SPREAD = 2.0
+# a hundredth of a point says nothing of a place
+LEAST = 0.01
 # a cell's number in one integer, three axes of so many bits
 BITS = 20
 
@@ -122,7 +124,7 @@ class SurfaceError:
         weights = np.where(self._known[place] == corners, weights, 0.0)
         weight, total = ((weights * values[place]).sum(axis=1) for values in (self._weight, self._sum))
         error: NDArray[np.float32] = np.divide(
-            total, weight, out=np.full(len(position), np.nan), where=weight > 1e-9
+            total, weight, out=np.full(len(position), np.nan), where=weight > LEAST
         ).astype(np.float32)
         return error
 

@@ -78,17 +78,23 @@ def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
     views = []
     for index, flip in ((64, 0.1), (67, 0.4), (70, 0.2)):
         images = {}
-        for side, grey in (("classic", 64), ("neural", 192)):
+        for side, grey in (("classic", 64), ("neural", 192), ("flip", 128)):
             images[side] = f"images/{side}_{index:03d}.png"
             (report / images[side]).write_bytes(grey_png(grey))
-        figures = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": flip}
+        figures = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": flip, "frame": 1}
+        figures |= camera_at((6.0, index - 67.0, 2.0))
         views.append({"index": index, "images": images, "classic_seconds": 2.0, "neural_seconds": 0.5, **figures})
     mean = {"psnr": 30.0, "psnr_foreground": 27.0, "ssim": 0.9, "flip": 0.2333}
     metrics = {
         "format": "radiance-twin-metrics",
         "version": 1,
+        "dataset": {"scene": "table", "bounds": [[-1.0] * 3, [1.0] * 3]},
         "mean": mean,
         "views": views,
+        "objects": [
+            {"index": 1, "names": ["Cube"], "psnr": 21.5, "flip": 0.2, "pixels": 900, "views": 3},
+            {"index": 2, "names": ["Gone"], "psnr": None, "flip": 0.0, "pixels": 5, "views": 1},
+        ],
         "warnings": ["It is fake."],
         "costs": {
             "fixed_seconds": 300.0,
@@ -96,9 +102,44 @@ def compare(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
             "classic": [{"what": "reference", "samples": 128, "seconds": 2.0, "psnr": 40.0, "break_even_frames": 200}],
         },
     }
+    write_errors(report / "errors.npz")
     _write(str(report / "metrics.json"), json.dumps(metrics))
     _write(str(report / "index.html"), "<title>report</title>")
     return {**metrics, "report": str(report / "index.html"), "arguments": arguments}
+
+
+def camera_at(eye: tuple[float, float, float]) -> dict[str, Any]:
+    """A camera that looks at the middle, with pixels that are not square and a lens that is shifted."""
+    from radiance_twin.core.cameras import look_at
+
+    intrinsics = [60.0, 40.0, 22.0, 17.0]
+    return {"camera_to_world": look_at(eye, (0, 0, 0)).tolist(), "intrinsics": intrinsics, "size": [48, 32]}
+
+
+def write_errors(path: Path) -> None:
+    """Errors on the cube of Blender's own start-up scene: 0.4 on the side towards +x, none elsewhere, unseen below."""
+    import numpy as np
+
+    from radiance_twin.core.comparison.error_points import ErrorPoints, write_error_points
+
+    flat = np.stack(np.meshgrid(*[np.linspace(-1, 1, 41)] * 2), axis=-1).reshape(-1, 2)
+    sides = [np.insert(flat, axis, sign, axis=1) for axis in range(3) for sign in (-1.0, 1.0)][:4]
+    sides.append(np.insert(flat, 2, 1.0, axis=1))
+    position = np.concatenate(sides)
+    flip = np.where(position[:, 0] > 0.999, 0.4, 0.0).astype(np.float32)
+    ones = np.ones(len(flip), np.float32)
+    normal = np.zeros((len(flip), 3), np.float32)
+    write_error_points(path, ErrorPoints(position, normal, flip, flip**2, ones.astype(np.uint16), 0.05 * ones))
+
+
+def fix_it(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    """As many cameras as were asked for, to the left."""
+    answer({}, reporter)
+    cameras = [
+        {**camera_at((-6.0, 0.1 * number, 3.0)), "frame": 1, "reason": f"the back errs, number {number}"}
+        for number in range(arguments["views"])
+    ]
+    return {"cameras": cameras, "output": None}
 
 
 def _write_twin(path: str) -> None:
@@ -160,4 +201,4 @@ if __name__ == "__main__":
     runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
     from radiance_twin.core.worker.protocol import serve
 
-    serve({"render": render, "train": train, "compare": compare, "export": export}, "fake")
+    serve({"render": render, "train": train, "compare": compare, "fix_it": fix_it, "export": export}, "fake")

@@ -407,16 +407,16 @@ def test_training_succeeds_where_the_twin_cannot_be_loaded(saved_file: Path, fak
     assert "It is not loaded" in job.outcome and "Object Mode" in job.outcome
 
 
-def test_comparison_loads_the_worst_pair_once(saved_file: Path, fake_worker: None) -> None:
+def test_comparison_loads_the_worst_views_pictures_once(saved_file: Path, fake_worker: None) -> None:
     bpy.ops.radiance_twin.render_views()
     bpy.ops.radiance_twin.train()
-    mine = bpy.data.images.new("Worst View 67, Classic", 4, 4)
+    mine = bpy.data.images.new("View 67, Classic", 4, 4)
     for _ in range(2):
         bpy.ops.radiance_twin.compare()
-    classic, neural = (compare.worst_image(side) for side in compare.SIDES)
-    assert classic is not None and neural is not None and classic != mine
+    classic, neural, flip = (compare.picture(kind) for kind in compare.PICTURES)
+    assert classic is not None and neural is not None and flip is not None and classic != mine
     assert classic.filepath.endswith("classic_067.png") and neural.filepath.endswith("neural_067.png")
-    assert len([each for each in bpy.data.images if each.get(compare.MARK)]) == 2
+    assert len([each for each in bpy.data.images if each.get(compare.MARK)]) == 3
     assert classic.colorspace_settings.name == "sRGB"
     assert classic.pixels[0] == pytest.approx(64 / 255) and neural.pixels[0] == pytest.approx(192 / 255)
     paths = paths_of_open_file()

@@ -11,8 +11,9 @@ import bpy
 import pytest
 
 from radiance_twin.addon.jobs import worker
-from radiance_twin.addon.operators import compare_frame, render
+from radiance_twin.addon.operators import compare_frame, held_out, render
 from radiance_twin.addon.panels import compare as compare_panels
+from radiance_twin.addon.panels import held_out as held_out_panels
 from radiance_twin.addon.panels import steps
 from radiance_twin.addon.properties import render_arguments, settings_of
 
@@ -29,6 +30,7 @@ class Notes:
         self.properties: list[str] = []
         self.operators: list[tuple[str, str, SimpleNamespace]] = []
         self.bars: list[str] = []
+        self.lists: dict[str, list[Any]] = {}
 
     def column(self, **_: Any) -> Notes:
         return self
@@ -45,7 +47,7 @@ class Notes:
         assert icon in ICONS
         self.labels.append(text)
 
-    def prop(self, data: Any, name: str, text: str | None = None) -> None:
+    def prop(self, data: Any, name: str, text: str | None = None, **_: Any) -> None:
         assert name in data.bl_rna.properties
         self.properties.append(name)
 
@@ -60,6 +62,12 @@ class Notes:
     def progress(self, factor: float, type: str, text: str) -> None:
         assert 0.0 <= factor <= 1.0 and type == "BAR"
         self.bars.append(text)
+
+    def template_list(
+        self, kind: str, identifier: str, data: Any, name: str, active: Any, place: str, **_: Any
+    ) -> None:
+        assert isinstance(getattr(bpy.types, kind), type) and place in active.bl_rna.properties
+        self.lists[name] = list(getattr(data, name))
 
     def template_icon(self, icon_value: int, scale: float) -> None:
         assert icon_value > 0
@@ -78,7 +86,7 @@ class Notes:
 def draw(step: str) -> Notes:
     """Draw one panel: "", "cameras", "render", "train" or "compare"."""
     name = "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else "")
-    kind = getattr(steps, name, None) or getattr(compare_panels, name)
+    kind = next(getattr(m, name) for m in (steps, compare_panels, held_out_panels) if hasattr(m, name))
     notes = Notes()
     panel = SimpleNamespace(layout=notes, settings_column=lambda: notes)
     kind.draw(panel, bpy.context)
@@ -170,11 +178,40 @@ def test_finished_steps_show_what_came_out(saved: Path) -> None:
     assert notes.buttons == ["Compare", "Open Report"]
     shown = [*("30.00 dB", "27.00 dB", "0.900", "0.233"), *("2.00 s a view", "0.50 s a view")]
     assert [label for label in notes.labels if label in shown] == shown
-    assert notes.labels.count("picture") == 2
-    assert "Worst view: 67, 30.00 dB" in notes.labels
     assert "It is fake." in notes.labels
     assert "from 200 frames" in notes.labels
     assert notes.properties == ["turntable"]
+
+
+def test_held_out_views_stand_in_a_list_with_the_worst_ones_pictures(saved: Path) -> None:
+    for step in ("render_views", "train", "compare"):
+        getattr(bpy.ops.radiance_twin, step)()
+    held_out.refresh()
+    notes = draw("held_out")
+    assert [(row.index, round(row.flip, 3)) for row in notes.lists["views"]] == [(67, 0.4), (70, 0.2), (64, 0.1)]
+    assert notes.labels.count("picture") == 3 and notes.buttons == []
+    bpy.ops.radiance_twin.look_from_view(index=70)
+    assert draw("held_out").buttons == ["Leave View"]
+    (saved / "radiance_twin" / "table.twin").touch()
+    assert "The twin is newer than these figures; compare again" in " ".join(draw("held_out").labels)
+    notes = draw("objects")
+    assert [(row.name, row.psnr) for row in notes.lists["objects"]] == [("Cube", 21.5), ("Gone", held_out.IDENTICAL)]
+    assert notes.buttons == ["Paint Error"]
+    bpy.ops.radiance_twin.paint_error()
+    notes = draw("objects")
+    assert notes.properties == ["hide_viewport"] and "pale 0.400 and more" in " ".join(notes.labels)
+    assert [name for name, _, _ in notes.operators] == ["radiance_twin.paint_error", "radiance_twin.remove_error"]
+
+
+def test_proposed_cameras_are_shown_with_their_reasons(saved: Path) -> None:
+    for step in ("render_views", "train"):
+        getattr(bpy.ops.radiance_twin, step)()
+    assert draw("fix_it").buttons == ["Propose Cameras"]
+    settings_of(bpy.context.scene).fix_it_views = 2
+    bpy.ops.radiance_twin.propose_cameras()
+    notes = draw("fix_it")
+    assert "Fix-It 1: the back errs, number 0" in " ".join(notes.labels)
+    assert notes.buttons == ["Propose Cameras", "", "", "Render and Train", ""]
 
 
 def test_this_frame_says_what_came_of_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

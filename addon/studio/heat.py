@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The heat map: a coloured skin over the scene's surfaces that shows where the twin errs.
+
+It is one mesh object of its own, in a collection of its own: what the user made is never touched, whatever modifiers,
+instances or curves it is made of, and renders do not show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.comparison.error_points import ErrorPoints, SurfaceError
+from ...core.errors import UserError
+from .scene import SURFACES
+from .volume import glow_material
+
+NAME = "Radiance Twin Error"
+ERROR, COLOUR = "radiance_twin_error", "radiance_twin_error_colour"
+# of the collection: the error that is shown brightest, and how solid viewports were coloured before
+BRIGHTEST, SHADING = "radiance_twin_brightest", "radiance_twin_shading"
+# magma, the colours that FLIP is always shown in, from black to pale yellow; between them it is linear to 3 of 255
+MAGMA = bytes.fromhex(
+    "0000040907201a10423311654a1079621980792282912b81aa337dc23b75d9466bec5860f7725cfc8e64feaa74fec68afde2a3fcfdbf"
+)
+UNSEEN = 0.12  # grey, linear
+# the skin lies so far above the surface, in sizes of the scene
+LIFT = 0.0015
+MOST_TRIANGLES = 500_000
+# of the errors, this share is below the brightest colour
+BRIGHT = 0.99
+
+
+def paint(scene: bpy.types.Scene, points: ErrorPoints, index_of: dict[str, int]) -> bpy.types.Object:
+    """Make the heat map of what is visible now; an earlier one is replaced.
+
+    Args:
+        index_of: names of objects to their index in `points`; when empty, all objects share all points.
+
+    Raises:
+        UserError: nothing that is visible has errors.
+    """
+    remove()
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    skins = [
+        (number, *_skin(mesh, matrix))
+        for name, mesh, matrix in _surfaces(depsgraph)
+        if (number := index_of.get(name) if index_of else 0) is not None
+    ]
+    if not skins or not len(points):
+        raise UserError("nothing that is visible was seen by held-out views; show the objects first (Alt H)")
+    lift = LIFT * float(np.linalg.norm(np.ptp(np.concatenate([vertices for _, vertices, _, _ in skins]), axis=0)))
+    fields: dict[int, SurfaceError] = {}
+    places, corners, errors, count = [], [], [], 0
+    for number, vertices, normals, triangles in skins:
+        if number not in fields:
+            own = points.object_index == number if index_of else slice(None)
+            fields[number] = SurfaceError(points.position[own], points.flip[own], points.spacing)
+        most = MOST_TRIANGLES * len(triangles) // sum(len(skin[3]) for skin in skins)
+        place, triangles = divide(np.concatenate([vertices, normals], axis=1), triangles, points.spacing, most)
+        errors.append(fields[number].at(place[:, :3]))
+        places.append(place[:, :3] + lift * place[:, 3:])
+        corners.append(triangles + count)
+        count += len(place)
+    brightest = max(float(np.quantile(points.flip, BRIGHT)), 0.01)
+    return _show(scene, np.concatenate(places), np.concatenate(corners), np.concatenate(errors), brightest)
+
+
+def remove() -> None:
+    """Take the heat map away, with all that belongs to it."""
+    collection = bpy.data.collections.get(NAME)
+    if collection is None:
+        return
+    for thing in list(collection.objects):
+        mesh = thing.data
+        materials = list(mesh.materials)
+        bpy.data.objects.remove(thing)
+        bpy.data.meshes.remove(mesh)
+        for material in materials:
+            bpy.data.materials.remove(material)
+    for space in _solid_viewports():
+        space.shading.color_type = collection.get(SHADING, space.shading.color_type)
+    bpy.data.collections.remove(collection)
+
+
+def shown() -> bpy.types.Collection | None:
+    """The heat map's collection, None when there is none."""
+    return bpy.data.collections.get(NAME)
+
+
+def colours(error: NDArray[np.float32], brightest: float) -> NDArray[np.float32]:
+    """Scene-linear RGBA [N, 4] of errors [N]; grey where the error is NaN."""
+    table = np.frombuffer(MAGMA, np.uint8).reshape(-1, 3) / 255.0
+    table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    at = np.clip(np.nan_to_num(error) / brightest, 0.0, 1.0) * (len(table) - 1)
+    rgba = np.ones((len(error), 4), np.float32)
+    for k in range(3):
+        rgba[:, k] = np.where(np.isnan(error), UNSEEN, np.interp(at, np.arange(len(table)), table[:, k]))
+    return rgba
+
+
+def divide(
+    corners: NDArray[np.float64], triangles: NDArray[np.int64], longest: float, most: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Cut triangles in four until no edge is longer than `longest`, or until there would be more than `most`.
+
+    Args:
+        corners: [N, 3 or more], the place first; what follows is halved along with it.
+        triangles: [T, 3].
+    """
+    while True:
+        place = corners[triangles][..., :3]
+        edges = np.linalg.norm(place - np.roll(place, -1, axis=1), axis=2)
+        long = edges.max(axis=1) > longest
+        if not long.any() or len(triangles) + 3 * long.sum() > most:
+            return corners, triangles
+        a, b, c = triangles[long].T
+        first = len(corners)
+        ab, bc, ca = first + np.arange(3 * len(a)).reshape(3, -1)
+        corners = np.concatenate([corners, *(0.5 * (corners[i] + corners[j]) for i, j in ((a, b), (b, c), (c, a)))])
+        parts = [np.stack(part, axis=1) for part in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+        triangles = np.concatenate([triangles[~long], *parts])
+
+
+def _surfaces(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[str, Any, NDArray[np.float64]]]:
+    """Name, mesh and object-to-world of each surface that the viewport shows, instances included."""
+    for instance in depsgraph.object_instances:
+        thing = instance.object
+        if not instance.show_self or thing.type not in SURFACES or thing.original.name == NAME:
+            continue
+        mesh = thing.to_mesh()
+        if mesh is not None and len(mesh.polygons):
+            yield thing.original.name, mesh, np.array(instance.matrix_world)
+        thing.to_mesh_clear()
+
+
+def _skin(mesh: Any, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices [N, 3] and unit normals [N, 3] in the world, and triangles [T, 3]."""
+    count = len(mesh.vertices)
+    place, normal = np.empty((2, 3 * count), np.float32)
+    mesh.vertices.foreach_get("co", place)
+    mesh.vertex_normals.foreach_get("vector", normal)
+    mesh.calc_loop_triangles()
+    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", triangles)
+    vertices = place.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    # normals go by the inverse transpose; a flattened object has none
+    normals = normal.reshape(-1, 3) @ np.linalg.pinv(matrix[:3, :3])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return vertices.astype(np.float64), normals.astype(np.float64), triangles.reshape(-1, 3).astype(np.int64)
+
+
+def _show(
+    scene: bpy.types.Scene,
+    places: NDArray[np.float64],
+    triangles: NDArray[np.int64],
+    errors: NDArray[np.float32],
+    brightest: float,
+) -> bpy.types.Object:
+    mesh = bpy.data.meshes.new(NAME)
+    mesh.from_pydata(places, [], triangles)
+    values: Any = mesh.attributes.new(ERROR, "FLOAT", "POINT")
+    # -1: no held-out view has seen it
+    values.data.foreach_set("value", np.where(np.isnan(errors), np.float32(-1.0), errors).astype(np.float32))
+    colour: Any = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
+    colour.data.foreach_set("color", colours(errors, brightest).ravel())
+    mesh.color_attributes.active_color = colour
+    mesh.materials.append(glow_material(NAME, COLOUR))
+    thing = bpy.data.objects.new(NAME, mesh)
+    thing.hide_render = thing.hide_select = True
+    made = bpy.data.collections.new(NAME)
+    made[BRIGHTEST] = brightest
+    made.objects.link(thing)
+    scene.collection.children.link(made)
+    for space in _solid_viewports():
+        made[SHADING] = str(space.shading.color_type)
+        space.shading.color_type = "VERTEX"
+    return thing
+
+
+def _solid_viewports() -> list[Any]:
+    """Spaces of the windows' 3D views, which in Solid show a colour attribute only when told to."""
+    windows = bpy.context.window_manager.windows
+    areas = [area for window in windows for area in window.screen.areas]
+    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scene as a view of the dataset saw it: a camera of our own, and the way back to the scene's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bpy
+
+from ...core.cameras import Camera, lens_from_intrinsics
+from .cameras import lens_for, put_camera
+
+NAME = "Radiance Twin View"
+# of that camera: what the scene looked through before, as JSON
+BEFORE = "radiance_twin_before"
+RENDER = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
+
+
+def view_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """Our camera, when the scene looks through it."""
+    camera = scene.camera
+    return camera if camera is not None and camera.get(BEFORE) else None
+
+
+def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | None) -> bpy.types.Object:
+    """Make a camera with exactly this pose and these intrinsics the scene's own, with its resolution and frame.
+
+    Args:
+        bounds: [2, 3] of what renders. frame: None leaves the scene where it is.
+    """
+    render = scene.render
+    thing = view_camera(scene)
+    if thing is None:
+        thing = bpy.data.objects.new(NAME, bpy.data.cameras.new(NAME))
+        scene.collection.objects.link(thing)
+        before = {name: getattr(render, name) for name in RENDER}
+        before |= {"camera": scene.camera.name if scene.camera else "", "frame": scene.frame_current}
+        thing[BEFORE] = json.dumps(before)
+    render.pixel_aspect_x, render.pixel_aspect_y = lens_from_intrinsics(camera.intrinsics, *camera.size).pixel_aspect
+    render.resolution_x, render.resolution_y, render.resolution_percentage = *camera.size, 100
+    put_camera(thing, camera.camera_to_world, lens_for(camera, bounds))
+    if frame is not None and frame != scene.frame_current:
+        scene.frame_set(frame)
+    scene.camera = thing
+    return thing
+
+
+def leave(scene: bpy.types.Scene) -> None:
+    """Go back to what the scene looked through before, and remove our camera."""
+    thing = view_camera(scene)
+    if thing is None:
+        return
+    before = json.loads(thing[BEFORE])
+    for name in RENDER:
+        setattr(scene.render, name, before[name])
+    scene.camera = scene.objects.get(before["camera"])
+    if before["frame"] != scene.frame_current:
+        scene.frame_set(before["frame"])
+    lens: Any = thing.data
+    bpy.data.objects.remove(thing)
+    bpy.data.cameras.remove(lens)
