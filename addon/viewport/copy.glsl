@@ -3,12 +3,13 @@
  * otherwise.
  */
 
+#define WIDE 10 /* a brick with its border */
+
 void main()
 {
-  const int wide = 10; /* a brick with its border */
   ivec3 at = ivec3(gl_GlobalInvocationID);
-  int row = first_row + at.z / wide;
+  int row = first_row + at.z / WIDE;
   int layer = row / layout_of_atlas.x;
   ivec3 place = ivec3(row - layer * layout_of_atlas.x, layer % layout_of_atlas.y, layer / layout_of_atlas.y);
-  imageStore(atlas, place * wide + ivec3(at.xy, at.z % wide), texelFetch(block, at, 0) * scale);
+  imageStore(atlas, place * WIDE + ivec3(at.xy, at.z % WIDE), texelFetch(block, at, 0) * scale);
 }

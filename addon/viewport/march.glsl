@@ -10,10 +10,11 @@
  * no bit is set, those tell how many places away the nearest brick with one is, in the maximum norm.
  */
 
-const int BRICK = 8;
-const int WIDE = 10; /* a brick with its border in the atlas */
-const int CELLS = 4; /* along a brick */
-const float FAINT = -4.6; /* just above the logarithm of the density that nobody sees */
+/* no constants of GLSL and no constructors of arrays: Blender turns neither into Metal's language */
+#define BRICK 8
+#define WIDE 10 /* a brick with its border in the atlas */
+#define CELLS 4 /* along a brick */
+#define FAINT -4.6 /* just above the logarithm of the density that nobody sees */
 
 #ifdef COUNT_FETCHES
 int fetches = 0;
@@ -35,13 +36,13 @@ vec2 inside_cube(vec3 origin, vec3 direction)
 
 #ifdef NETWORK
 /* light that depends on the direction: a network with two hidden layers of 24, asked once for the whole ray */
-const int TOLD = 19;
-const int HIDDEN = 6; /* fours */
-const int BIAS_1 = TOLD * HIDDEN;
-const int WEIGHTS_2 = BIAS_1 + HIDDEN;
-const int BIAS_2 = WEIGHTS_2 + 4 * HIDDEN * HIDDEN;
-const int WEIGHTS_3 = BIAS_2 + HIDDEN;
-const int BIAS_3 = WEIGHTS_3 + 4 * HIDDEN;
+#define TOLD 19
+#define HIDDEN 6 /* fours */
+#define BIAS_1 (TOLD * HIDDEN)
+#define WEIGHTS_2 (BIAS_1 + HIDDEN)
+#define BIAS_2 (WEIGHTS_2 + 4 * HIDDEN * HIDDEN)
+#define WEIGHTS_3 (BIAS_2 + HIDDEN)
+#define BIAS_3 (WEIGHTS_3 + 4 * HIDDEN)
 
 vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
 {
@@ -50,11 +51,20 @@ vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
   vec3 short_mean = mean / (1.0 + mean);
   vec4 f = feature_0 / coverage;
   vec4 g = feature_1 / coverage;
-  float told[TOLD] = float[TOLD](f.x, f.y, f.z, f.w, g.x, g.y, g.z, g.w, short_mean.x, short_mean.y, short_mean.z,
-                                 d.x, d.y, d.z,
-                                 1.0925484305920792 * d.x * d.y, -1.0925484305920792 * d.y * d.z,
-                                 0.31539156525252005 * (3.0 * d.z * d.z - 1.0), -1.0925484305920792 * d.x * d.z,
-                                 0.5462742152960396 * (d.x * d.x - d.y * d.y));
+  float told[TOLD];
+  for (int i = 0; i < 4; i++) {
+    told[i] = f[i];
+    told[4 + i] = g[i];
+  }
+  for (int i = 0; i < 3; i++) {
+    told[8 + i] = short_mean[i];
+    told[11 + i] = d[i];
+  }
+  told[14] = 1.0925484305920792 * d.x * d.y;
+  told[15] = -1.0925484305920792 * d.y * d.z;
+  told[16] = 0.31539156525252005 * (3.0 * d.z * d.z - 1.0);
+  told[17] = -1.0925484305920792 * d.x * d.z;
+  told[18] = 0.5462742152960396 * (d.x * d.x - d.y * d.y);
   vec4 first[HIDDEN];
   for (int j = 0; j < HIDDEN; j++) {
     first[j] = uniforms.network[BIAS_1 + j];
