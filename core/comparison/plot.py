@@ -148,7 +148,7 @@ def time_to_quality(metrics: dict[str, Any], classic: str, width: float, height:
         return ""
     if steps:
         history = above(history, min(psnr for _, psnr in steps) - BELOW_CYCLES)
-    drawing = Drawing(width, height, *_limits([*steps, *history, *([frame] if frame else [])]))
+    drawing = Drawing(width, height, *_limits([*steps, *history, *([frame] if frame else [])], width))
     drawing.grid()
     if history and start > 0.0:
         _dataset_rendered(drawing, start)
@@ -194,11 +194,12 @@ def above(moments: Sequence[Point], least: float) -> list[Point]:
     return list(moments)
 
 
-def _limits(points: Sequence[Point]) -> tuple[Point, Point]:
+def _limits(points: Sequence[Point], width: float) -> tuple[Point, Point]:
     """Limits around all points, with room for the words beside them."""
+    before = 2.0 if width >= WIDE else 4.0
     seconds, decibels = ([point[i] for point in points] for i in (0, 1))
     low, high = 5.0 * math.floor((min(decibels) - 1.0) / 5.0), 5.0 * math.ceil((max(decibels) + 2.0) / 5.0)
-    return (min(seconds) / 2.0, max(seconds) * 2.0), (low, high)
+    return (min(seconds) / before, max(seconds) * 2.0), (low, high)
 
 
 def _dataset_rendered(drawing: Drawing, seconds: float) -> None:
