@@ -14,6 +14,7 @@ from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
 from ..studio.view_camera import view_camera
+from ..viewport.compare.stale import look, state_file, write_state
 from . import can_run, run, why_no_job
 
 RENDERS = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME", "EMPTY"}
@@ -70,10 +71,19 @@ def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> st
     return ""
 
 
+def remember_scene(job: worker.Job) -> None:
+    """Put the description of the scene that was rendered beside the dataset: the badge tells when it is another one."""
+    described = state_file(Path(job.arguments["scene"]))
+    if described.is_file():
+        shutil.copyfile(described, state_file(Path(job.arguments["output"])))
+        look()
+
+
 def rendered(job: worker.Job, result: dict[str, Any] | None) -> str:
     """The outcome in words."""
     if result is None:
         return ""
+    remember_scene(job)
     kept = f", {result['kept']} of them from before" if result["kept"] else ""
     return f"{result['views']} views in {format_seconds(result['seconds'])}{kept}"
 
@@ -88,6 +98,7 @@ def start_render(arguments: dict[str, Any], output: Path, finish: worker.Finish 
     session = worker.session_folder()
     try:
         copy = save_copy(session)
+        write_state(state_file(copy), bpy.context.scene)
         asked = {**arguments, "scene": str(copy), "output": str(output), "blender": this_blender()}
         return worker.start("render", asked, finish, session)
     except BaseException:

@@ -4,6 +4,7 @@
 import bpy
 
 from ..viewport.compare.settings import comparison_of, why_not
+from ..viewport.compare.stale import stale
 from .layout import Step, write
 
 
@@ -17,6 +18,8 @@ class VIEW3D_PT_radiance_twin_compare_view(Step, bpy.types.Panel):
         settings = comparison_of(context.workspace)
         layout = self.settings_column()
         layout.prop(settings, "mode")
+        if stale():
+            write(layout, context, stale(), icon="ERROR")
         if settings.mode == "OFF":
             return
         if settings.mode == "WIPE":

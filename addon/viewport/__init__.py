@@ -2,13 +2,14 @@
 """The twin in the 3D view: its object, its textures, how it is drawn, and how it is compared with the render."""
 
 from . import draw, redraw, twin
-from .compare import gizmo, settings, split, view
+from .compare import gizmo, settings, split, stale, view
 
 
 def register() -> None:
     twin.register()
     settings.register()
     draw.register()
+    stale.register()
     view.register()
     gizmo.register()
 
@@ -16,6 +17,7 @@ def register() -> None:
 def unregister() -> None:
     gizmo.unregister()
     view.unregister()
+    stale.unregister()
     split.unregister()
     draw.unregister()
     settings.unregister()

@@ -10,12 +10,14 @@ import blf
 import bpy
 
 from .bakes import Bake
+from .compare.stale import stale
 from .exact import Wish, wishes_of
 from .twin import bake_of, twins_of
 
 FONT = 0
 POINTS = 11
 MARGIN = 12
+LINE = 1.5
 
 # why no field is shown, said by whoever asks the worker; empty when it can be asked
 _hindrance = ""
@@ -47,6 +49,10 @@ def draw_badge(context: bpy.types.Context) -> None:
     blf.shadow(FONT, 3, 0.0, 0.0, 0.0, 0.8)
     blf.position(FONT, MARGIN * scale, MARGIN * scale, 0)
     blf.draw(FONT, in_words(bake, wishes_of(region.as_pointer()), len(things)))
+    red, green, blue = context.preferences.themes[0].view_3d.object_active[:3]
+    blf.color(FONT, red, green, blue, 1.0)
+    blf.position(FONT, MARGIN * scale, (MARGIN + LINE * POINTS) * scale, 0)
+    blf.draw(FONT, stale())
     blf.disable(FONT, blf.SHADOW)
 
 
