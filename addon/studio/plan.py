@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 
 from ...core.camera_file import PosedCamera, read_cameras
-from ...core.cameras import lens_from_intrinsics
-from ...core.covers import SPLITS
+from ...core.cameras import lens_from_intrinsics, look_at
+from ...core.covers import GOLDEN_ANGLE, SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
@@ -35,6 +35,10 @@ from .cameras import (
 from .devices import Device, use_device
 from .passes import Passes
 from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
+from .sight import Sight
+
+# how often a camera that stands in or before something is moved around the target to a better place
+TURNS = 16
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,33 @@ def _cameras_of_rig(
         }
     )
     poses_of = place_cameras(settings["rig"], counts, measured.centre, distance, shape, int(settings["seed"]))
+    sight, intrinsics = sight_of(scene, measured), intrinsics_of(lens, scene, resolution)
+    moved = 0
+    for poses in () if shape.stereo else poses_of.values():
+        for number, pose in enumerate(poses):
+            if sight.complaint(pose, intrinsics, resolution):
+                other = _around_the_trouble(sight, pose, intrinsics, resolution)
+                moved += other is not pose
+                poses[number] = other
+    if moved:
+        reporter.log(f"{moved} cameras stood in or before something and were moved around the target")
     return {split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()}
+
+
+def sight_of(scene: bpy.types.Scene, measured: Measured) -> Sight:
+    """What can be seen of what was measured."""
+    return Sight(scene, measured.target, measured.centre)
+
+
+def _around_the_trouble(sight: Sight, pose: Array, intrinsics: Array, resolution: tuple[int, int]) -> Array:
+    """The first camera without a complaint among those further around the vertical, else the given one."""
+    for turn in range(1, TURNS):
+        c, s = np.cos(turn * GOLDEN_ANGLE), np.sin(turn * GOLDEN_ANGLE)
+        offset = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ (pose[:3, 3] - sight.centre)
+        other = look_at(sight.centre + offset, sight.centre)
+        if not sight.complaint(other, intrinsics, resolution):
+            return other
+    return pose
 
 
 def _look_through(scene: bpy.types.Scene, name: str | None) -> None:

@@ -38,12 +38,14 @@ class Measured:
         objects: ordered by name.
         bounds: [2, 3] of all of them.
         centre, radius: of the sphere around the target.
+        target: names of the objects that are the target; None when everything is.
     """
 
     objects: list[RenderedObject]
     bounds: Bounds
     centre: NDArray[np.float64]
     radius: float
+    target: frozenset[str] | None = None
 
 
 def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
@@ -172,7 +174,8 @@ def _measure(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
         if original.name_full in chosen
     ]
     objects = [RenderedObject(originals[key], boxes[key]) for key in sorted(boxes)]
-    return Measured(objects, _union(list(boxes.values())), centre, max(distances))
+    names = None if target is None else frozenset(originals[key].name for key in chosen)
+    return Measured(objects, _union(list(boxes.values())), centre, max(distances), names)
 
 
 def _members_of_target(target: str, rendered: set[str]) -> set[str]:
