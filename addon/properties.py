@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.arguments import TURNTABLE_FRAMES
 from ..core.configuration import CYCLES_DEVICES
-from ..core.presets import PRESETS
+from ..core.presets import BAKES, PRESETS
 from ..core.reporting import format_seconds
 from ..core.rigs import AZIMUTH, ELEVATION
 
@@ -58,6 +58,7 @@ PRESET_ITEMS = (
     ),
     ("custom", "Custom", "A time of your own", len(PRESETS)),
 )
+BAKE_ITEMS = tuple((name, name.capitalize(), what[0].upper() + what[1:]) for name, what in BAKES.items())
 CYCLES_DEVICE_NAMES = {"auto": "Automatic", "optix": "OptiX", "metal": "Metal", "oneapi": "oneAPI"}
 CYCLES_DEVICE_ITEMS = tuple(
     (
@@ -188,6 +189,9 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     )
     until_psnr: bpy.props.FloatProperty(
         name="PSNR", description="In decibels, over the val views", default=30.0, min=5.0, max=60.0, precision=1
+    )
+    bake: bpy.props.EnumProperty(
+        name="Viewport", description="How large what the viewport draws may be", items=BAKE_ITEMS, default="normal"
     )
     go_on: bpy.props.BoolProperty(
         name="Go On", description="Train the twin that is there further, instead of a new one"

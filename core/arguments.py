@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .configuration import DEFAULTS, FIELDS, read_configuration
 from .errors import UsageError
-from .presets import PRESETS
+from .presets import BAKES, PRESETS
 
 DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
@@ -171,6 +171,9 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
     parser.add_argument("--until-psnr", type=float, metavar="DB", help="stop when the val views reach it")
     parser.add_argument("--resume", metavar="SCENE.twin", help="go on from this twin")
+    parser.add_argument(
+        "--bake", choices=tuple(BAKES), default="normal", help="size of what the viewport draws (%(default)s)"
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
 

@@ -21,6 +21,12 @@ PRESETS = {
     "final": Preset(900.0, 60.0, "as good as the field gets"),
 }
 
+# how large what the viewport draws may be
+BAKES = {
+    "normal": "as sharp as the views, up to 512 voxels along the cube",
+    "small": "for small GPUs: fewer voxels, and up to 1 dB less",
+}
+
 
 def preset_seconds(name: str, on_cuda: bool) -> float:
     """How long the preset trains on that device."""

@@ -42,7 +42,7 @@ class RADIANCE_TWIN_OT_train(bpy.types.Operator):
 
 def training_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     """What the stage `train` is asked for, less the files."""
-    arguments: dict[str, Any] = {"device": settings.device, "seed": settings.seed}
+    arguments: dict[str, Any] = {"device": settings.device, "seed": settings.seed, "bake": settings.bake}
     if settings.preset == "custom":
         arguments["seconds"] = settings.seconds
     else:

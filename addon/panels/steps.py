@@ -105,6 +105,7 @@ class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):
         value.active = settings.stop_at_psnr
         value.prop(settings, "until_psnr", text="")
         layout.prop(settings, "device")
+        layout.prop(settings, "bake")
         paths = paths_of_open_file()
         there = paths is not None and paths.twin.is_file()
         if there:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
-from ..field.cpu import RAYS_PER_BLOCK
 from ..field.cuda.check import require_agreement
 from ..field.cuda.failure import KernelsUnavailable
 from ..field.cuda.load import load_kernels
@@ -28,14 +27,13 @@ from .execution import Execution
 from .host_stepper import HostStepper
 from .recipe import Recipe, scale_of
 from .safeguard import Safeguard
-from .sampler import F4, ViewPixels, load_pixels
+from .sampler import ViewPixels, load_pixels
 from .see_through import seen_through
 from .seed import candidate_cells, pixels_worth_training
 from .stepper import Stepper
 from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
-BAKE_RAYS = 250_000
 
 
 class Run:
@@ -43,6 +41,7 @@ class Run:
 
     Attributes:
         pixels: the training views.
+        chosen: indices of the pixels that are trained on.
         steps, seconds: taken so far, in this run.
         history: seconds and the PSNR that `quick_psnr` found then.
     """
@@ -63,7 +62,7 @@ class Run:
         self.history: list[tuple[float, float]] = []
         self._field = field
         self._stepper = stepper
-        self._chosen = chosen
+        self.chosen = chosen
         self._world_from_field = dataset.world_from_field
         self._step_length = step_length
         self._validation = _quick_validation(dataset)
@@ -86,7 +85,7 @@ class Run:
     def describe(self) -> str:
         """One line about what is going to be trained."""
         return (
-            f"training on {len(self.pixels.widths)} views, {len(self._chosen):,} of {self.pixels.count:,} pixels, "
+            f"training on {len(self.pixels.widths)} views, {len(self.chosen):,} of {self.pixels.count:,} pixels, "
             f"{int(self._stepper.occupied().sum()):,} cells; {self._field.table.numel():,} table entries"
         )
 
@@ -126,13 +125,6 @@ class Run:
 
     def _as_it_stands(self) -> TrainedField:
         return TrainedField(self._field, self._stepper.occupied(), self._world_from_field, self._step_length)
-
-    def rays_for_bake(self) -> Iterator[tuple[F4, F4]]:
-        """Blocks of rays through the pixels that are trained on, evenly chosen."""
-        visible = self._chosen[:: max(1, len(self._chosen) // BAKE_RAYS)]
-        for first in range(0, len(visible), RAYS_PER_BLOCK):
-            rays = self.pixels.rays(visible[first : first + RAYS_PER_BLOCK])
-            yield rays.origins, rays.directions
 
     def quick_psnr(self) -> float:
         """PSNR over a fixed choice of pixels of the val views, through the view transform."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +15,13 @@ from typing import Any, Protocol
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ... import __version__
-from ..bake.dense import bake_field
+from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
+from ..bake.make import bake_field
+from ..bake.picture import bake_picture
+from ..cameras import Camera, pixel_grid, rays_in_field
 from ..comparison.metrics import display_image, image_metrics
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
@@ -26,7 +32,7 @@ from ..field.model import config_metadata, field_arrays
 from ..field.occupancy import occupancy_bits
 from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
-from ..presets import PRESETS, preset_seconds
+from ..presets import BAKES, PRESETS, preset_seconds
 from ..reporting import Reporter
 from ..twin_file import write_twin
 from .recipe import Recipe
@@ -52,6 +58,7 @@ class TrainSettings:
         resume: a .twin of the same scene to go on from; its seconds and steps count as the first part of the whole.
         device: auto | cpu | cuda.
         seed: of every random choice.
+        bake: normal | small: how large what the viewport draws may be.
     """
 
     dataset: str
@@ -63,6 +70,7 @@ class TrainSettings:
     resume: str | None = None
     device: str = "auto"
     seed: int = 0
+    bake: str = "normal"
 
 
 class Onlooker(Protocol):
@@ -81,8 +89,8 @@ def train(
     """Train a field on a dataset's training views and write it with its bake as a `.twin`.
 
     Returns:
-        steps, seconds (each stage's), psnr and psnr_foreground over the val views (None without any), bytes, device;
-        reached: whether `until_psnr` was, None when it was not asked for.
+        steps, seconds (each stage's), psnr and psnr_foreground over the val views (None without any), the same of the
+        bake, bytes, device; reached: whether `until_psnr` was, None when it was not asked for.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -114,29 +122,28 @@ def train(
         if cancelled and not run.steps:
             raise Cancelled
         field = run.trained_field()
-        views = validate(field, dataset, reporter, cancelled)
+        views = validate(lambda camera: _field_picture(field, camera), dataset, reporter, cancelled)
         clock.lap("evaluating")
-        reporter.progress("bake", 0.0, 1.0)
-        fit_steps = recipe.bake_steps // 4 if cancelled else recipe.bake_steps
-        baking = time.perf_counter()
-
-        def baked_so_far(step: int) -> None:
-            spent = time.perf_counter() - baking
-            reporter.progress("bake", step, fit_steps, seconds_left=spent / step * (fit_steps - step))
-
-        reporter.progress("bake", 0, fit_steps)
-        baked = bake_field(field, run.rays_for_bake(), pool, fit_steps, baked_so_far)
-        reporter.progress("bake", 1.0, 1.0)
+        steps = _bake_steps(settings, recipe, run, device, cancelled)
+        bricks = _bake(field, run, settings, pool, steps, reporter, cancelled)
+        cancelled = cancelled or reporter.cancelled()
+        baked = to_arrays(bricks)
+        # what the file holds is measured, not what was fitted
+        stored = from_arrays(baked, {"bake": metadata_of(bricks)})
+        measured = validate(lambda camera: _bake_and_behind(stored, field, camera, pool), dataset, reporter, cancelled)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
         metadata = _metadata(dataset, field, run, settings, earlier, views, clock, device)
+        metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
         arrays = {**field_arrays(field.model), **occupancy_bits(field.occupied), **baked}
         arrays |= {f"view_transform/{name}": values for name, values in dataset.view_transform.arrays().items()}
         write_twin(output, metadata, arrays)
         clock.lap("writing")
     if cancelled:
         raise Cancelled
-    mean = {name: _mean([view[name] for view in views]) for name in ("psnr", "psnr_foreground")}
+    mean, bake_mean = _means(views), _means(measured)
+    if mean["psnr"] is not None and bake_mean["psnr"] is not None:
+        reporter.log(f"the bake reaches {bake_mean['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
     reached = None if settings.until_psnr is None else ended == "reached"
     if reached is False:
         reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.total:g} {goal.unit}")
@@ -147,6 +154,7 @@ def train(
         "seconds": round(run.seconds, 3),
         "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
         **mean,
+        "bake": {**metadata_of(bricks), **bake_mean},
         "reached": reached,
         "bytes": output.stat().st_size,
         "device": str(device),
@@ -178,6 +186,8 @@ def _check(settings: TrainSettings) -> None:
         raise UsageError("cannot train for both --seconds and --steps; give one of them")
     if settings.until_psnr is not None and not 0 < settings.until_psnr < MOST_PSNR:
         raise UsageError(f"cannot train until {settings.until_psnr} dB; ask for more than 0 and less than {MOST_PSNR}")
+    if settings.bake not in BAKES:
+        raise UsageError(f"unknown bake {settings.bake!r}; use {', '.join(BAKES)}")
     if settings.seed < 0:
         raise UsageError(f"the seed is {settings.seed}; use 0 or more")
 
@@ -249,18 +259,88 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None) -
             )
 
 
-def validate(field: TrainedField, dataset: Dataset, reporter: Reporter, hurry: bool = False) -> list[dict[str, Any]]:
-    """PSNR of each val view (None when it is infinite); of the first alone in a hurry."""
+def _field_picture(field: TrainedField, camera: Camera) -> NDArray[np.float32]:
+    return render_view(field, camera.camera_to_world, camera.intrinsics, camera.size)[0]
+
+
+def _bake_and_behind(
+    bricks: Bricks, field: TrainedField, camera: Camera, pool: ThreadPoolExecutor
+) -> NDArray[np.float32]:
+    """The bake's picture, over what the field knows to be behind the scene: a bake knows nothing of that."""
+    rgba = bake_picture(bricks, field.world_from_field, camera, pool)
+    if field.model.config.background:
+        _, ways = rays_in_field(camera, pixel_grid(*camera.size), field.world_from_field)
+        device = field.model.table.device
+        with torch.no_grad():
+            directions = torch.from_numpy(ways.reshape(-1, 3).astype(np.float32)).to(device)
+            behind = field.model.background_radiance(directions).cpu().numpy().reshape(ways.shape)
+        rgba[..., :3] += (1.0 - rgba[..., 3:]) * behind
+        rgba[..., 3] = 1.0
+    return rgba
+
+
+def _bake_steps(settings: TrainSettings, recipe: Recipe, run: Run, device: torch.device, cancelled: bool) -> int:
+    """More of them for a field that took longer than the preset preview, fewer for a draft or in a hurry."""
+    share = 1.0
+    if cancelled:
+        share = 0.125
+    elif settings.steps is None:
+        share = min(max(run.seconds / preset_seconds("preview", device.type == "cuda"), 0.25), 3.0)
+    return max(round(share * recipe.bake_steps), 1)
+
+
+def _bake(
+    field: TrainedField,
+    run: Run,
+    settings: TrainSettings,
+    pool: ThreadPoolExecutor,
+    steps: int,
+    reporter: Reporter,
+    cancelled: bool,
+) -> Bricks:
+    """The field's bake; cancelling now keeps it as far as it came."""
+    began = 0.0
+    reporter.progress("bake", 0, steps)
+
+    def done(step: int) -> None:
+        nonlocal began
+        began = began or time.monotonic()
+        left = (time.monotonic() - began) / (step - 1) * (steps - step) if step > 1 else None
+        reporter.progress("bake", step, steps, seconds_left=left)
+
+    return bake_field(
+        field,
+        run.pixels,
+        run.chosen,
+        pool,
+        settings.bake,
+        steps,
+        seed=settings.seed,
+        truth=not field.model.config.background,
+        done=done,
+        stopped=(lambda: False) if cancelled else reporter.cancelled,
+    )
+
+
+def validate(
+    draw: Callable[[Camera], NDArray[np.float32]], dataset: Dataset, reporter: Reporter, hurry: bool = False
+) -> list[dict[str, Any]]:
+    """PSNR of what is drawn for each val view (None when it is infinite); of the first alone in a hurry."""
     views = []
     chosen = dataset.splits["val"][: 1 if hurry else None]
     for number, index in enumerate(chosen):
         reporter.progress("evaluate", number, len(chosen))
-        rgba, _ = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
+        size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
+        rgba = draw(Camera(dataset.camera_to_world[index], dataset.intrinsics[index], size))
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
         figures = image_metrics(shown[0], shown[1], truth[..., 3], dataset.valid(int(index)))
         views.append({"index": int(index), "psnr": figures.psnr, "psnr_foreground": figures.psnr_foreground})
     return views
+
+
+def _means(views: list[dict[str, Any]]) -> dict[str, float | None]:
+    return {name: _mean([view[name] for view in views]) for name in ("psnr", "psnr_foreground")}
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -287,7 +367,6 @@ def _metadata(
         "bounds": dataset.bounds.tolist(),
         "film": dataset.film,
         "background": dataset.background.tolist(),
-        "bake": {"kind": "grid", "resolution": 128},
         "view_transform": dataset.view_transform.to_metadata(),
         "training": {
             # of all runs when this one went on from another

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.bake.dense_march import render_bake
+from radiance_twin.core.bake.bricks import from_arrays
+from radiance_twin.core.bake.march import render_bake
+from radiance_twin.core.cameras import Camera
 from radiance_twin.core.comparison.metrics import display_image, image_metrics
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import open_dataset
@@ -35,7 +37,7 @@ SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_
 
 
 # as the product trains, with less of everything
-QUICK = Recipe(samples=8192, bake_steps=20)
+QUICK = Recipe(samples=8192, bake_steps=8)
 
 
 class CountingReporter(QuietReporter):
@@ -83,8 +85,9 @@ def quality(scene: Path, twin: Path, baked: bool = False) -> float:
                 part[index] for part in (dataset.camera_to_world, dataset.intrinsics, dataset.size)
             )
             if baked:
-                density, colour = held.arrays["bake/density"], held.arrays["bake/colour"]
-                rgba = render_bake(density, colour, held.world_from_field, camera, intrinsics, size)
+                bricks = from_arrays(held.arrays, held.metadata)
+                view = Camera(camera, intrinsics, (int(size[0]), int(size[1])))
+                rgba = render_bake(bricks, held.world_from_field, view)
             else:
                 rgba, _ = render_view(field, camera, intrinsics, size)
             truth = dataset.rgba(int(index))
@@ -112,7 +115,11 @@ def test_the_twin_says_where_it_came_from(scene: Path, trained: tuple[Path, dict
             np.testing.assert_array_equal(twin.arrays[f"view_transform/{name}"], values)
     assert twin.metadata["scene_name"] == "analytic"
     assert twin.metadata["film"] == "transparent"
-    assert twin.metadata["bake"] == {"kind": "grid", "resolution": 128}
+    assert twin.metadata["bake"] == result["bake"]
+    assert twin.metadata["bake"]["kind"] == "bricks"
+    assert twin.metadata["bake"]["bricks"] == len(twin.arrays["bake/places"])
+    # how much is lost is always said
+    assert 25 < twin.metadata["bake"]["psnr"] <= result["psnr"] + 0.5
     training = twin.metadata["training"]
     assert training["dataset_digest"] == dataset_digest(scene)
     assert training["steps"] == 250

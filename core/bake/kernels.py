@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loops of fitting bricks, compiled by numba: what rays see of them, and the gradient for each voxel.
+
+Voxels are rows of a table [k · 512, 12]: the density's logarithm, colour (3), features (8); those of a brick follow one
+another, z fastest.
+`index` [m + 2]³ i4 says which brick stands where, −1 where there is none; it has an empty border, so that the voxels
+around the cube are found to be nowhere. Sampling is that of `march.march_rays`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..field.cpu_kernels import ONE, ZERO, compiled
+from .bricks import FEATURES, NEGLIGIBLE_DENSITY
+
+CHANNELS = 4 + FEATURES
+VOXELS = 512
+# rays end where they let less than this through
+OPAQUE = np.float32(1e-3)
+# samples that cover less than this share of their pixel are left out
+UNSEEN = np.float32(1e-4)
+# voxels that differ by more than this (in logarithms) are an edge, and are not pulled together any harder
+BEND = np.float32(0.2)
+# logarithm of the density of a voxel that is in no brick
+NOTHING = np.float32(np.log(NEGLIGIBLE_DENSITY))
+MOST_LOGARITHM = np.float32(11.0)
+
+
+@compiled
+def _row(index: Any, x: int, y: int, z: int) -> Any:
+    """The row of voxel (x, y, z), each from −1 to n; −1 when it is in no brick."""
+    brick = index[(x + 8) >> 3, (y + 8) >> 3, (z + 8) >> 3]
+    return brick * VOXELS + ((x & 7) << 6) + ((y & 7) << 3) + (z & 7) if brick >= 0 else -1
+
+
+@compiled
+def _low(scaled: Any) -> Any:
+    """The lower of the two voxels that a coordinate (in voxels, centres at whole numbers) lies between, and how far."""
+    low = int(scaled + ONE) - 1
+    return low, scaled - np.float32(low)
+
+
+@compiled
+def see(
+    values: Any,
+    index: Any,
+    origins: Any,
+    directions: Any,
+    shifts: Any,
+    step: Any,
+    positions: Any,
+    offsets: Any,
+    samples: Any,
+    sums: Any,
+) -> int:
+    """March rays through bricks. Returns the number of samples that show something.
+
+    Args:
+        values: [rows, 12].
+        origins, directions: [R, 3] in field coordinates, unit directions.
+        shifts: [R] 0..1 of where in each interval its sample stands.
+        step: length of the intervals, field units.
+        positions, samples: filled: [S, 3], and [S, 13] density, colour and features there and the share of the pixel.
+        offsets: [R + 1] i8, filled: the first sample of each ray.
+        sums: [R, 12], filled: coverage, then colour and features, weighed by what each sample covers.
+    """
+    n = (index.shape[0] - 2) * 8
+    size, half, brick = np.float32(n), np.float32(0.5), np.float32(8.0) / np.float32(n)
+    count = 0
+    offsets[0] = 0
+    for r in range(origins.shape[0]):
+        ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
+        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
+        ix = ONE / dx if abs(dx) > np.float32(1e-9) else np.float32(1e9)
+        iy = ONE / dy if abs(dy) > np.float32(1e-9) else np.float32(1e9)
+        iz = ONE / dz if abs(dz) > np.float32(1e-9) else np.float32(1e9)
+        entry = max(ZERO, max(min(-ox * ix, (ONE - ox) * ix), min(-oy * iy, (ONE - oy) * iy)))
+        entry = max(entry, min(-oz * iz, (ONE - oz) * iz))
+        leave = min(max(-ox * ix, (ONE - ox) * ix), max(-oy * iy, (ONE - oy) * iy))
+        leave = min(leave, max(-oz * iz, (ONE - oz) * iz))
+        transmittance = ONE
+        s1, s2, s3, s4, s5, s6 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+        s7, s8, s9, s10, s11 = ZERO, ZERO, ZERO, ZERO, ZERO
+        k = 0
+        while transmittance > OPAQUE:
+            t = entry + (np.float32(k) + shifts[r]) * step
+            if t >= leave:
+                break
+            k += 1
+            px, py, pz = ox + t * dx, oy + t * dy, oz + t * dz
+            bx = min(max(int(px * size), 0), n - 1) >> 3
+            by = min(max(int(py * size), 0), n - 1) >> 3
+            bz = min(max(int(pz * size), 0), n - 1) >> 3
+            if index[bx + 1, by + 1, bz + 1] < 0:
+                # on to the next brick, but never past a sample that might be inside of it
+                tx = (np.float32(bx + (1 if dx > ZERO else 0)) * brick - ox) * ix
+                ty = (np.float32(by + (1 if dy > ZERO else 0)) * brick - oy) * iy
+                tz = (np.float32(bz + (1 if dz > ZERO else 0)) * brick - oz) * iz
+                beyond = min(tx, min(ty, tz)) - np.float32(1e-5)
+                k = max(k, int((beyond - entry) / step - shifts[r]))
+                continue
+            x, wx = _low(px * size - half)
+            y, wy = _low(py * size - half)
+            z, wz = _low(pz * size - half)
+            logarithm = ZERO
+            for corner in range(8):
+                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
+                w *= wz if corner & 4 else ONE - wz
+                logarithm += w * (values[row, 0] if row >= 0 else NOTHING)
+            density = np.exp(logarithm)
+            if density * step < UNSEEN:
+                continue
+            a1, a2, a3, a4, a5, a6 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+            a7, a8, a9, a10, a11 = ZERO, ZERO, ZERO, ZERO, ZERO
+            for corner in range(8):
+                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
+                w *= wz if corner & 4 else ONE - wz
+                if row >= 0:
+                    a1 += w * values[row, 1]
+                    a2 += w * values[row, 2]
+                    a3 += w * values[row, 3]
+                    a4 += w * values[row, 4]
+                    a5 += w * values[row, 5]
+                    a6 += w * values[row, 6]
+                    a7 += w * values[row, 7]
+                    a8 += w * values[row, 8]
+                    a9 += w * values[row, 9]
+                    a10 += w * values[row, 10]
+                    a11 += w * values[row, 11]
+            after = transmittance * np.exp(-density * step)
+            w = transmittance - after
+            transmittance = after
+            positions[count, 0], positions[count, 1], positions[count, 2] = px, py, pz
+            samples[count, 0], samples[count, 1], samples[count, 2], samples[count, 3] = density, a1, a2, a3
+            samples[count, 4], samples[count, 5], samples[count, 6], samples[count, 7] = a4, a5, a6, a7
+            samples[count, 8], samples[count, 9], samples[count, 10], samples[count, 11] = a8, a9, a10, a11
+            samples[count, CHANNELS] = w
+            count += 1
+            s1, s2, s3, s4 = s1 + w * a1, s2 + w * a2, s3 + w * a3, s4 + w * a4
+            s5, s6, s7, s8 = s5 + w * a5, s6 + w * a6, s7 + w * a7, s8 + w * a8
+            s9, s10, s11 = s9 + w * a9, s10 + w * a10, s11 + w * a11
+        sums[r, 0], sums[r, 1], sums[r, 2], sums[r, 3] = ONE - transmittance, s1, s2, s3
+        sums[r, 4], sums[r, 5], sums[r, 6], sums[r, 7] = s4, s5, s6, s7
+        sums[r, 8], sums[r, 9], sums[r, 10], sums[r, 11] = s8, s9, s10, s11
+        offsets[r + 1] = count
+    return count
+
+
+@compiled
+def scatter(index: Any, positions: Any, offsets: Any, samples: Any, step: Any, upstream: Any, gradient: Any) -> None:
+    """Add the gradient for each voxel's values to `gradient` [rows, 12], from that for `see`'s `sums` [R, 12]."""
+    n = (index.shape[0] - 2) * 8
+    size, half = np.float32(n), np.float32(0.5)
+    for r in range(offsets.shape[0] - 1):
+        transmittance = ONE
+        for i in range(offsets[r], offsets[r + 1]):
+            transmittance -= samples[i, CHANNELS]
+        g0, g1, g2, g3 = upstream[r, 0], upstream[r, 1], upstream[r, 2], upstream[r, 3]
+        g4, g5, g6, g7 = upstream[r, 4], upstream[r, 5], upstream[r, 6], upstream[r, 7]
+        g8, g9, g10, g11 = upstream[r, 8], upstream[r, 9], upstream[r, 10], upstream[r, 11]
+        # what the samples behind give, weighed by the upstream gradient; from back to front
+        rest = ZERO
+        for i in range(offsets[r + 1] - 1, offsets[r] - 1, -1):
+            w = samples[i, CHANNELS]
+            value = g0 + g1 * samples[i, 1] + g2 * samples[i, 2] + g3 * samples[i, 3]
+            value += g4 * samples[i, 4] + g5 * samples[i, 5] + g6 * samples[i, 6] + g7 * samples[i, 7]
+            value += g8 * samples[i, 8] + g9 * samples[i, 9] + g10 * samples[i, 10] + g11 * samples[i, 11]
+            u0 = step * (transmittance * value - rest) * samples[i, 0]
+            rest += w * value
+            transmittance += w
+            u1, u2, u3, u4, u5, u6 = w * g1, w * g2, w * g3, w * g4, w * g5, w * g6
+            u7, u8, u9, u10, u11 = w * g7, w * g8, w * g9, w * g10, w * g11
+            x, wx = _low(positions[i, 0] * size - half)
+            y, wy = _low(positions[i, 1] * size - half)
+            z, wz = _low(positions[i, 2] * size - half)
+            for corner in range(8):
+                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
+                w *= wz if corner & 4 else ONE - wz
+                if row >= 0:
+                    gradient[row, 0] += w * u0
+                    gradient[row, 1] += w * u1
+                    gradient[row, 2] += w * u2
+                    gradient[row, 3] += w * u3
+                    gradient[row, 4] += w * u4
+                    gradient[row, 5] += w * u5
+                    gradient[row, 6] += w * u6
+                    gradient[row, 7] += w * u7
+                    gradient[row, 8] += w * u8
+                    gradient[row, 9] += w * u9
+                    gradient[row, 10] += w * u10
+                    gradient[row, 11] += w * u11
+
+
+@compiled
+def chain(
+    parameters: Any, values: Any, gradients: Any, index: Any, places: Any, first: int, end: int, smooth: Any
+) -> None:
+    """From the gradients for values to that for parameters, in `gradients[0]`; the others become 0. Bricks first … end.
+
+    Colour is the exponential of its parameters, features are logistic. Where a voxel was seen, its difference
+    to its six neighbours' is pulled by `smooth`, bounded as Huber's: that calms the grain which views leave between
+    them.
+    """
+    for brick in range(first, end):
+        bx, by, bz = places[brick, 0] * 8, places[brick, 1] * 8, places[brick, 2] * 8
+        for voxel in range(VOXELS):
+            row = brick * VOXELS + voxel
+            seen = False
+            for c in range(CHANNELS):
+                g = ZERO
+                for group in range(gradients.shape[0]):
+                    g += gradients[group, row, c]
+                    gradients[group, row, c] = ZERO
+                value = values[row, c]
+                seen = seen or g != ZERO
+                slope = ONE if c == 0 else value if c < 4 else value * (ONE - value)
+                gradients[0, row, c] = g * slope
+            if not seen:
+                continue
+            x, y, z = bx + (voxel >> 6), by + (voxel >> 3 & 7), bz + (voxel & 7)
+            for side in range(6):
+                away = 1 if side & 1 else -1
+                axis = side >> 1
+                other = _row(
+                    index,
+                    x + (away if axis == 0 else 0),
+                    y + (away if axis == 1 else 0),
+                    z + (away if axis == 2 else 0),
+                )
+                if other >= 0:
+                    for c in range(1, CHANNELS):
+                        bent = min(max(parameters[row, c] - parameters[other, c], -BEND), BEND)
+                        gradients[0, row, c] += smooth * bent
+
+
+@compiled
+def decode(parameters: Any, values: Any, first: int, end: int) -> None:
+    """The values [rows, 12] that parameters stand for, rows first … end."""
+    for row in range(first, end):
+        values[row, 0] = min(max(parameters[row, 0], NOTHING), MOST_LOGARITHM)
+        for c in range(1, 4):
+            values[row, c] = np.exp(min(parameters[row, c], MOST_LOGARITHM))
+        for c in range(4, CHANNELS):
+            values[row, c] = ONE / (ONE + np.exp(-parameters[row, c]))

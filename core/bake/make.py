@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The field becomes bricks: where they stand, what is in them at first, and what they are then fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..field.cpu import RAYS_PER_BLOCK, CpuField, Grid, Workspace
+from ..field.cpu_kernels import ONE, ZERO, compiled
+from ..field.model import RadianceField
+from ..field.occupancy import dilate
+from ..field.render import TrainedField
+from .bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
+from .deferred import deferred_light, initial_network
+from .fit import EPSILON, NETWORK_RATE, RAYS_PER_STEP, Start, Targets, fit_bricks
+
+F4 = NDArray[np.float32]
+
+# voxels along a pixel, at the distance of the surfaces, and the most there may be along the cube
+VOXELS_PER_PIXEL = {"normal": 1.5, "small": 1.0}
+MOST_VOXELS = {"normal": 512, "small": 256}
+# 10³ voxels of 16 bytes each on the GPU: 256 MB, and 56 MB
+MOST_BRICKS = {"normal": 16_000, "small": 3_500}
+# rays that say where something is, and rays of the field that the bricks are fitted to
+LOOKS = 300_000
+FIELD_RAYS = 600_000
+# a share of a pixel above which a sample counts as a surface's
+SHOWN = 1e-2
+# coverage from which a ray has a distance
+SOMETHING = 0.3
+# views between whose cameras the field is looked at from
+NEAREST = 7
+# of learning what features to begin with
+LEARNING_STEPS = 300
+LEARNING_SAMPLES = 8192
+DARK = np.float32(1e-4)
+
+
+class Rays(Protocol):
+    """Rays in field coordinates: origins, directions [R, 3], targets [R, 4] (scene-linear, premultiplied)."""
+
+    origins: F4
+    directions: F4
+    targets: F4
+
+
+class Pixels(Protocol):
+    """The views that a field was trained on; `training.sampler.ViewPixels` is one."""
+
+    centres: F4  # [V, 3] of the cameras, field coordinates
+
+    def rays(self, pixels: NDArray[Any], shifts: F4 | None = None) -> Rays:
+        """Rays through `pixels` [R], moved by `shifts` [R, 2] from their middles, in pixels."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the field showed along the rays that say where bricks must stand.
+
+    Attributes:
+        positions, weights, radiance: [S, 3], [S] and [S, 3] of the samples that show something.
+        geometry, directions: [S, G] what the field's colour network was told of them, and [S, 3] from where.
+        pixels: [R, 5] premultiplied colour, alpha, distance times alpha.
+    """
+
+    positions: F4
+    weights: F4
+    radiance: F4
+    geometry: F4
+    directions: F4
+    pixels: F4
+
+
+def bake_field(
+    field: TrainedField,
+    pixels: Pixels,
+    chosen: NDArray[Any],
+    pool: ThreadPoolExecutor,
+    size: str,
+    steps: int,
+    *,
+    seed: int = 0,
+    truth: bool = True,
+    done: Callable[[int], None] = lambda step: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Bricks:
+    """Bricks whose pictures are as close as can be to the field's, and to the pictures it was trained on.
+
+    Args:
+        pixels, chosen: the training views, and the indices of their pixels that show something.
+        size: normal | small: how many voxels and bricks there may be.
+        steps: of fitting.
+        seed: of every random choice; the same gives the same bits.
+        truth: whether the training views may be fitted to; not when they show what lies behind the scene.
+        done: is told how many steps are done.
+        stopped: is asked before each of them; the bake is then what it has come to.
+    """
+    random = np.random.default_rng(seed)
+    model = field.model
+    if model.table.device.type != "cpu":
+        model = RadianceField(model.config)
+        model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
+    cpu_field = CpuField(model)
+    # no more rays than are going to be used: a short fit shall be short
+    count = min(FIELD_RAYS, steps * RAYS_PER_STEP)
+    looks = np.sort(random.choice(len(chosen), min(LOOKS, len(chosen)), replace=False))
+    rays = pixels.rays(chosen[looks])
+    seen = look(cpu_field, field, rays.origins, rays.directions, random, pool)
+    origins, directions = rays_between(pixels.centres, rays, seen.pixels, max(count, 1), random)
+    shown = look(cpu_field, field, origins, directions, random, pool).pixels[:, :4]
+    n, places = places_of(seen, field.step, size)
+    network = initial_network(seed)
+    learning = min(LEARNING_STEPS, 5 * steps)
+    values = initial_values(cpu_field, field.occupied, seen, n, places, network, learning, pool)
+    start = Start(n, places, values, network)
+
+    def truths(count: int, random: np.random.Generator, shifts: F4) -> Rays:
+        which = chosen[random.integers(0, len(chosen), count)]
+        return pixels.rays(np.repeat(which, len(shifts)), np.tile(shifts, (count, 1)))
+
+    targets = Targets(origins, directions, shown, truths if truth else None)
+    return fit_bricks(start, targets, steps, pool, random, done, stopped)
+
+
+def look(
+    field: CpuField,
+    trained: TrainedField,
+    origins: F4,
+    directions: F4,
+    random: np.random.Generator,
+    pool: ThreadPoolExecutor,
+) -> Seen:
+    """March rays [R] through the field, each with a shift of its own, so that no lattice shows."""
+    grid = Grid.of(trained.occupied)
+    shifts = random.random(len(origins), dtype=np.float32)
+
+    def block(first: int) -> tuple[F4, ...]:
+        part = slice(first, first + RAYS_PER_BLOCK)
+        last = np.full(len(origins[part]), 1e30, np.float32)
+        seen = field.forward(origins[part], directions[part], last, shifts[part], grid, trained.step, 1e-3, Workspace())
+        kept = seen.weights[seen.shaded] > SHOWN
+        shaded = seen.shaded[kept]
+        radiance = seen.colour_values[-1][: len(seen.shaded), :3][kept]
+        geometry, ways = seen.density_values[-1][shaded], directions[part][seen.ray[shaded]]
+        return seen.positions[shaded], seen.weights[shaded], radiance, geometry, ways, seen.pixels
+
+    parts = pool.map(block, range(0, len(origins), RAYS_PER_BLOCK))
+    return Seen(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def rays_between(centres: F4, rays: Rays, pixels: F4, count: int, random: np.random.Generator) -> tuple[F4, F4]:
+    """Rays [count, 3] towards what `rays` hit, from somewhere between cameras that stand near to theirs.
+
+    Held-out views are such rays too: a bake that is fitted to the training views alone is right in those alone.
+    """
+    which = random.integers(0, len(pixels), count)
+    origins, directions = rays.origins[which], rays.directions[which]
+    # where nothing is hit, silhouettes pass by: aim where the ray is closest to the cube's middle
+    distance = ((np.float32(0.5) - origins) * directions).sum(axis=1)
+    hit = pixels[which, 3] > SOMETHING
+    distance[hit] = pixels[which[hit], 4] / pixels[which[hit], 3]
+    aims = origins + distance[:, None] * directions
+    order = np.argsort(np.linalg.norm(centres[:, None] - centres[None], axis=-1), axis=1)[:, :NEAREST]
+    # every ray starts at its view's centre
+    view = np.array([np.abs(centres - origin).sum(axis=1).argmin() for origin in np.unique(origins, axis=0)])
+    own = view[np.unique(origins, axis=0, return_inverse=True)[1].reshape(-1)]
+    others = [order[own, random.integers(0, order.shape[1], count)] for _ in range(2)]
+    share = random.dirichlet([1.0, 1.0, 1.0], count).astype(np.float32)
+    origins = share[:, :1] * centres[own] + share[:, 1:2] * centres[others[0]] + share[:, 2:] * centres[others[1]]
+    ways = aims - origins
+    return origins, ways / np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), np.float32(1e-9))
+
+
+def places_of(seen: Seen, step: float, size: str) -> tuple[int, NDArray[np.int64]]:
+    """Voxels along the cube, and where bricks stand [k, 3]: around what is seen, and no more than there may be."""
+    # the field's samples are 0.8 pixels apart
+    n = VOXELS_PER_PIXEL[size] * 0.8 / step
+    while True:
+        voxels = int(np.clip(SIDE * round(n / SIDE), 64, MOST_VOXELS[size]))
+        marked = np.zeros((voxels,) * 3, np.bool_)
+        marked[tuple(np.clip((seen.positions * voxels).astype(np.int64), 0, voxels - 1).T)] = True
+        # one voxel for what the rays have missed, one that interpolation reaches
+        m = voxels // SIDE
+        bricks = dilate(marked, 2).reshape(m, SIDE, m, SIDE, m, SIDE).any(axis=(1, 3, 5))
+        if bricks.sum() <= MOST_BRICKS[size] or voxels == 64:
+            return voxels, np.argwhere(bricks)
+        n = min(n, voxels) * 0.85
+
+
+def initial_values(
+    field: CpuField,
+    occupied: NDArray[np.bool_],
+    seen: Seen,
+    n: int,
+    places: NDArray[np.int64],
+    network: dict[str, Tensor],
+    learning: int,
+    pool: ThreadPoolExecutor,
+) -> F4:
+    """[k · 512, 12] what the bricks hold at first. In `learning` steps `network` learns what to make of the features.
+
+    Density as `density_of` says; colour and features in the mean of the rays that see a voxel, spread from there.
+    """
+    index = index_of(places, n)
+    rows = rows_at(index, seen.positions)
+    colour, known = mean_of_rows(rows, seen.weights, seen.radiance, len(places) * SIDE**3)
+    encoded = learn_features(network, seen, colour[rows], learning)
+    features, _ = mean_of_rows(rows, seen.weights, encoded, len(places) * SIDE**3)
+    values = np.concatenate([np.ones((len(colour), 1), np.float32), colour, features], axis=1)
+    held, there = values.reshape(-1, SIDE, SIDE, SIDE, values.shape[1]), known.reshape(-1, SIDE, SIDE, SIDE)
+    # within each brick; what is farther from anything seen shows next to nothing
+    for _ in range(SIDE):
+        held, there = _spread(held, there)
+    values = held.reshape(values.shape)
+    values[:, 1:4] = np.maximum(values[:, 1:4], DARK)
+    values[~there.reshape(-1), 4:] = 0.5
+    inside = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
+    def block(brick: int) -> None:
+        voxels = places[brick] * SIDE + inside
+        values[brick * SIDE**3 : (brick + 1) * SIDE**3, 0] = density_of(field, occupied, voxels, n)
+
+    list(pool.map(block, range(len(places))))
+    return values
+
+
+def rows_at(index: NDArray[np.int32], positions: F4) -> NDArray[np.int64]:
+    """The rows [S] of the voxels that hold `positions` [S, 3], in the order of `kernels.py`."""
+    n = index.shape[0] * SIDE
+    voxels = np.clip((positions * n).astype(np.int64), 0, n - 1)
+    brick, inside = index[tuple((voxels // SIDE).T)].astype(np.int64), voxels % SIDE
+    rows: NDArray[np.int64] = brick * SIDE**3 + inside @ np.array([SIDE * SIDE, SIDE, 1])
+    return rows
+
+
+def mean_of_rows(rows: NDArray[np.int64], weights: F4, values: F4, count: int) -> tuple[F4, NDArray[np.bool_]]:
+    """The weighted mean [count, C] of the `values` [S, C] that belong to each row, and which rows have any."""
+    weight = np.bincount(rows, weights, count)
+    total = [np.bincount(rows, weights * channel, count) for channel in values.T]
+    mean = np.stack(total, axis=1) / np.maximum(weight, SHOWN)[:, None]
+    return mean.astype(np.float32), weight >= SHOWN
+
+
+def learn_features(network: dict[str, Tensor], seen: Seen, colour: F4, steps: int) -> F4:
+    """What features [S, 8] of 0 … 1 the network needs to make the field's light of a voxel's mean `colour` [S, 3].
+
+    The features are a linear map of those of the field itself, learned together with the network, which is changed:
+    the fit then begins with highlights in their places.
+    """
+    generator = torch.Generator().manual_seed(0)
+    geometry = torch.from_numpy(seen.geometry)
+    scale = geometry.std(dim=0) + 1e-6
+    geometry = (geometry - geometry.mean(dim=0)) / scale
+    encoder = (0.3 * torch.randn(geometry.shape[1], FEATURES, generator=generator)).requires_grad_()
+    light, means = torch.from_numpy(seen.radiance), torch.from_numpy(colour)
+    ways = torch.from_numpy(seen.directions)
+    optimiser = torch.optim.Adam([encoder, *network.values()], lr=NETWORK_RATE)
+    for _ in range(steps):
+        some = torch.randint(len(light), (LEARNING_SAMPLES,), generator=generator)
+        sums = torch.cat([torch.ones(len(some), 1), means[some], torch.sigmoid(geometry[some] @ encoder)], dim=1)
+        shown = deferred_light(network, sums, ways[some])
+        loss = (((shown - light[some]) / (shown.detach() + EPSILON)) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        features: F4 = torch.sigmoid(geometry @ encoder).numpy()
+    return features
+
+
+def density_of(field: CpuField, occupied: NDArray[np.bool_], voxels: NDArray[np.int64], n: int) -> F4:
+    """The field's density [V] in the middle of voxels [V, 3]: between them its logarithm is read, as the field's is."""
+    positions = ((voxels + 0.5) / n).astype(np.float32)
+    cells = np.minimum((positions * occupied.shape[0]).astype(np.int64), occupied.shape[0] - 1)
+    density = np.where(occupied[tuple(cells.T)], field.density_at(positions), NEGLIGIBLE_DENSITY)
+    return np.maximum(density, NEGLIGIBLE_DENSITY, dtype=np.float32)
+
+
+@compiled
+def _spread(held: Any, known: Any) -> Any:
+    """Give voxels beside known ones of their brick their mean: textures are interpolated across the border."""
+    wider, more = held.copy(), known.copy()
+    channels = held.shape[4]
+    for b in range(held.shape[0]):
+        for x in range(8):
+            for y in range(8):
+                for z in range(8):
+                    if known[b, x, y, z]:
+                        continue
+                    count = ZERO
+                    for i in range(max(x - 1, 0), min(x + 2, 8)):
+                        for j in range(max(y - 1, 0), min(y + 2, 8)):
+                            for k in range(max(z - 1, 0), min(z + 2, 8)):
+                                if known[b, i, j, k]:
+                                    if count == ZERO:
+                                        wider[b, x, y, z] = ZERO
+                                    for c in range(channels):
+                                        wider[b, x, y, z, c] += held[b, i, j, k, c]
+                                    count += ONE
+                    if count > ZERO:
+                        for c in range(channels):
+                            wider[b, x, y, z, c] /= count
+                        more[b, x, y, z] = True
+    return wider, more

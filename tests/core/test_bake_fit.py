@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fitting bricks: the loops against the numpy reference and finite differences, and balls whose light is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from radiance_twin.core.bake import fit, kernels
+from radiance_twin.core.bake.bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
+from radiance_twin.core.bake.deferred import initial_network, network_arrays
+from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
+from radiance_twin.core.bake.make import bake_field, rays_between
+from radiance_twin.core.bake.march import march_rays, render_bake
+from radiance_twin.core.bake.picture import bake_picture
+from radiance_twin.core.cameras import Camera, look_at
+from radiance_twin.core.field.model import FieldConfig, RadianceField
+from radiance_twin.core.field.render import TrainedField
+from radiance_twin.core.training.sampler import Rays
+
+N = 32
+WORLD = np.array([[2.0, 0, 0, -1], [0, 2.0, 0, -1], [0, 0, 2.0, -1], [0, 0, 0, 1]])
+EVERYWHERE = np.argwhere(np.ones((N // SIDE,) * 3, bool))
+RADIUS = 0.3
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+def some_bricks(seed: int) -> Bricks:
+    """Half of all places, filled with anything."""
+    random = np.random.default_rng(seed)
+    places = EVERYWHERE[random.permutation(len(EVERYWHERE))[: len(EVERYWHERE) // 2]]
+    shape = (len(places), SIDE, SIDE, SIDE)
+    density = np.where(random.random(shape) < 0.5, 0.0, 20.0 * random.random(shape))
+    features = random.integers(0, 256, (*shape, FEATURES), dtype=np.uint8)
+    colour, network = random.random((*shape, 3)).astype(np.float16), network_arrays(initial_network(seed))
+    return Bricks(N, index_of(places, N), density.astype(np.float16), colour, features, network)
+
+
+def rays_at(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """From a sphere around the cube to points in it."""
+    random = np.random.default_rng(seed)
+    origins = random.standard_normal((count, 3))
+    origins = 0.5 + 1.5 * origins / np.linalg.norm(origins, axis=1, keepdims=True)
+    directions = random.uniform(0.15, 0.85, (count, 3)) - origins
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return origins.astype(np.float32), directions.astype(np.float32)
+
+
+def test_pictures_are_those_of_the_numpy_reference(pool: ThreadPoolExecutor) -> None:
+    bricks = some_bricks(0)
+    camera = Camera(look_at([2.5, 1.5, 1.0], [0, 0, 0]), np.array([20.0, 20.0, 6.0, 6.0]), (12, 12))
+    picture = bake_picture(bricks, WORLD, camera, pool)
+    expected = np.zeros((144, 4))
+    for right, down, _ in fit.PATTERN:
+        shifted = Camera(camera.camera_to_world, camera.intrinsics - [0, 0, right, down], camera.size)
+        expected += render_bake(bricks, WORLD, shifted).reshape(-1, 4) / len(fit.PATTERN)
+    # the last interval of a ray, which the reference cuts short, and samples below 1e-4 make up the difference
+    np.testing.assert_allclose(picture.reshape(-1, 4), expected, atol=6e-3)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    random = np.random.default_rng(1)
+    index = np.pad(index_of(EVERYWHERE, N), 1, constant_values=-1)
+    values = random.random((len(EVERYWHERE) * SIDE**3, kernels.CHANNELS), np.float32)
+    values[:, 0] += 1.0
+    origins, directions = rays_at(4, 2)
+    upstream = random.standard_normal((4, kernels.CHANNELS)).astype(np.float32)
+    step = np.float32(1 / N)
+    positions, samples = np.empty((4000, 3), np.float32), np.empty((4000, kernels.CHANNELS + 1), np.float32)
+    offsets, sums = np.empty(5, np.int64), np.empty((4, kernels.CHANNELS), np.float32)
+    middle = np.full(4, 0.5, np.float32)
+
+    def loss() -> float:
+        kernels.see(values, index, origins, directions, middle, step, positions, offsets, samples, sums)
+        return float((sums.astype(np.float64) * upstream).sum())
+
+    loss()
+    gradient = np.zeros_like(values)
+    kernels.scatter(index, positions, offsets, samples, step, upstream, gradient)
+    for channel in range(kernels.CHANNELS):
+        row = int(np.abs(gradient[:, channel]).argmax())
+        kept, difference = values[row, channel], np.float32(0.02)
+        values[row, channel] = kept + difference
+        above = loss()
+        values[row, channel] = kept - difference
+        below = loss()
+        values[row, channel] = kept
+        assert (above - below) / (2 * difference) == pytest.approx(gradient[row, channel], rel=0.02, abs=1e-4)
+
+
+def shiny_ball(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """What a hard ball shows [R, 4] whose red grows with the direction's x, and whose blue is higher above."""
+    along = ((0.5 - origins) * directions).sum(axis=1)
+    nearest = np.linalg.norm(origins + along[:, None] * directions - 0.5, axis=1)
+    hit = nearest < RADIUS
+    height = (origins + (along - np.sqrt(np.maximum(RADIUS**2 - nearest**2, 0)))[:, None] * directions)[:, 2]
+    light = np.stack([0.5 + 0.4 * directions[:, 0], np.full(len(hit), 0.3), 0.1 + height], axis=1)
+    return np.where(hit[:, None], np.concatenate([light, np.ones((len(hit), 1))], axis=1), 0.0).astype(np.float32)
+
+
+def rough_start(seed: int = 0) -> Start:
+    """A ball of about the right size, grey."""
+    inside = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1)
+    centres = (EVERYWHERE[:, None, None, None] * SIDE + inside + 0.5) / N
+    thick = np.linalg.norm(centres - 0.5, axis=-1) < RADIUS
+    values = np.full((*thick.shape, kernels.CHANNELS), 0.5, np.float32)
+    values[..., 0] = np.where(thick, 40.0, NEGLIGIBLE_DENSITY)
+    values[..., 4:] += 0.1 * np.random.default_rng(seed).standard_normal(values[..., 4:].shape)
+    return Start(N, EVERYWHERE, values.reshape(-1, kernels.CHANNELS), initial_network(seed))
+
+
+def fitted(pool: ThreadPoolExecutor, steps: int, seed: int = 0, **further: object) -> Bricks:
+    origins, directions = rays_at(20000, 3)
+    targets = Targets(origins, directions, shiny_ball(origins, directions), None)
+    random = np.random.default_rng(seed)
+    return fit_bricks(rough_start(), targets, steps, pool, random, **further)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def few_rays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "RAYS_PER_STEP", 2048)
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_bricks_follow_light_that_depends_on_the_direction(pool: ThreadPoolExecutor) -> None:
+    bricks = fitted(pool, 100)
+    origins, directions = rays_at(3000, 4)
+    truth, seen = shiny_ball(origins, directions), march_rays(bricks, origins, directions)
+    middle = np.linalg.norm(np.cross(0.5 - origins, directions), axis=1) < 0.8 * RADIUS
+    error = np.sqrt(np.mean((seen - truth)[middle] ** 2, axis=0))
+    # light that is the same from all sides would be off by the spread of the red: 0.23
+    assert truth[middle, 0].std() > 0.2
+    assert error[:3].max() < 0.07
+    assert error[3] < 0.03
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(pool: ThreadPoolExecutor) -> None:
+    with ThreadPoolExecutor(1) as alone:
+        one, other = fitted(pool, 6), fitted(alone, 6)
+    for name in ("density", "colour", "features"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in one.network or {}:
+        np.testing.assert_array_equal((one.network or {})[name], (other.network or {})[name])
+    assert not np.array_equal(one.density, fitted(pool, 6, seed=1).density)
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_a_fit_that_is_stopped_keeps_what_it_has(pool: ThreadPoolExecutor) -> None:
+    steps: list[int] = []
+    bricks = fitted(pool, 1000, done=steps.append, stopped=lambda: len(steps) == 3)
+    assert steps == [1, 2, 3]
+    assert np.isfinite(bricks.density).all()
+    assert np.isfinite(bricks.colour).all()
+
+
+def test_rays_between_cameras_pass_through_what_the_views_hit() -> None:
+    centres = np.array([[2.0, 0.5, 0.5], [0.5, 2.0, 0.5], [0.5, 0.5, 2.0]], np.float32)
+    aims = np.random.default_rng(5).uniform(0.4, 0.6, (300, 3)).astype(np.float32)
+    view = np.arange(300) % 3
+    ways = aims - centres[view]
+    distance = np.linalg.norm(ways, axis=1)
+    rays = Rays(centres[view], ways / distance[:, None], np.zeros((300, 4), np.float32), distance)
+    pixels = np.zeros((300, 5), np.float32)
+    pixels[:, 3], pixels[:, 4] = 0.8, 0.8 * distance
+    origins, directions = rays_between(centres, rays, pixels, 200, np.random.default_rng(6))
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-6)
+    # in the triangle of the three cameras, and each aims at one of the points
+    assert (origins.min(axis=0) >= 0.5 - 1e-5).all()
+    np.testing.assert_allclose(origins.sum(axis=1), 3.0, atol=1e-4)
+    missed = np.linalg.norm(np.cross(aims[None] - origins[:, None], directions[:, None]), axis=-1).min(axis=1)
+    assert missed.max() < 1e-5
+
+
+class _Around:
+    """Six cameras on the axes that look at the middle, 16 × 16 pixels each."""
+
+    def __init__(self) -> None:
+        self.eyes = [look_at(3.0 * way, [0, 0, 0]) for way in np.concatenate([np.eye(3), -np.eye(3)])]
+        self.centres = np.array([(eye[:3, 3] + 1) / 2 for eye in self.eyes], np.float32)
+
+    def rays(self, pixels: np.ndarray, shifts: np.ndarray | None = None) -> Rays:
+        moved = np.zeros((len(pixels), 2)) if shifts is None else shifts
+        where = np.stack([pixels % 16 + 0.5, pixels // 16 % 16 + 0.5], axis=1) + moved - 8
+        local = np.concatenate([where * [1, -1] / 24.0, -np.ones((len(pixels), 1))], axis=1)
+        directions = np.einsum("rij,rj->ri", np.array(self.eyes)[pixels // 256, :3, :3], local)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        shown = np.zeros((len(pixels), 4), np.float32)
+        return Rays(self.centres[pixels // 256], directions.astype(np.float32), shown, np.full(len(pixels), 1e30, "f4"))
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
+    # a field that is the same everywhere: a box of fog of radiance 1 that lets a few per cent through
+    model = RadianceField(FieldConfig(levels=1, log2_table_size=8, density_shift=2.0))
+    with torch.no_grad():
+        model.table.zero_()
+        model.colour[-1].zero_()
+    occupied = np.zeros((16, 16, 16), bool)
+    occupied[4:12, 4:12, 4:12] = True
+    field = TrainedField(model, occupied, WORLD, 1 / 64)
+    bricks = bake_field(field, _Around(), np.arange(6 * 256), pool, "small", 40, truth=False)
+    assert bricks.resolution == 64
+    camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
+    picture = bake_picture(bricks, WORLD, camera, pool)
+    # through the middle of the box: the way through it, times the density
+    way = -camera.camera_to_world[:3, 2]
+    chord = 0.5 / np.abs(way).max()
+    alpha = 1 - np.exp(-np.exp(2.0) * chord)
+    np.testing.assert_allclose(picture[7:9, 7:9, 3], alpha, atol=0.03)
+    np.testing.assert_allclose(picture[7:9, 7:9, :3], alpha, atol=0.05)
+    assert picture[0, 0].max() < 0.01
