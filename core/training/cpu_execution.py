@@ -17,9 +17,11 @@ from .sampler import F4, Rays
 
 
 def block_size(count: int, together: int) -> int:
-    """Rays in a block: at most `RAYS_PER_BLOCK`, the same in all, a multiple of four blocks. Two threads, or four, then
-    end at the same time, and the blocks do not depend on how many there are."""
-    blocks = 4 * -(-count // (4 * RAYS_PER_BLOCK))
+    """Rays in a block: at most `RAYS_PER_BLOCK`, the same in all, a multiple of eight blocks.
+
+    Two, four or eight threads then end at the same time, and the blocks do not depend on how many there are.
+    """
+    blocks = 8 * -(-count // (8 * RAYS_PER_BLOCK))
     return max(-(-count // (blocks * together)) * together, together)
 
 
