@@ -24,7 +24,7 @@ PRESETS = {
 # how large what the viewport draws may be
 BAKES = {
     "normal": "as sharp as the views, up to 512 voxels along the cube",
-    "small": "for small GPUs: fewer voxels, and up to 1 dB less",
+    "small": "for small GPUs: fewer voxels, and a quicker fit",
 }
 
 
