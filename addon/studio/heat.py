@@ -28,7 +28,7 @@ MAGMA = bytes.fromhex(
     "0000040907201a10423311654a1079621980792282912b81aa337dc23b75d9466bec5860f7725cfc8e64feaa74fec68afde2a3fcfdbf"
 )
 UNSEEN = 0.12  # grey, linear
-# the skin lies so far above the surface, in sizes of the scene
+# the skin lies so far above and below the surface, in sizes of the scene
 LIFT = 0.0015
 MOST_TRIANGLES = 500_000
 # of the errors, this share is below the brightest colour
@@ -60,12 +60,15 @@ def paint(scene: bpy.types.Scene, points: ErrorPoints, index_of: dict[str, int])
         if number not in fields:
             own = points.object_index == number if index_of else slice(None)
             fields[number] = SurfaceError(points.position[own], points.flip[own], points.spacing)
-        most = MOST_TRIANGLES * len(triangles) // sum(len(skin[3]) for skin in skins)
+        most = MOST_TRIANGLES // 2 * len(triangles) // sum(len(skin[3]) for skin in skins)
         place, triangles = divide(np.concatenate([vertices, normals], axis=1), triangles, points.spacing, most)
-        errors.append(fields[number].at(place[:, :3]))
-        places.append(place[:, :3] + lift * place[:, 3:])
-        corners.append(triangles + count)
-        count += len(place)
+        error = fields[number].at(place[:, :3])
+        # above and below: leaves and paper have two sides, and normals need not point outwards
+        for side in (lift, -lift):
+            places.append(place[:, :3] + side * place[:, 3:])
+            corners.append(triangles + count)
+            errors.append(error)
+            count += len(place)
     brightest = max(float(np.quantile(points.flip, BRIGHT)), 0.01)
     return _show(scene, np.concatenate(places), np.concatenate(corners), np.concatenate(errors), brightest)
 
