@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_view(commands)
         _add_export(commands)
         _add_sheet(commands)
+        _add_check(commands)
         _add_verify(commands)
         _add_config(commands)
         _add_info(commands)
@@ -61,7 +62,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     if getattr(words, "config", None) is None:
         return words
     # once more, so that flags win over the file and the file over what is usual
-    commands.choices["render"].set_defaults(**read_configuration(words.config))
+    commands.choices[words.command].set_defaults(**read_configuration(words.config))
     return parser.parse_args(list(arguments))
 
 
@@ -266,6 +267,14 @@ def _add_sheet(commands: Any) -> None:
     parser.add_argument("dataset", metavar="SCENE.h5")
     _add_output(parser, False, "the folder", "")
     parser.add_argument("--views", type=int, default=12, metavar="N", help="on the contact sheet (%(default)s)")
+
+
+def _add_check(commands: Any) -> None:
+    parser = _command(commands, "check", "looks a scene over before it is rendered, and says what that will cost")
+    parser.add_argument("scene", metavar="SCENE.blend")
+    _add_configuration(parser)
+    parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
+    parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
 def _add_verify(commands: Any) -> None:

@@ -77,6 +77,11 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             return view(ViewSettings(**settings), reporter)
         case "export":
             return _export(settings, reporter)
+        case "check":
+            from .check import check
+            from .render import RenderSettings
+
+            return check(RenderSettings(**settings, output="checked.h5"), reporter)
         case "verify":
             from .verify import VerifySettings, verify
 
@@ -130,6 +135,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
         case "export":
             return exported_in_words(result)
+        case "check":
+            return checked_in_words(result)
         case "verify":
             return f"{result['dataset']}: {result['views']} views rendered again, bit for bit the same"
         case "config":
@@ -154,6 +161,14 @@ def proposed_in_words(result: dict[str, Any]) -> str:
         return "Nothing to fix: no new camera would see what the held-out views show to be wrong"
     lines = [f"{number}. {camera['reason']}" for number, camera in enumerate(result["cameras"], 1)]
     return "\n".join([*lines, *([result["output"]] if result["output"] else [])])
+
+
+def checked_in_words(result: dict[str, Any]) -> str:
+    """What was found in a scene, and what rendering it will cost."""
+    lines = [f"- {one['what']}" + (f"; {one['remedy']}" if one["remedy"] else "") for one in result["findings"]]
+    size, beside = result["bytes"] / 1e6, result["staging_bytes"] / 1e6
+    cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {size:.1f} MB"
+    return "\n".join([*(lines or ["Nothing to mend."]), f"{cost}, with {beside:.1f} MB beside it meanwhile"])
 
 
 def exported_in_words(result: dict[str, Any]) -> str:

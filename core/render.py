@@ -154,13 +154,7 @@ def _render_all(
     log = folder / "render.log"
     while True:
         (folder / "plan.json").unlink(missing_ok=True)  # so that a crash before planning is known as one
-        arguments = {
-            "scene": str(scene),
-            "staging": str(folder),
-            "settings": _as_json(settings),
-            "skip": failed,
-            "only": None if only is None else list(only),
-        }
+        arguments = request_arguments(settings, scene, folder, failed, only)
         child = Child(blender_command(blender, "addon.studio"), "render_views", arguments, log)
         try:
             answer = child.run(reporter)
@@ -207,10 +201,19 @@ def _none_done_since(folder: Path, failed: list[str]) -> bool:
     return places == list(range(places[0], places[0] + MOST_FAILED_IN_A_ROW))
 
 
-def _as_json(settings: RenderSettings) -> dict[str, Any]:
+def request_arguments(
+    settings: RenderSettings,
+    scene: Path,
+    folder: Path,
+    skip: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """What Blender's part is asked: its scene, where it writes, how, and which views (by their names)."""
+    as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
     return {
-        **asdict(settings),
-        "scene": str(settings.scene),
-        "output": str(settings.output),
-        **{name: list(value) for name, value in asdict(settings).items() if isinstance(value, tuple)},
+        "scene": str(scene),
+        "staging": str(folder),
+        "settings": {**as_json, "scene": str(settings.scene), "output": str(settings.output)},
+        "skip": list(skip),
+        "only": None if only is None else list(only),
     }

@@ -48,6 +48,7 @@ class Studio:
     scene: bpy.types.Scene
     camera: StudioCamera
     passes: Passes
+    sight: Sight
 
 
 def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, Studio]:
@@ -143,7 +144,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     )
     staging.write_plan(folder, plan, transform)
     _announce(plan, settings, denoise, reporter)
-    return plan, Studio(scene, camera, passes)
+    return plan, Studio(scene, camera, passes, sight_of(scene, measured))
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks for what would spoil a render of many views, and renders three of them to say what all will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.dataset import staging
+from ...core.dataset.staging import Plan, PlannedView
+from ...core.errors import Cancelled
+from ...core.reporting import QuietReporter, Reporter
+from .plan import Studio, plan_views
+from .render import render_missing
+from .scene import external_files
+
+PROBE = 3
+# views that are asked by rays, evenly spread
+MOST_ASKED = 200
+# transforms that a trainer can undo
+INVERTIBLE = ("Standard", "Raw")
+
+
+def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """The request of this process.
+
+    Args:
+        arguments: scene, staging (an empty folder), settings, as for `render_views`.
+
+    Returns:
+        findings: {what, remedy} each; seconds: of rendering all views, by the probe; probed: names of the views that
+        were rendered, which are in the folder; views: how many there will be.
+
+    Raises:
+        UserError: the scene cannot be rendered at all. Cancelled: the user stopped it.
+    """
+    folder = Path(arguments["staging"])
+    listener = Listener(reporter)
+    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, listener)
+    findings = [*_missing_files(), *_of_planning(listener.lines), *_of_sight(plan, studio, reporter)]
+    view = plan.view_transform["view"]
+    if view not in INVERTIBLE:
+        findings.append(
+            _finding(
+                f"The view transform is {view}, which trainers that take PNG pictures cannot undo",
+                "export with the usual --look standard, or --images exr",
+            )
+        )
+    probed = _spread(plan.views, PROBE)
+    reporter.log(f"Rendering {len(probed)} of {len(plan.views)} views as a probe")
+    render_missing(plan, probed, studio, folder, reporter)
+    return {
+        "findings": findings,
+        "seconds": _seconds_of_all(plan, probed, folder),
+        "probed": [view.name for view in probed],
+        "views": len(plan.views),
+    }
+
+
+class Listener(QuietReporter):
+    """Keeps what is said, and passes progress on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def cancelled(self) -> bool:
+        return self._reporter.cancelled()
+
+
+def _missing_files() -> list[dict[str, str]]:
+    return [
+        _finding(f"{name} is missing, and what needs it renders pink or not at all", "find it by File, External Data")
+        for name in external_files()
+        if not Path(name).exists()
+    ]
+
+
+def _of_planning(lines: Iterable[str]) -> list[dict[str, str]]:
+    """What planning says by the way; its first and last lines tell what is rendered, not what is wrong."""
+    told = [line for line in lines if not line.startswith(("Rendering ", "Blender ")) and "are missing" not in line]
+    return [_finding(line, "") for line in told]
+
+
+def _of_sight(plan: Plan, studio: Studio, reporter: Reporter) -> list[dict[str, str]]:
+    complaints: dict[str, list[str]] = {}
+    for view in _spread(plan.views, MOST_ASKED):
+        if reporter.cancelled():
+            raise Cancelled("stopped; nothing is left behind")
+        pose, intrinsics = np.array(view.camera_to_world), np.array(view.intrinsics)
+        complaint = studio.sight.complaint(pose, intrinsics, plan.resolution)
+        cut = studio.sight.cut_by_clipping(pose, float(view.lens["clip_start"]))
+        if complaint:
+            complaints.setdefault(complaint, []).append(view.name)
+        elif cut:
+            complaints.setdefault(f"has {cut} cut open by its near clipping", []).append(view.name)
+    return [
+        _finding(
+            f"{_named(names)} {complaint}",
+            "lower the camera's Clip Start" if "clipping" in complaint else "move the target, or choose another rig",
+        )
+        for complaint, names in sorted(complaints.items(), key=lambda one: -len(one[1]))
+    ]
+
+
+def _seconds_of_all(plan: Plan, probed: list[PlannedView], folder: Path) -> float:
+    """By the seconds of each probed view but the first, in which Cycles builds what it keeps for all."""
+    records = [staging.read_record(folder, view) for view in probed]
+    each = [0.0 if record is None else float(record["seconds"]) + float(record["truth_seconds"]) for record in records]
+    once = 0.0
+    if len(each) > 1:
+        later = sum(each[1:]) / sum(view.samples for view in probed[1:])
+        once = max(0.0, each[0] - later * probed[0].samples)
+    else:
+        later = each[0] / probed[0].samples
+    return once + later * sum(view.samples for view in plan.work)
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more: each"
+
+
+def _spread(views: list[PlannedView], count: int) -> list[PlannedView]:
+    places = np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int)
+    return [views[place] for place in sorted(set(places.tolist()))]
+
+
+def _finding(what: str, remedy: str) -> dict[str, str]:
+    return {"what": what, "remedy": remedy}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scene looked over before it is rendered: each mistake is found, with its remedy."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+from radiance_twin.addon.studio.check import check_scene
+from radiance_twin.core.arguments import parse, settings_of
+from radiance_twin.core.check import check
+from radiance_twin.core.cli import checked_in_words
+from radiance_twin.core.render import RenderSettings
+from radiance_twin.core.reporting import QuietReporter
+
+from .scenes import add_ball, add_box, add_camera, animate, light_world, new_scene, request, save
+
+
+def findings_of(tmp_path: Path, **settings: object) -> str:
+    """All findings and remedies in one text."""
+    scene = save(tmp_path / "scene.blend")
+    answer = check_scene(request(scene, tmp_path / "views", **settings), QuietReporter())
+    assert len(answer["probed"]) == min(3, answer["views"]) and answer["seconds"] > 0
+    return "\n".join(f"{one['what']}; {one['remedy']}" for one in answer["findings"])
+
+
+def test_a_sound_scene_has_nothing_to_mend(tmp_path: Path) -> None:
+    new_scene().view_settings.view_transform = "Standard"
+    add_ball("Ball", 1.0, (0, 0, 0))
+    assert findings_of(tmp_path, views=4) == ""
+
+
+def test_missing_pictures_and_a_look_that_cannot_be_undone_are_told(tmp_path: Path) -> None:
+    new_scene().view_settings.view_transform = "AgX"
+    add_ball("Ball", 1.0, (0, 0, 0))
+    image = bpy.data.images.new("Wood", 4, 4)
+    image.source, image.filepath = "FILE", "//nowhere/wood.png"
+    image.use_fake_user = True
+    found = findings_of(tmp_path, views=2)
+    assert "nowhere/wood.png is missing, and what needs it renders pink or not at all; find it by" in found
+    assert "The view transform is AgX, which trainers that take PNG pictures cannot undo; export with" in found
+
+
+def test_an_animated_camera_is_followed_through_walls(tmp_path: Path) -> None:
+    scene = new_scene()
+    scene.view_settings.view_transform = "Standard"
+    scene.render.use_motion_blur = True
+    add_ball("Ball", 1.0, (0, 0, 0))
+    add_box("Wall", (2, 1, 2), (0, -6, 0))
+    # in frames 1 and 2 before the wall, then in it, then behind it
+    animate(add_camera((0, -9, 0), (np.pi / 2, 0, 0), clip_start=1.0), "location", (0, -9, 0), (0, -3, 0))
+    found = findings_of(tmp_path, rig="animated", views=8)
+    assert "stands inside Wall; move the target, or choose another rig" in found
+    assert "there is no motion blur" in found
+
+
+def test_near_clipping_that_cuts_something_open_is_told(tmp_path: Path) -> None:
+    new_scene().view_settings.view_transform = "Standard"
+    add_ball("Ball", 1.0, (0, 0, 0))
+    animate(add_camera((-0.2, -4, 0), (np.pi / 2, 0, 0), clip_start=3.5), "location", (-0.2, -4, 0), (0.2, -4, 0))
+    found = findings_of(tmp_path, rig="animated", views=3)
+    assert "has Ball cut open by its near clipping; lower the camera's Clip Start" in found
+
+
+def test_the_command_says_what_it_costs_and_that_it_is_dark(tmp_path: Path, root: Path) -> None:
+    new_scene().view_settings.view_transform = "Standard"
+    light_world((0.0, 0.0, 0.0))
+    add_ball("Ball", 1.0, (0, 0, 0))
+    scene = save(tmp_path / "scene.blend")
+    words = ["check", str(scene), "--views", "5", "--test-views", "2", "--resolution", "16x12", "--samples", "1"]
+    settings = RenderSettings(**settings_of(parse([*words, "--no-denoise"], "x")), output="checked.h5")
+    before = sorted(tmp_path.iterdir())
+    result = check(settings, QuietReporter())
+    assert sorted(tmp_path.iterdir()) == before
+    assert result["views"] == 11 and result["bytes"] > 1000 and result["staging_bytes"] > 1000
+    said = checked_in_words(result)
+    assert "- The views are black; add a light, or let the world shine" in said
+    assert said.splitlines()[-1].startswith("11 views: about ")
+
+
+def test_a_file_that_is_no_scene_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.blend").write_text("dear")
+    with pytest.raises(Exception, match="letter.blend is not a Blender file; name a .blend"):
+        check(RenderSettings(scene=tmp_path / "letter.blend", output="checked.h5"), QuietReporter())
