@@ -72,10 +72,13 @@ def _redraw(job: worker.Job | None, at_once: bool) -> None:
         return
     _drawn_news, _drawn_at = news, now
     for window in bpy.context.window_manager.windows:
+        # the only way to have the status bar drawn; a modal operator writes its keys there
+        if not len(window.modal_operators):
+            window.workspace.status_text_set_internal(None)
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
                 for region in area.regions:
-                    if region.type in {"UI", "HEADER"}:
+                    if region.type == "UI":
                         region.tag_redraw()
 
 

@@ -51,8 +51,7 @@ def start_or_progress(
     row = layout.row(align=True)
     row.scale_y = 1.3
     if job is not None and job.request == request:
-        left = "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
-        progress(row, job, left)
+        progress(row, job, time_left(job))
         if job.note:
             layout.label(text=job.note)
         return row
@@ -62,6 +61,11 @@ def start_or_progress(
     elif find_worker_python()[1] and preferences() is not None:
         row.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ROOT
     return row
+
+
+def time_left(job: worker.Job) -> str:
+    """What is left of a job, to be added to how far it is; empty when nobody knows."""
+    return "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
 
 
 def progress(row: bpy.types.UILayout, job: worker.Job, left: str = "") -> None:

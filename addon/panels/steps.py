@@ -9,7 +9,9 @@ from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
 from ..preferences import find_worker_python
 from ..properties import settings_of
-from .layout import Step, advanced_panel, outcome, progress, start_or_progress, write
+from .layout import Step, advanced_panel, outcome, progress, start_or_progress, time_left, write
+
+STATUS_UNITS = 12  # width of the progress bar in the status bar, in buttons
 
 
 class VIEW3D_PT_radiance_twin(bpy.types.Panel):
@@ -118,13 +120,13 @@ class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):
             layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
 
 
-def draw_in_header(self: bpy.types.Menu, context: bpy.types.Context) -> None:
-    """A running job stays in sight in the viewport's header, whatever the sidebar shows."""
+def draw_in_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
+    """A running job stays in sight in the status bar, whatever workspace and sidebar show."""
     job = worker.running()
     if job is not None:
         row = self.layout.row(align=True)
-        row.separator()
-        progress(row, job)
+        row.ui_units_x = STATUS_UNITS
+        progress(row, job, time_left(job))
 
 
 CLASSES = (
@@ -138,10 +140,10 @@ CLASSES = (
 def register() -> None:
     for each in CLASSES:
         bpy.utils.register_class(each)
-    bpy.types.VIEW3D_MT_editor_menus.append(draw_in_header)  # type: ignore[arg-type]
+    bpy.types.STATUSBAR_HT_header.append(draw_in_status_bar)  # type: ignore[arg-type]
 
 
 def unregister() -> None:
-    bpy.types.VIEW3D_MT_editor_menus.remove(draw_in_header)  # type: ignore[arg-type]
+    bpy.types.STATUSBAR_HT_header.remove(draw_in_status_bar)  # type: ignore[arg-type]
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)

@@ -68,7 +68,7 @@ def traces() -> dict[str, Any]:
         for name in dir(bpy.app.handlers)
         if isinstance(getattr(bpy.app.handlers, name), list)
     }
-    menus = (bpy.types.VIEW3D_MT_editor_menus, bpy.types.TOPBAR_MT_file_import)
+    menus = (bpy.types.STATUSBAR_HT_header, bpy.types.TOPBAR_MT_file_import)
     return {
         "classes": [name for name in dir(bpy.types) if "radiance" in name.lower()],
         "operators": list(dir(bpy.ops.radiance_twin)),

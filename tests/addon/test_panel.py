@@ -146,9 +146,9 @@ def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
     assert [name for name, _, _ in notes.operators] == ["radiance_twin.cancel"]
     assert "view 1 of 4 · 20.0 dB · 18k rays per second" in notes.labels
     assert draw("train").bars == []
-    header = Notes()
-    steps.draw_in_header(SimpleNamespace(layout=header), bpy.context)
-    assert header.bars == ["Work 25%"]
+    bar = Notes()
+    steps.draw_in_status_bar(SimpleNamespace(layout=bar), bpy.context)
+    assert bar.bars == ["Work 25% · 3 s left"]
     worker.stop()
     assert draw("render").bars == []
 
