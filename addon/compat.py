@@ -63,3 +63,8 @@ def volumes_are_shifted() -> bool:
     Measured against a numpy ray-marcher: 4.5 does (26 dB as it is, 53 dB when moved back), 5.0 and 5.2 do not.
     """
     return bpy.app.version < (5, 0, 0)
+
+
+def shows_splats() -> bool:
+    """Whether this Blender has 3D Gaussian splats of its own (5.3 and newer): a kind of point cloud."""
+    return "type" in bpy.types.PointCloud.bl_rna.properties

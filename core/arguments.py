@@ -15,7 +15,7 @@ DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")
 BENCHMARKS = ("nerf-synthetic",)
 # of the files of each; the first is the usual one
-EXPORT_ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",)}
+EXPORT_ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",), "splats": (".ply",)}
 # what a dataset becomes, each in a folder
 DATASET_EXPORTS = (
     *("nerf", "ngp", "nerfstudio", "colmap", "colmap-text"),
@@ -227,7 +227,9 @@ def _add_view(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     parser = _command(
-        commands, "export", "a dataset for other trainers; or a twin as a volume, a mesh or points, and what that loses"
+        commands,
+        "export",
+        "a dataset for other trainers; or a twin as a volume, a mesh, points or splats, and what that loses",
     )
     parser.add_argument("source", metavar="X.h5|X.twin")
     _add_output(parser, False, "of a dataset the folder; of a twin the file: .vdb, .glb or .ply", "")

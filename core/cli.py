@@ -173,7 +173,7 @@ def checked_in_words(result: dict[str, Any]) -> str:
 
 def exported_in_words(result: dict[str, Any]) -> str:
     """What an export holds, and what it loses against the field."""
-    kinds = ("views", "voxels", "vertices", "faces", "points")
+    kinds = ("views", "voxels", "vertices", "faces", "points", "splats")
     counts = [f"{result[name]:,} {name}" for name in kinds if result.get(name)]
     size, seconds = f"{result['bytes'] / 1e6:.1f} MB", format_seconds(result["seconds"])
     made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"

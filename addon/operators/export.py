@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A twin leaves for other programs: as a volume, a mesh or points, which stand where the twin stands."""
+"""A twin leaves for other programs: as a volume, a mesh, points or splats, which stand where the twin stands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mathutils import Matrix
 
 from ...core.arguments import EXPORT_ENDINGS, EXPORT_RESOLUTIONS
 from ...core.cli import decibels
+from .. import compat
 from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..properties import settings_of
@@ -25,13 +26,14 @@ FORMAT_ITEMS = (
     ("vdb", "Volume", "OpenVDB: the closest to the twin. Any engine renders it, colours are the same from all sides"),
     ("mesh", "Mesh", "glTF: a textured surface that glows, for any program. As PLY its vertices have the colours"),
     ("points", "Points", "PLY: points of the surface with normals and colours"),
+    ("splats", "Splats", "PLY: flat 3D Gaussians on the surface, for splat viewers. Blender shows them from 5.3 on"),
 )
 EEVEE_STEPS = 256
 RESOLUTION_ITEMS = tuple((str(n), f"{n}³", f"{n} voxels along the twin's cube") for n in EXPORT_RESOLUTIONS)
 
 
 class RADIANCE_TWIN_OT_export(bpy.types.Operator, ExportHelper):
-    """Make a volume, a mesh or points of the twin, for Blender without this extension and for other programs, \
+    """Make a volume, a mesh, points or splats of the twin, for Blender without this extension and for other programs, \
 and measure what that loses"""
 
     bl_idname = "radiance_twin.export"
@@ -188,6 +190,8 @@ def _load(context: bpy.types.Context, path: Path, format: str) -> list[bpy.types
     if format == "vdb":
         use_relative = context.preferences.filepaths.use_relative_paths
         return [new_volume(context, relative_path(str(path), bpy.data.filepath if use_relative else ""), path.stem)]
+    if format == "splats" and not compat.shows_splats():
+        raise RuntimeError("this Blender does not show splats; 5.3 and newer do")
     before = set(bpy.data.objects)
     if path.suffix.lower() == ".glb":
         if "io_scene_gltf2" not in context.preferences.addons:
@@ -197,7 +201,7 @@ def _load(context: bpy.types.Context, path: Path, format: str) -> list[bpy.types
         bpy.ops.wm.ply_import(filepath=str(path))
     made = [thing for thing in bpy.data.objects if thing not in before]
     for thing in made:
-        if path.suffix.lower() == ".ply":
+        if path.suffix.lower() == ".ply" and format != "splats":
             thing.data.materials.append(glow_material(path.stem, "Col"))
             if format == "points":
                 show_as_points(thing)

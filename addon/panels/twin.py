@@ -13,6 +13,7 @@ EXPORT_BUTTONS: tuple[tuple[str, str, Icon], ...] = (
     ("vdb", "Volume", "OUTLINER_OB_VOLUME"),
     ("mesh", "Mesh", "OUTLINER_OB_MESH"),
     ("points", "Points", "OUTLINER_OB_POINTCLOUD"),
+    ("splats", "Splats", "PARTICLES"),
 )
 
 

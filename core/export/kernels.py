@@ -238,3 +238,36 @@ def march_grid(
             blue += w * cb
             transmittance = through
         out[r, 0], out[r, 1], out[r, 2], out[r, 3] = red, green, blue, 1.0 - transmittance
+
+
+@compiled
+def blend_splats(centres: Any, variances: Any, colours: Any, opacity: float, seen: Any) -> None:
+    """Lay Gaussians over each other, the nearest first.
+
+    Args:
+        centres: [N, 2] in pixels. variances: [N, 2, 2], pixels². colours: [N, 3], light.
+        opacity: in the middle of each.
+        seen: [H, W, 4], zero at first: premultiplied light and alpha.
+    """
+    height, width = seen.shape[:2]
+    for n in range(centres.shape[0]):
+        xx, xy, yy = variances[n, 0, 0], variances[n, 0, 1], variances[n, 1, 1]
+        determinant = xx * yy - xy * xy
+        if determinant <= 0.0:
+            continue
+        u, v = centres[n, 0], centres[n, 1]
+        # three standard deviations hold all of a Gaussian that eight bits can show
+        across, down = 3.0 * np.sqrt(xx), 3.0 * np.sqrt(yy)
+        left, right = max(0, int(np.ceil(u - across - 0.5))), min(width - 1, int(np.floor(u + across - 0.5)))
+        top, bottom = max(0, int(np.ceil(v - down - 0.5))), min(height - 1, int(np.floor(v + down - 0.5)))
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                x, y = column + 0.5 - u, row + 0.5 - v
+                power = 0.5 * (yy * x * x - 2.0 * xy * x * y + xx * y * y) / determinant
+                through = 1.0 - seen[row, column, 3]
+                if power > 4.5 or through < 1e-4:
+                    continue
+                weight = through * opacity * np.exp(-power)
+                for channel in range(3):
+                    seen[row, column, channel] += weight * colours[n, channel]
+                seen[row, column, 3] += weight

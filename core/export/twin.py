@@ -36,7 +36,7 @@ class ExportSettings:
     Attributes:
         twin: the .twin.
         output: the file to write; its ending must fit the format.
-        format: vdb | mesh | points.
+        format: vdb | mesh | points | splats.
         dataset: the .h5 that the twin was trained from: its training views say from where colours are seen, and its
             test views what is lost. Without one, cameras all around are made up, and nothing is measured.
         resolution: voxels along the field's cube.
@@ -67,7 +67,7 @@ def export_twin(settings: ExportSettings, reporter: Reporter) -> dict[str, Any]:
 
     Returns:
         output, format, resolution, bytes, seconds (without the measuring), loss (see `loss.measure_loss`, None when it
-        was not measured), and what there is of voxels, vertices, faces, texture, points.
+        was not measured), and what there is of voxels, vertices, faces, texture, points, splats.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -119,7 +119,7 @@ def _make(
         grid = volume_grid(field, cameras, settings.resolution, pool, reporter)
         figures = {"voxels": int((grid.density > 0.0).sum())}
         return _Made(grid.picture, lambda path: write_vdb(grid, path, blender, reporter), figures)
-    meshes, points = _surface_modules()
+    meshes, points, splats = _surface_modules()
     shots = take_shots(field, cameras, reporter)
     surface: Surface = fused_surface(shots, twin.bounds, twin.world_from_field, settings.resolution, pool, reporter)
     if settings.format == "mesh":
@@ -132,19 +132,22 @@ def _make(
         figures = {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "texture": size}
         return _Made(mesh.picture, _writes(meshes.glb_of(mesh)), figures)
     dots = points.surface_points(surface, shots, pool, reporter)
+    if settings.format == "splats":
+        gaussians = splats.splats_of(dots)
+        return _Made(gaussians.picture, _writes(splats.ply_of(gaussians)), {"splats": len(dots.positions)})
     data = points_ply(dots.positions, dots.normals, dots.colours)
     return _Made(dots.picture, _writes(data), {"points": len(dots.positions)})
 
 
-def _surface_modules() -> tuple[Any, Any]:
+def _surface_modules() -> tuple[Any, Any, Any]:
     """What needs libraries that rendering and training do without."""
     try:
-        from . import mesh, points
+        from . import mesh, points, splats
     except ModuleNotFoundError as error:
         raise UserError(
             f"this Python lacks the package {error.name}; install it there, or export as --format vdb"
         ) from error
-    return mesh, points
+    return mesh, points, splats
 
 
 def _writes(data: bytes) -> Callable[[Path], None]:

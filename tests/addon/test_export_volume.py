@@ -187,7 +187,7 @@ def test_the_panel_offers_the_three_ways_and_tells_the_outcome(
 ) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "table.blend"))
     offered = draw("export")
-    assert offered.buttons == ["Volume", "Mesh", "Points"]
+    assert offered.buttons == ["Volume", "Mesh", "Points", "Splats"]
     assert [properties.format for _, _, properties in offered.operators] == ["vdb", "mesh", "points"]
     assert offered.labels == []
     (tmp_path / "radiance_twin").mkdir()

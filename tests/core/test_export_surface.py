@@ -25,6 +25,8 @@ from radiance_twin.core.export.mesh import ply_of as mesh_ply
 from radiance_twin.core.export.points import SurfacePoints, surface_points
 from radiance_twin.core.export.raster import discs, draw_mesh, textured_picture
 from radiance_twin.core.export.shots import Shot
+from radiance_twin.core.export.splats import Splats, splats_of
+from radiance_twin.core.export.splats import ply_of as splats_ply
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
 from radiance_twin.core.ply import points_ply
 from radiance_twin.core.reporting import QuietReporter
@@ -210,6 +212,60 @@ def test_points_drawn_as_discs_cover_the_ball(points: SurfacePoints) -> None:
     picture = points.picture(camera)
     assert picture[..., 3][truth[..., 3] == 1].mean() > 0.97
     assert decibels(picture, truth) > 18
+
+
+def test_splats_cover_the_ball(points: SurfacePoints) -> None:
+    camera = camera_at(np.array([0.0, -1.0, 0.0]))
+    truth, _ = trace_ball(camera)
+    picture = splats_of(points).picture(camera)
+    assert picture[..., 3][truth[..., 3] == 1].mean() > 0.97
+    # a file of splats holds no light above 1
+    assert decibels(picture, np.minimum(truth, 1.0)) > 20
+
+
+def test_a_splat_is_a_gaussian_and_the_nearer_one_hides_the_other() -> None:
+    camera = Camera(look_at([0.0, 0, 3], [0, 0, 0], up=[0, 1, 0]), np.array([60.0, 60, 16, 16]), (32, 32))
+    behind_and_before = np.array([[0.1, -0.2, -1.0], [0.0, 0.0, 0.0]])
+    colours = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    deviations = np.full((2, 3), 0.1)
+    splats = Splats(behind_and_before, np.tile(np.eye(3), (2, 1, 1)), deviations, colours, 0.8)
+    x, y = np.meshgrid(np.arange(32) + 0.5 - 16.0, 16.0 - (np.arange(32) + 0.5))
+    near = 0.8 * np.exp(-0.5 * (x**2 + y**2) / ((60.0 * 0.1 / 3.0) ** 2 + 0.3))
+    # off the axis a footprint leans a little: too little to be seen here
+    u, v = 60.0 * 0.1 / 4.0, 60.0 * -0.2 / 4.0
+    far = 0.8 * np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / ((60.0 * 0.1 / 4.0) ** 2 + 0.3))
+    picture = splats.picture(camera)
+    assert np.abs(picture[..., 0] - near).max() < 0.01
+    assert np.abs(picture[..., 1] - (1.0 - near) * far).max() < 0.015
+    np.testing.assert_allclose(picture[..., 3], picture[..., :3].sum(axis=2), atol=1e-6)
+
+
+def test_another_reader_finds_the_same_gaussians_in_the_file(points: SurfacePoints) -> None:
+    splats = splats_of(points)
+    read = trimesh.load(io.BytesIO(splats_ply(splats)), file_type="ply").metadata["_ply_raw"]["vertex"]["data"]
+    column = {name: np.asarray(read[name], np.float64).ravel() for name in read.dtype.names}
+    stack = {name: np.stack([column[f"{name}_{i}"] for i in range(n)], 1) for name, n in SPLAT_VECTORS.items()}
+    assert np.abs(np.stack([column[axis] for axis in "xyz"], 1) - points.positions).max() < 1e-6
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-column["opacity"])), splats.opacity, rtol=1e-5)
+    # what the field's viewers compute: R S S^T R^T with R of the quaternion w x y z, and 0.5 + SH_0 * f_dc
+    w, x, y, z = stack["rot"].T
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    ).transpose(2, 0, 1)
+    shape = rotation * np.exp(stack["scale"])[:, None]
+    ours = splats.axes * splats.deviations[:, None]
+    difference = shape @ shape.transpose(0, 2, 1) - ours @ ours.transpose(0, 2, 1)
+    assert np.abs(difference).max() < 1e-5 * splats.deviations.max() ** 2
+    away = np.abs(points.positions[:, 2] - BALL[2]) > 0.05
+    expected = linear_to_srgb(np.clip(colour_of(points.positions), 0, 1))
+    assert np.abs(0.5 + 0.28209479 * stack["f_dc"] - expected)[away].max() < 4 / 255
+
+
+SPLAT_VECTORS = {"rot": 4, "scale": 3, "f_dc": 3}
 
 
 def test_a_triangle_covers_the_pixels_that_its_plane_and_edges_say() -> None:
