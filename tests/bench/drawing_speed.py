@@ -41,7 +41,7 @@ EEVEE = {"default": ("8", 64), "as exported": ("1", 256)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("twin")
-    parser.add_argument("--runs", type=int, default=5, help="of each drawing, after the first that is not counted")
+    parser.add_argument("--runs", type=int, default=3, help="of each drawing, after the first that is not counted")
     parser.add_argument(
         "--no-volume", action="store_true", help="leave EEVEE out, whose shaders take a minute to compile"
     )
@@ -83,6 +83,7 @@ def main() -> None:
                     volume_drawing(bake, Path(folder), view, projection, tile, steps), settings.runs
                 )
                 row[f"bake_over_eevee_{word}"] = round(row["bake_seconds"] / row[f"eevee_{word}_seconds"], 2)
+                sys.stderr.write(f"EEVEE {name}: {row[f'eevee_{word}_seconds']} s, bake {row['bake_seconds']} s\n")
     sys.stdout.write(json.dumps(row, indent=1) + "\n")
 
 
