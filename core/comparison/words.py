@@ -86,10 +86,15 @@ def pays_off_in_short(metrics: dict[str, Any]) -> str:
 def _rival(way: dict[str, Any]) -> str:
     """The classic render that the twin competes with."""
     if way["what"] == "reference":
-        return f"Cycles with {way['samples']:.0f} samples, the reference"
+        return f"Cycles with {_samples(way)}, the reference"
     if way["samples"] <= 1:
         return "Cycles with a single sample, closer to the reference than the twin is"
-    return f"Cycles with about {way['samples']:.0f} samples, as far from the reference as the twin is"
+    return f"Cycles with about {_samples(way)}, as far from the reference as the twin is"
+
+
+def _samples(way: dict[str, Any]) -> str:
+    count = round(way["samples"])
+    return f"{count} sample{'' if count == 1 else 's'}"
 
 
 def _break_even(way: dict[str, Any], costs: dict[str, Any]) -> str:

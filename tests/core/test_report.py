@@ -273,6 +273,17 @@ def test_what_pays_off_is_said_in_sentences() -> None:
     assert "its frame takes 250 ms, that of Cycles 200 ms" in second
 
 
+@pytest.mark.parametrize(
+    ("samples", "rival"),
+    [(1, "a single sample, closer to the"), (1.2, "about 1 sample, as far"), (2.4, "about 2 samples, as far")],
+)
+def test_samples_are_counted_as_people_count(samples: float, rival: str) -> None:
+    costs = metrics([view(0)])["costs"]
+    way = {**costs["classic"][1], "samples": samples}
+    (sentence,) = words.pays_off(metrics([view(0)], costs={**costs, "classic": [way]}))
+    assert f"Cycles with {rival}" in sentence
+
+
 def test_what_is_not_known_is_not_promised() -> None:
     costs = metrics([view(0)])["costs"]
     (unknown,) = words.pays_off(metrics([view(0)], costs={**costs, "classic": []}))
