@@ -72,7 +72,8 @@ class Targets:
 
     Attributes:
         origins, directions: [R, 3] rays in field coordinates.
-        shown: [R, 4] what the field shows there, scene-linear and premultiplied.
+        shown: [R, 4] what the field shows there, scene-linear, over `behind`.
+        behind: [3] what the pictures are shown over: the relative loss is of what is seen, as in training.
         truths: draws pixels of the training views (see `Truths`); its `targets` hold each pixel once a ray. None: the
             field alone counts.
     """
@@ -80,6 +81,7 @@ class Targets:
     origins: F4
     directions: F4
     shown: F4
+    behind: F4
     truths: Truths | None
 
 
@@ -126,7 +128,7 @@ def fit_bricks(
             shifts[: 4 * pixels] = (np.repeat(shifts[:pixels], 4) + np.tile(_SHIFTS[:, 2], pixels)) % np.float32(1.0)
         sums = np.empty((len(origins), kernels.CHANNELS), np.float32)
         marched = _march(values, index, origins, directions, shifts, step_length, spaces, sums, pool)
-        upstream = _upstream(network, optimiser, sums, directions, shown, pixels)
+        upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind, pixels)
         rate = LAST + (1.0 - LAST) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = NETWORK_RATE * rate
@@ -204,11 +206,13 @@ def _upstream(
     sums: F4,
     directions: F4,
     shown: F4,
+    behind: F4,
     pixels: int,
 ) -> F4:
     """The loss's gradient for `sums` [R, 12]; that for the network is left in it."""
     seen = torch.from_numpy(sums).requires_grad_()
-    light = torch.cat([deferred_light(network, seen, torch.from_numpy(directions)), seen[:, :1]], dim=1)
+    light = deferred_light(network, seen, torch.from_numpy(directions))
+    light = torch.cat([light + (1.0 - seen[:, :1]) * torch.from_numpy(behind), seen[:, :1]], dim=1)
     light = torch.cat([light[: 4 * pixels].reshape(pixels, 4, 4).mean(dim=1), light[4 * pixels :]])
     truth = torch.from_numpy(shown)
     weight = 1.0 / (light.detach()[:, :3] + EPSILON) ** 2

@@ -45,11 +45,12 @@ DARK = np.float32(1e-4)
 
 
 class Rays(Protocol):
-    """Rays in field coordinates: origins, directions [R, 3], targets [R, 4] (scene-linear, premultiplied)."""
+    """Rays in field coordinates: origins, directions [R, 3], targets [R, 4] (scene-linear, over `behind` [3])."""
 
     origins: F4
     directions: F4
     targets: F4
+    behind: F4
 
 
 class Pixels(Protocol):
@@ -115,7 +116,7 @@ def bake_field(
     rays = pixels.rays(chosen[looks])
     seen = look(cpu_field, field, rays.origins, rays.directions, random, pool)
     origins, directions = rays_between(pixels.centres, rays, seen.pixels, max(count, 1), random)
-    shown = look(cpu_field, field, origins, directions, random, pool).pixels[:, :4]
+    shown = look(cpu_field, field, origins, directions, random, pool).pixels[:, :4].copy()
     n, places = places_of(seen, field.step, size)
     network = initial_network(seed)
     learning = min(LEARNING_STEPS, 5 * steps)
@@ -126,7 +127,8 @@ def bake_field(
         which = chosen[random.integers(0, len(chosen), count)]
         return pixels.rays(np.repeat(which, len(shifts)), np.tile(shifts, (count, 1)))
 
-    targets = Targets(origins, directions, shown, truths if truth else None)
+    shown[:, :3] += (1.0 - shown[:, 3:]) * rays.behind
+    targets = Targets(origins, directions, shown, rays.behind, truths if truth else None)
     return fit_bricks(start, targets, steps, pool, random, done, stopped)
 
 

@@ -120,7 +120,7 @@ def rough_start(seed: int = 0) -> Start:
 
 def fitted(pool: ThreadPoolExecutor, steps: int, seed: int = 0, **further: object) -> Bricks:
     origins, directions = rays_at(20000, 3)
-    targets = Targets(origins, directions, shiny_ball(origins, directions), None)
+    targets = Targets(origins, directions, shiny_ball(origins, directions), np.zeros(3, np.float32), None)
     random = np.random.default_rng(seed)
     return fit_bricks(rough_start(), targets, steps, pool, random, **further)  # type: ignore[arg-type]
 
@@ -182,7 +182,7 @@ def test_rays_between_cameras_pass_through_what_the_views_hit() -> None:
 
 
 class _Around:
-    """Six cameras on the axes that look at the middle, 16 × 16 pixels each."""
+    """Six cameras on the axes that look at the middle, 16 × 16 pixels each; the views are shown over green."""
 
     def __init__(self) -> None:
         self.eyes = [look_at(3.0 * way, [0, 0, 0]) for way in np.concatenate([np.eye(3), -np.eye(3)])]
@@ -195,12 +195,14 @@ class _Around:
         directions = np.einsum("rij,rj->ri", np.array(self.eyes)[pixels // 256, :3, :3], local)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         shown = np.zeros((len(pixels), 4), np.float32)
-        return Rays(self.centres[pixels // 256], directions.astype(np.float32), shown, np.full(len(pixels), 1e30, "f4"))
+        last, green = np.full(len(pixels), 1e30, np.float32), np.array([0.0, 0.5, 0.0], np.float32)
+        return Rays(self.centres[pixels // 256], directions.astype(np.float32), shown, last, behind=green)
 
 
 @pytest.mark.usefixtures("few_rays")
 def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
-    # a field that is the same everywhere: a box of fog of radiance 1 that lets a few per cent through
+    # a field that is the same everywhere: a box of fog of radiance 1 that lets a few per cent through. What its views
+    # are shown over is no part of it
     model = RadianceField(FieldConfig(levels=1, log2_table_size=8, density_shift=2.0))
     with torch.no_grad():
         model.table.zero_()
