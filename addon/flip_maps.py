@@ -6,6 +6,7 @@ Frames of fields go first: a map of what will be replaced in a moment is of no u
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import bpy
@@ -38,14 +39,14 @@ def step() -> bool:
     if _state.answer is not None:
         viewer.hear()
         _take()
-    waiting = [wish for wish in flip_wishes() if wish.error is None and not wish.problem]
+    waiting = [wish for wish in flip_wishes() if wish.came is None and not wish.problem]
     frames_first = any(not wish.complete and not wish.problem for wish in exact.wishes())
     busy = frames_first or viewer.is_taken() or bpy.app.is_job_running("RENDER")
     if waiting and _state.answer is None and not busy:
         wish = waiting[0]
         try:
             _state.answer = viewer.ask_flip(wish.classic, wish.neural, settings_of(bpy.context.scene).device)
-            _state.wish = wish
+            _state.wish, wish.asked = wish, True
         except UserError as error:
             wish.problem = str(error)
             redraw()
@@ -58,7 +59,9 @@ def _take() -> None:
     if not answer.ended:
         return
     # overtaken by a frame it has no problem, and is asked for again if it is still wished
-    wish.error, wish.mean, wish.problem = answer.error, answer.mean, answer.problem
+    wish.asked, wish.problem = False, answer.problem
+    if answer.error is not None:
+        wish.error, wish.mean, wish.came = answer.error, answer.mean, time.monotonic()
     _state.wish = _state.answer = None
     redraw()
 

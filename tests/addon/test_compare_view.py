@@ -126,3 +126,18 @@ def test_flip_is_measured_by_the_worker(extension, worker_python, monkeypatch):
     assert flip_wish_of(1, None) is None
     forget_flip_wishes()
     viewer.stop()
+
+
+def test_a_map_stays_until_the_next_one_of_the_same_view_comes():
+    pairs = [(np.full((2, 2, 3), shade, np.uint8),) * 2 for shade in range(4)]
+    wish = flip_wish_of(7, pairs[0])
+    assert flip_wish_of(7, pairs[1]) is wish and wish.classic is pairs[1][0], "not asked for yet: the newest is"
+    wish.asked = True
+    assert flip_wish_of(7, pairs[2]) is wish and wish.classic is pairs[1][0]
+    wish.asked, wish.error, wish.mean, wish.came = False, np.ones((2, 2), np.float32), 1.0, time.monotonic()
+    assert flip_wish_of(7, pairs[2]) is wish, "it has only just come"
+    wish.came -= 60.0
+    following = flip_wish_of(7, pairs[3])
+    assert following is not wish and following.came is None and following.error is wish.error
+    assert flip_wish_of(7, None) is None, "the view moves"
+    forget_flip_wishes()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_REGIONS = 8
+SECONDS_BETWEEN_MAPS = 5.0
 
 Image = NDArray[np.uint8]
 
@@ -20,8 +22,11 @@ class FlipWish:
 
     Attributes:
         classic, neural: [height, width, 3] as the screen shows them, row 0 at the top.
-        error: the map [height, width], 0..1, row 0 at the top; None when it has not come yet.
+        error: the map [height, width], 0..1, row 0 at the top; until it comes that of the last pair of the same view,
+            None when there was none.
         mean: of the map.
+        asked: whether the worker is at it.
+        came: when the map came, seconds; None when it has not.
         problem: why it will not come; empty as long as it can.
     """
 
@@ -29,6 +34,8 @@ class FlipWish:
     neural: Image
     error: NDArray[np.float32] | None = None
     mean: float | None = None
+    asked: bool = False
+    came: float | None = None
     problem: str = ""
 
 
@@ -45,8 +52,14 @@ def flip_wish_of(region: int, images: tuple[Image, Image] | None) -> FlipWish | 
     wish = _wishes.pop(region, None)
     if images is None:
         return None
-    if wish is None or wish.classic is not images[0]:
+    if wish is None:
         wish = FlipWish(*images)
+    elif wish.classic is not images[0] and not wish.asked:
+        # while Cycles adds samples the map follows, but does not take all of the machine
+        if wish.came is None:
+            wish.classic, wish.neural = images
+        elif time.monotonic() - wish.came > SECONDS_BETWEEN_MAPS:
+            wish = FlipWish(*images, wish.error, wish.mean)
     _wishes[region] = wish
     while len(_wishes) > MOST_REGIONS:
         del _wishes[next(iter(_wishes))]

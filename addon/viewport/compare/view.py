@@ -69,7 +69,7 @@ class Compared:
     images: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
     subject: Hashable = None
     measured: float = -SECONDS_BETWEEN_FIGURES
-    flip_shown: tuple[FlipWish, gpu.types.GPUTexture] | None = None
+    flip_shown: tuple[NDArray[np.float32], gpu.types.GPUTexture] | None = None
 
 
 @dataclass
@@ -215,8 +215,8 @@ def _flip_map(compared: Compared) -> gpu.types.GPUTexture | None:
     wish = compared.flip
     if wish is None or wish.error is None:
         return None
-    if compared.flip_shown is None or compared.flip_shown[0] is not wish:
-        compared.flip_shown = wish, flip_texture(wish.error)
+    if compared.flip_shown is None or compared.flip_shown[0] is not wish.error:
+        compared.flip_shown = wish.error, flip_texture(wish.error)
     return compared.flip_shown[1]
 
 
