@@ -132,7 +132,7 @@ def few_rays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few_rays")
 def test_bricks_follow_light_that_depends_on_the_direction(pool: ThreadPoolExecutor) -> None:
-    bricks = fitted(pool, 100)
+    bricks = fitted(pool, 70)
     origins, directions = rays_at(3000, 4)
     truth, seen = shiny_ball(origins, directions), march_rays(bricks, origins, directions)
     middle = np.linalg.norm(np.cross(0.5 - origins, directions), axis=1) < 0.8 * RADIUS
@@ -210,7 +210,7 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
     occupied = np.zeros((16, 16, 16), bool)
     occupied[4:12, 4:12, 4:12] = True
     field = TrainedField(model, occupied, WORLD, 1 / 64)
-    bricks = bake_field(field, _Around(), np.arange(6 * 256), pool, "small", 40, truth=False)
+    bricks = bake_field(field, _Around(), np.arange(6 * 256), pool, "small", 16, truth=False)
     assert bricks.resolution == 64
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     picture = bake_picture(bricks, WORLD, camera, pool)
