@@ -75,8 +75,12 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
 
     rig: bpy.props.EnumProperty(name="Rig", description="How cameras are placed", items=RIG_ITEMS)
     target: bpy.props.EnumProperty(name="Target", description="What the cameras look at", items=TARGET_ITEMS)
-    target_object: bpy.props.PointerProperty(name="Object", type=bpy.types.Object)
-    target_collection: bpy.props.PointerProperty(name="Collection", type=bpy.types.Collection)
+    target_object: bpy.props.PointerProperty(
+        name="Object", description="What the cameras look at", type=bpy.types.Object
+    )
+    target_collection: bpy.props.PointerProperty(
+        name="Collection", description="What the cameras look at", type=bpy.types.Collection
+    )
     elevation: bpy.props.FloatVectorProperty(
         name="Elevation",
         description="Lowest and highest camera above the horizon",

@@ -23,7 +23,9 @@ class RADIANCE_TWIN_OT_compare_in_view(bpy.types.Operator):
     bl_idname = "radiance_twin.compare_in_view"
     bl_label = "Compare with Twin"
 
-    mode: bpy.props.EnumProperty(name="Compare", items=MODE_ITEMS, default="WIPE")
+    mode: bpy.props.EnumProperty(
+        name="Compare", description="How both sides are shown", items=MODE_ITEMS, default="WIPE"
+    )
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
@@ -96,7 +98,13 @@ class RADIANCE_TWIN_OT_amplify(bpy.types.Operator):
     bl_idname = "radiance_twin.amplify"
     bl_label = "Amplify Difference"
 
-    factor: bpy.props.FloatProperty(name="Factor", default=AMPLIFICATION_STEP, min=0.1, max=10.0)
+    factor: bpy.props.FloatProperty(
+        name="Factor",
+        description="How much stronger differences are shown",
+        default=AMPLIFICATION_STEP,
+        min=0.1,
+        max=10.0,
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -22,7 +22,7 @@ class RADIANCE_TWIN_OT_save_configuration(bpy.types.Operator, ExportHelper):
     bl_idname = "radiance_twin.save_configuration"
     bl_label = "Save Settings"
 
-    filepath: bpy.props.StringProperty(name="File Path", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File Path", description="The configuration's file", subtype="FILE_PATH")
     filename_ext = ENDING
     filter_glob: bpy.props.StringProperty(default=f"*{ENDING}", options={"HIDDEN"})
 
@@ -45,7 +45,7 @@ class RADIANCE_TWIN_OT_load_configuration(bpy.types.Operator, ImportHelper):
     bl_label = "Load Settings"
     bl_options = {"UNDO"}
 
-    filepath: bpy.props.StringProperty(name="File Path", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File Path", description="The configuration's file", subtype="FILE_PATH")
     filename_ext = ENDING
     filter_glob: bpy.props.StringProperty(default=f"*{ENDING}", options={"HIDDEN"})
 

@@ -41,9 +41,11 @@ and measure what that loses"""
 
     filename_ext = ".vdb"
     check_extension = None  # by the format, see `check`
-    filepath: bpy.props.StringProperty(name="File Path", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: bpy.props.StringProperty(
+        name="File Path", description="Where to write it", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_glob: bpy.props.StringProperty(default="*.vdb;*.glb;*.ply", options={"HIDDEN"})
-    format: bpy.props.EnumProperty(name="Format", items=FORMAT_ITEMS)
+    format: bpy.props.EnumProperty(name="Format", description="What is made of the twin", items=FORMAT_ITEMS)
     resolution: bpy.props.EnumProperty(
         name="Resolution", description="How fine it is", items=RESOLUTION_ITEMS, default="256"
     )

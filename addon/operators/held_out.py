@@ -116,7 +116,7 @@ class RADIANCE_TWIN_OT_select_object(bpy.types.Operator):
     bl_label = "Select Object"
     bl_options = {"REGISTER", "UNDO"}
 
-    name: bpy.props.StringProperty(name="Object", options={"SKIP_SAVE"})
+    name: bpy.props.StringProperty(name="Object", description="Its name in the scene", options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

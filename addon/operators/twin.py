@@ -37,7 +37,9 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
 
     filename_ext = ".twin"
     # not the path of the last time: a path means that a file was dropped
-    filepath: bpy.props.StringProperty(name="File Path", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: bpy.props.StringProperty(
+        name="File Path", description="The .twin file to load", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_glob: bpy.props.StringProperty(default="*.twin", options={"HIDDEN"})
     placement: bpy.props.EnumProperty(
         name="Placement",

@@ -182,13 +182,11 @@ def test_points_become_balls_of_their_own_colours(extension: None, fake_worker: 
     assert "28.00 dB, 2.0 dB less than the twin" in worker.last("export").outcome
 
 
-def test_the_panel_offers_the_three_ways_and_tells_the_outcome(
-    extension: None, fake_worker: None, tmp_path: Path
-) -> None:
+def test_the_panel_offers_the_ways_and_tells_the_outcome(extension: None, fake_worker: None, tmp_path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "table.blend"))
     offered = draw("export")
     assert offered.buttons == ["Volume", "Mesh", "Points", "Splats"]
-    assert [properties.format for _, _, properties in offered.operators] == ["vdb", "mesh", "points"]
+    assert [properties.format for _, _, properties in offered.operators] == ["vdb", "mesh", "points", "splats"]
     assert offered.labels == []
     (tmp_path / "radiance_twin").mkdir()
     (tmp_path / "radiance_twin" / "table.twin").touch()

@@ -15,6 +15,8 @@ from radiance_twin.addon.operators import compare_frame, held_out, render
 from radiance_twin.addon.panels import compare as compare_panels
 from radiance_twin.addon.panels import held_out as held_out_panels
 from radiance_twin.addon.panels import steps
+from radiance_twin.addon.panels import twin as twin_panels
+from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
 
 from .fake_worker import REFUSES, WAITS
@@ -86,7 +88,7 @@ class Notes:
 def draw(step: str) -> Notes:
     """Draw one panel: "", "cameras", "render", "train" or "compare"."""
     name = "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else "")
-    kind = next(getattr(m, name) for m in (steps, compare_panels, held_out_panels) if hasattr(m, name))
+    kind = next(getattr(m, name) for m in (steps, compare_panels, held_out_panels, twin_panels) if hasattr(m, name))
     notes = Notes()
     panel = SimpleNamespace(layout=notes, settings_column=lambda: notes)
     kind.draw(panel, bpy.context)
@@ -227,3 +229,22 @@ def test_files_of_an_earlier_session_are_in_sight(saved: Path) -> None:
     (saved / "radiance_twin" / "table.h5").write_bytes(bytes(2_500_000))
     assert "table.h5, 2.5 MB" in draw("render").labels
     assert draw("train").labels == []
+
+
+def test_everything_that_can_be_pointed_at_has_a_tool_tip(extension: None) -> None:
+    """Operators, what can be set of them, and the settings of scenes, objects and the preferences, with all choices."""
+    operators = {name: getattr(bpy.ops.radiance_twin, name).get_rna_type() for name in dir(bpy.ops.radiance_twin)}
+    assert len(operators) > 10
+    assert [name for name, kind in operators.items() if not kind.description] == []
+    scene, thing = bpy.context.scene.radiance_twin, bpy.data.objects["Cube"].radiance_twin
+    kinds = {**operators, "scene": scene.bl_rna, "object": thing.bl_rna, "preferences": RadianceTwinPreferences.bl_rna}
+    bare = []
+    for owner, kind in kinds.items():
+        for setting in kind.properties:
+            if setting.is_hidden or setting.identifier in ("rna_type", "name", "bl_idname"):
+                continue
+            choices = setting.enum_items if setting.type == "ENUM" else ()
+            for one in (setting, *choices):
+                if not one.description:
+                    bare.append(f"{owner}.{setting.identifier}: {one.identifier}")
+    assert bare == []
