@@ -24,7 +24,7 @@ NAME = "Radiance Twin Fix-It"
 # of the cameras: why they are there, and their size and frame as JSON
 REASON, WORDS = "reason", "radiance_twin_camera"
 # lines of a camera in the viewport, in sizes of the scene
-DRAWN = 0.08
+DRAWN = 0.2
 
 
 class RADIANCE_TWIN_OT_propose_cameras(bpy.types.Operator):

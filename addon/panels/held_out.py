@@ -132,7 +132,7 @@ class VIEW3D_PT_radiance_twin_objects(Step, bpy.types.Panel):
         painted = heat.shown()
         if painted is None:
             return
-        row.prop(painted, "hide_viewport", text="", icon="HIDE_OFF", invert_checkbox=True)
+        row.prop(painted, "hide_viewport", text="")
         row.operator("radiance_twin.remove_error", text="", icon="TRASH")
         top = float(painted.get(heat.BRIGHTEST, 1.0))
         write(

@@ -152,6 +152,8 @@ COMMANDS = {
     "train": ("scene.h5", ["train", "BAD", "-o", "OUT/new.twin"]),
     "compare, dataset": ("scene.h5", ["compare", "BAD", "GOOD/scene.twin", "-o", "OUT/report"]),
     "compare, twin": ("scene.twin", ["compare", "GOOD/scene.h5", "BAD", "-o", "OUT/report"]),
+    "fix-it, dataset": ("scene.h5", ["fix-it", "BAD", "GOOD/scene.twin", "-o", "OUT/cameras.json"]),
+    "fix-it, twin": ("scene.twin", ["fix-it", "GOOD/scene.h5", "BAD"]),
     "info, dataset": ("scene.h5", ["info", "BAD"]),
     "info, digest": ("scene.h5", ["info", "BAD", "--digest"]),
     "info, twin": ("scene.twin", ["info", "BAD"]),
