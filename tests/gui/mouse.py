@@ -15,10 +15,10 @@ Place = tuple[float, float]
 
 # seconds for Blender to notice where the pointer is, and to make the button under it the active one
 NOTICE = 0.15
-ROW = 10  # pixels between two places that are tried for a button
+ROW = 15  # pixels between two places that are tried for a button: less than one is high
 LEFT, MIDDLE, RIGHT = 1, 2, 3
 # shares of a region's width at which buttons of one row are looked for
-COLUMNS = (0.5, 0.25, 0.75, 0.88)
+COLUMNS = (0.5, 0.25, 0.82)
 
 
 def xdotool(*words: object) -> None:

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs inside a real Blender with its window: the four steps by pointer and keys, as a user's hands do them.
+
+    blender --python drive_by_hand.py -- FOLDER TWIN
+
+The sample is opened, rendered and trained by clicks on the panel's buttons; the training is looked at, and ended at
+once by two clicks on its X. TWIN then takes the place of what was not trained, is loaded and compared by clicks; Esc
+stops Compare This Frame. Writes screenshots and found.json into FOLDER.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+from mathutils import Vector
+
+sys.path.insert(0, str(Path(__file__).parent))
+import mouse
+
+FOLDER, TWIN = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
+EXTENSION = "bl_ext.user_default.radiance_twin"
+found: dict[str, Any] = {}
+
+
+def script() -> Iterator[float]:
+    """What the user does; yields how many seconds to wait, for Blender to work and to draw."""
+    yield from open_the_sidebar()
+    yield from press("open_sample")
+    yield 2.0
+    found["objects"] = len(bpy.context.scene.objects)
+    bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "still_life.blend"))
+    settings = bpy.context.scene.radiance_twin
+    settings.views, settings.val_views, settings.test_views = 16, 1, 1
+    settings.width, settings.height = 64, 64
+    settings.samples, settings.reference_samples = 4, 4
+    settings.preset, settings.seconds, settings.device = "custom", 600.0, "cpu"
+    make_room()
+    yield from open_the_sidebar()
+
+    yield from press("render_views")
+    yield from until_it_has_ended("render")
+    yield 1.0
+    take_picture("before")
+    yield from press("train")
+    yield from until_the_training_is_seen()
+    take_picture("training")
+    found["badge"] = badge()
+    job, found["standing"] = running(), twins()
+    yield from press("cancel")
+    found["cancelling"] = job.cancelling
+    mouse.xdotool("click", mouse.LEFT)
+    yield from until_it_has_ended("train", job)
+    found["left"] = twins()
+    yield 1.0
+    take_picture("cancelled")
+
+    shutil.copy(TWIN, FOLDER / "radiance_twin" / "still_life.twin")
+    yield 1.0
+    yield from press("load_twin")
+    yield 1.0
+    found["loaded"] = twins()
+    yield from press("compare")
+    yield from until_it_has_ended("compare")
+
+    bpy.context.scene.cycles.samples = 100_000
+    frame = sys.modules[f"{EXTENSION}.addon.operators.compare_frame"]
+    engine = bpy.context.scene.render.engine
+    bpy.ops.radiance_twin.compare_frame()
+    until = time.monotonic() + 20.0
+    while not bpy.app.is_job_running("RENDER") and time.monotonic() < until:
+        yield 0.1
+    yield 2.0
+    mouse.press("Escape")
+    while (bpy.app.is_job_running("RENDER") or frame._running is not None) and time.monotonic() < until + 40.0:
+        yield 0.2
+    found["escaped"] = {"problem": frame.problem(), "engine_kept": bpy.context.scene.render.engine == engine}
+    take_picture("escaped")
+
+
+def running() -> Any:
+    return sys.modules[f"{EXTENSION}.addon.jobs.worker"].running()
+
+
+def twins() -> list[str]:
+    return [thing.name for thing in bpy.context.scene.objects if thing.type == "EMPTY"]
+
+
+def badge() -> str:
+    """What the corner of the view says."""
+    exact, words = (sys.modules[f"{EXTENSION}.addon.viewport.{name}"] for name in ("exact", "badge"))
+    twin = next(thing for thing in bpy.context.scene.objects if thing.type == "EMPTY")
+    bake = sys.modules[f"{EXTENSION}.addon.viewport.twin"].bake_of(twin)
+    return str(words.in_words(bake, list(exact.wishes()), 1))
+
+
+def until_it_has_ended(step: str, job: Any = None) -> Iterator[float]:
+    job = job or running()
+    assert job is not None, f"the button of {step} was pressed, and nothing runs"
+    while not job.ended:
+        yield 0.3
+    found[step] = {"outcome": job.outcome, "error": repr(job.error)}
+    yield 0.5
+
+
+def until_the_training_is_seen() -> Iterator[float]:
+    """Until the view shows the field that is being trained."""
+    exact = sys.modules[f"{EXTENSION}.addon.viewport.exact"]
+    while not any(wish.is_shown and wish.training for wish in exact.wishes()):
+        assert running() is not None, "the training ended before it was seen"
+        yield 0.2
+    yield 1.5
+
+
+def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
+    window = bpy.context.window_manager.windows[0]
+    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
+
+
+def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(region for region in area.regions if region.type == kind)
+
+
+def press(operator: str) -> Iterator[float]:
+    """Find a button in the sidebar and click it."""
+    window, area = viewport()
+    yield from mouse.press_button(window, area, region_of(area, "UI"), f"radiance_twin.{operator}")
+
+
+def open_the_sidebar() -> Iterator[float]:
+    """By its key, with the pointer in the viewport; then our tab."""
+    window, area = viewport()
+    if not area.spaces.active.show_region_ui:
+        mouse.move(mouse.place_in(window, region_of(area, "WINDOW"), 300, 300))
+        yield mouse.NOTICE
+        mouse.press("n")
+    while True:
+        yield 0.5
+        try:
+            region_of(viewport()[1], "UI").active_panel_category = "Radiance Twin"
+        except (AttributeError, TypeError):
+            continue  # there are no tabs until the sidebar is drawn
+        break
+    yield 0.5
+
+
+def make_room() -> None:
+    """The whole window's height for the viewport, and the place beside the original in sight."""
+    window, _ = viewport()
+    timeline = next(each for each in window.screen.areas if each.type == "DOPESHEET_EDITOR")
+    with bpy.context.temp_override(window=window, area=timeline):
+        bpy.ops.screen.area_close()
+    space = viewport()[1].spaces.active
+    space.overlay.show_extras = False
+    view = space.region_3d
+    view.view_location = view.view_location + view.view_rotation @ Vector((0.55, 0.0, 0.0))
+
+
+def take_picture(name: str) -> None:
+    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+
+
+def tick() -> float | None:
+    try:
+        return next(steps)
+    except StopIteration:
+        pass
+    except BaseException:
+        found["failed"] = traceback.format_exc()
+        take_picture("failed")
+    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
+bpy.context.preferences.view.render_display_type = "NONE"
+steps = script()
+bpy.app.timers.register(tick, first_interval=2.0, persistent=True)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's steps by pointer and keys alone, in a real Blender with its window. Look at the screenshots, too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from .test_window import VISIBLE, picture, run
+
+pytestmark = pytest.mark.timeout(600)
+
+DRIVE = Path(__file__).with_name("drive_by_hand.py")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("by_hand")
+
+
+@pytest.fixture(scope="module")
+def found(root: Path, folder: Path, tiny_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What drive_by_hand.py found."""
+    resources, archive = tmp_path_factory.mktemp("resources"), folder / "radiance_twin.zip"
+    run(["--command", "extension", "build", "--source-dir", root, "--output-filepath", archive], resources)
+    run(["--command", "extension", "install-file", "--repo", "user_default", "--enable", archive], resources)
+    run(["--python", DRIVE, "--", folder, tiny_twin], resources)
+    print(f"\nscreenshots: {folder}")
+    result: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
+    assert "failed" not in result, result["failed"]
+    return result
+
+
+def test_buttons_do_what_they_say(found: dict[str, Any]) -> None:
+    assert found["objects"] > 10, "Open the Sample"
+    assert found["render"]["outcome"].startswith("18 views in "), "Render"
+    assert found["compare"]["outcome"].startswith("PSNR "), "Compare"
+
+
+def test_a_field_is_seen_while_it_is_trained(found: dict[str, Any], folder: Path) -> None:
+    name, part, quality, age = found["badge"].split(" · ")
+    assert name == "Training" and part.endswith("%") and quality.endswith(" dB") and age.endswith(" s old")
+    before, training = picture(folder, "before"), picture(folder, "training")
+    # right of the original, left of the sidebar
+    where = (slice(200, 700), slice(600, 1020))
+    changed = (np.abs(training - before).max(axis=2) > VISIBLE)[where]
+    assert changed.sum() > 10_000
+    # as colourful as fruit, and in one piece
+    pixels = training[where][changed]
+    assert np.median(pixels.max(axis=1) - pixels.min(axis=1)) > 20
+    count, _, sizes, _ = cv2.connectedComponentsWithStats(changed.astype(np.uint8))
+    assert count > 1 and sizes[1:, cv2.CC_STAT_AREA].max() > 0.8 * changed.sum()
+
+
+def test_a_second_click_on_the_x_ends_the_training_and_clears_its_place(found: dict[str, Any], folder: Path) -> None:
+    assert found["standing"] == ["still_life"] and found["cancelling"]
+    assert "Cancelled" in found["train"]["error"] and found["left"] == []
+    before, cancelled = picture(folder, "before"), picture(folder, "cancelled")
+    where = (slice(200, 700), slice(600, 1020))
+    assert (np.abs(cancelled - before).max(axis=2) > VISIBLE)[where].mean() < 0.01
+
+
+def test_a_twin_is_loaded_by_its_button(found: dict[str, Any]) -> None:
+    assert found["loaded"] == ["still_life"]
+
+
+def test_escape_stops_compare_this_frame(found: dict[str, Any]) -> None:
+    assert found["escaped"] == {"problem": "The render was stopped; nothing was compared", "engine_kept": True}
