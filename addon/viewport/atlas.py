@@ -7,11 +7,14 @@ halved until it fits.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gpu
 import numpy as np
@@ -40,8 +43,9 @@ WIDE = SIDE + 2
 # of the network's arrays, in march.glsl
 NETWORK_VECTORS = 295
 SMALLEST_RESOLUTION = 8
-# bricks that are uploaded at once
+# bricks that are uploaded at once, and how many such blocks a thread prepares ahead
 BLOCK = 128
+AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -133,20 +137,17 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
     light = new_atlas(layout, "RGBA16F")
     features = tuple(new_atlas(layout, "RGBA8") for _ in range(0, bricks.features.shape[-1], 4))
     index = texture_3d(texels, "RGBA32F")
-    for rows in blocks(bricks.count, BLOCK):
-        # as the GPU reads them: x runs fastest, brick after brick along z
-        values = np.zeros((len(rows), WIDE, WIDE, WIDE, 4), np.float32)
-        turned = values.transpose(0, 3, 2, 1, 4)
-        with_borders(bricks, bricks.colour, rows, turned[..., :3])
-        with_borders(bricks, bricks.density, rows, turned[..., 3])
-        np.log(np.maximum(values[..., 3], NEGLIGIBLE_DENSITY), out=values[..., 3])
-        _copy(values, 1.0, light, "RGBA16F", layout, int(rows[0]))
-        for number, four in enumerate(features):
-            values = np.zeros_like(values)
-            told = bricks.features[..., 4 * number : 4 * number + 4]
-            with_borders(bricks, told, rows, values.transpose(0, 3, 2, 1, 4))
-            _copy(values, 1.0 / 255.0, four, "RGBA8", layout, int(rows[0]))
-        yield float(rows[-1] + 1) / bricks.count
+    with ThreadPoolExecutor(1, thread_name_prefix="radiance_twin") as thread:
+        rest = blocks(bricks.count, BLOCK)
+        prepared = deque((rows, thread.submit(_prepare, bricks, rows)) for rows in islice(rest, AHEAD))
+        while prepared:
+            rows, future = prepared.popleft()
+            values = future.result()
+            prepared.extend((later, thread.submit(_prepare, bricks, later)) for later in islice(rest, 1))
+            _copy(values[0], 1.0, light, "RGBA16F", layout, int(rows[0]))
+            for told, four in zip(values[1:], features, strict=True):
+                _copy(told, 1.0 / 255.0, four, "RGBA8", layout, int(rows[0]))
+            yield float(rows[-1] + 1) / bricks.count
     network = None if bricks.network is None else network_vectors(bricks.network)
     return TwinTextures(light, features or None, index, layout, bricks.resolution, network, halvings)
 
@@ -166,6 +167,22 @@ def layout_of(count: int) -> tuple[int, int, int]:
     x = max(int(np.ceil(np.cbrt(count))), 1)
     y = max(-(-count // (x * x)), 1) if count <= x * x else x
     return x, y, max(-(-count // (x * y)), 1)
+
+
+def _prepare(bricks: Bricks, rows: NDArray[Any]) -> list[F4]:
+    """What is copied of some bricks: light, then features, each [r, 10, 10, 10, 4] (z, y, x) as the GPU reads it."""
+    size = (len(rows), WIDE, WIDE, WIDE, 4)
+    light = np.zeros(size, np.float32)
+    turned = light.transpose(0, 3, 2, 1, 4)
+    with_borders(bricks, bricks.colour, rows, turned[..., :3])
+    with_borders(bricks, bricks.density, rows, turned[..., 3])
+    np.log(np.maximum(light[..., 3], NEGLIGIBLE_DENSITY), out=light[..., 3])
+    prepared = [light]
+    for first in range(0, bricks.features.shape[-1], 4):
+        prepared.append(np.zeros(size, np.float32))
+        told = bricks.features[..., first : first + 4]
+        with_borders(bricks, told, rows, prepared[-1].transpose(0, 3, 2, 1, 4))
+    return prepared
 
 
 def _copy(

@@ -32,8 +32,8 @@ from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
-# what a redraw may cost while a file is uploaded, and how long until the next one, seconds: on a GPU that draws the
-# rest of the window slowly more, so that the upload takes half of the time
+# what a redraw may cost while a file is uploaded, seconds: three times the pause until the next one, and on a GPU that
+# draws the rest of the window slowly more, so that the upload takes half of the time
 LOADING = 0.03
 MOST_LOADING = 0.4
 # corners, in the order of a twin's box
@@ -194,7 +194,7 @@ def time_to_upload() -> float:
 def go_on_uploading() -> None:
     """Draw again soon, for a twin that is not all on the GPU yet."""
     _state.left = time.monotonic()
-    redraw_after(LOADING)
+    redraw_after(LOADING / 3)
 
 
 def pictures_of(region: bpy.types.Region) -> Pictures:
