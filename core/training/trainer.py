@@ -285,7 +285,7 @@ def _bake_steps(settings: TrainSettings, recipe: Recipe, run: Run, device: torch
     if cancelled:
         share = 0.125
     elif settings.steps is None:
-        share = min(max(run.seconds / preset_seconds("preview", device.type == "cuda"), 0.25), 3.0)
+        share = min(max(run.seconds / preset_seconds("preview", device.type == "cuda"), 0.05), 3.0)
     return max(round(share * recipe.bake_steps), 1)
 
 
