@@ -20,7 +20,7 @@ from mathutils import Matrix
 import radiance_twin
 from radiance_twin.addon import exact_frames
 from radiance_twin.addon.jobs import viewer
-from radiance_twin.addon.jobs.frames import View
+from radiance_twin.addon.jobs.frames import Answer, View
 from radiance_twin.addon.viewport import badge, exact
 from radiance_twin.addon.viewport.draw import draw, place
 from radiance_twin.addon.viewport.march import PlacedTwin
@@ -28,6 +28,7 @@ from radiance_twin.addon.viewport.pictures import Pictures, march_what_is_due
 from radiance_twin.addon.viewport.twin import bake_of, settings_of
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.colour import standard_view_transform
+from radiance_twin.core.twin_file import Twin
 
 SIZE = (160, 120)
 CAMERA = look_at((2.0, -2.2, 1.6), (0.0, 0.0, 0.35))
@@ -173,6 +174,49 @@ def test_orthographic_views_have_exact_frames_too(thing, marched, ahead):
         shares = [(marched([one], view, projection, SIZE, depth)[..., 3] > 0.5).mean() for one in (placed, exactly)]
         assert abs(shares[0] - shares[1]) < 0.05 * (field[..., 3] > 0.5).mean() + 0.01
         assert rest is None or max(shares) == rest
+
+
+class Training:
+    """A job that trains the twin at `path`, and answers every question at once with a grey of its own."""
+
+    stage, title, fraction, figures = "train", "Train", 0.62, {"psnr": 27.44}
+    expected = Twin({"world_from_field": np.eye(4).tolist()}, {})
+
+    def __init__(self, path: Path) -> None:
+        self.arguments = {"output": str(path)}
+        self.asked: list[View] = []
+
+    def ask(self, view: View) -> Answer:
+        self.asked.append(view)
+        width, height = view.size
+        grey = np.full((height // 4, width // 4, 4), len(self.asked), np.float32)
+        return Answer(view, grey, np.ones(grey.shape[:2], np.float32), complete=False, ended=True)
+
+
+def test_a_field_that_is_trained_is_refreshed_in_place(thing, tiny_twin, marched, projection_of, monkeypatch):
+    training = Training(tiny_twin)
+    asked_of_the_server = viewer.ask
+    monkeypatch.setattr(viewer, "ask", None)  # nobody else is asked
+    monkeypatch.setattr(exact_frames.worker, "training", lambda: training)
+    projection, view = projection_of(INTRINSICS, SIZE), np.linalg.inv(CAMERA)
+    placed, wished = wish(thing, projection)
+    exact_frames.step()
+    assert words(thing) == "Training · 62% · 27.4 dB · rendering the field"
+    levels = []
+    for frames in (1, 2):
+        began = time.monotonic()
+        while not (wished.is_shown and len(training.asked) > frames):
+            exact_frames.step()
+            assert time.monotonic() - began < 20 and not wished.complete
+            time.sleep(0.02)
+        levels.append(marched([replace(placed, layer=wished.layer())], view, projection, SIZE).max())
+    assert levels[1] > levels[0] >= 1.0, "a newer frame takes the older one's place"
+    assert wish(thing, projection)[1] is wished
+    assert words(thing).startswith("Training · 62% · 27.4 dB · ") and words(thing).endswith(" s old")
+    monkeypatch.setattr(viewer, "ask", asked_of_the_server)
+    monkeypatch.setattr(exact_frames.worker, "training", lambda: None)
+    until_complete(wished)
+    assert words(thing).startswith("Field · "), "and in the end the trained field does"
 
 
 def test_a_slow_gpu_shows_a_frame_at_once(thing, projection_of):
