@@ -118,11 +118,12 @@ def _draw_view(context: bpy.types.Context) -> None:
         return
     settings = comparison_of(context.workspace)
     compared.shown = shown_in(context)
-    transparent = context.scene.render.film_transparent
     size = (context.region.width, context.region.height)
     whole = Rectangle(0, 0, *size)
     depth = read_depth(whole)
     pixels = read_pixels(compared.light, whole)
+    # also before there is a first sample, and while EEVEE makes its shaders
+    transparent = bool(pixels[..., 3].min() < 0.99)
     compared.sides = sides = new_sides(on_ground(pixels) if transparent else pixels, compared.sides)
     view_transform = view_transform_of(context.scene)
     if settings.mode == "SPLIT" and compared.shown == "CLASSIC" and not settings.loupe:
