@@ -57,10 +57,10 @@ def draw_badge(context: bpy.types.Context) -> None:
 
 
 def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
-    """One line: "Field · 31.2 dB · 420 ms", "Bake · field 31.2 dB · why it is not the field" or, while the field is
-    trained, "Training · 62 % · 27.4 dB · 3 s old".
+    """One line: "Field · 31.2 dB · 420 ms", "Bake · 30.4 dB, field 31.2 dB · why it is not the field" or, while the
+    field is trained, "Training · 62 % · 27.4 dB · 3 s old".
 
-    The PSNR is always the field's: a bake's is lower, and nobody has measured it.
+    The figures are those over the val views; a file may know the field's alone.
     """
     shown = [wish for wish in wishes if wish.is_shown]
     trained = next((wish for wish in wishes if wish.training), None)
@@ -71,7 +71,8 @@ def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
     waits = [wish for wish in wishes if not wish.complete]
     problem = next((wish.problem for wish in waits if wish.problem), _hindrance if waits else "")
     if not shown:
-        quality = [f"field {one}" for one in quality]
+        own = [] if bake.own_psnr is None else [f"{bake.own_psnr:.1f} dB"]
+        quality = [", ".join([*own, *(f"field {one}" for one in quality)])] if own or quality else []
         return " · ".join(["Bake", *quality, *([problem] if problem else ["rendering the field"] if waits else [])])
     name = "Field" if len(shown) == twins else f"Field of {len(shown)} in {twins} twins"
     if waits:

@@ -37,6 +37,7 @@ class Bake:
         world_from_field: [4, 4] as trained.
         box: [8, 3] corners, in the world, of what was trained.
         psnr: of the field over its val views, decibels; None when the file does not say.
+        own_psnr: of the bake over the same views; None likewise.
         behind: whether the field knows what lies behind the scene (film "world").
         textures: on the GPU, made when first drawn.
         uploaded: the part of them that is there.
@@ -50,6 +51,7 @@ class Bake:
     world_from_field: NDArray[np.float64]
     box: NDArray[np.float64]
     psnr: float | None = None
+    own_psnr: float | None = None
     behind: bool = False
     textures: TwinTextures | None = None
     uploaded: float = 0.0
@@ -200,7 +202,8 @@ def read_bake(path: str) -> Bake:
     try:
         bricks = from_arrays(twin.arrays, twin.metadata)
         behind = twin.metadata.get("film") == "world"
-        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, _psnr(twin.metadata), behind)
+        quality = _psnr(twin.metadata), _own_psnr(twin.metadata)
+        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, *quality, behind)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except MemoryError as error:
@@ -213,6 +216,14 @@ def _psnr(metadata: dict[str, Any]) -> float | None:
     except (KeyError, TypeError, ValueError):
         return None
     return float(np.mean(values)) if values else None
+
+
+def _own_psnr(metadata: dict[str, Any]) -> float | None:
+    try:
+        value = float(metadata["bake"]["psnr"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return value if np.isfinite(value) else None
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
