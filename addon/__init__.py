@@ -15,6 +15,7 @@ MODULES = (
     "flip_maps",
     "operators.held_out",
     "operators.render",
+    "operators.check",
     "operators.train",
     "operators.twin",
     "operators.compare",

@@ -23,7 +23,15 @@ from ..preferences import find_worker_python
 from .frames import Answer, Frames, View
 
 # between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
-PATIENCE = {"render": 15.0, "train": 300.0, "compare": 15.0, "fix_it": 15.0, "export": 15.0, "measure_frame": 15.0}
+PATIENCE = {
+    "render": 15.0,
+    "check": 15.0,
+    "train": 300.0,
+    "compare": 15.0,
+    "fix_it": 15.0,
+    "export": 15.0,
+    "measure_frame": 15.0,
+}
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
 
 
@@ -34,7 +42,7 @@ class Job:
     """One request to the worker. It is its own reporter: what the worker says is kept here until it is drawn.
 
     Args:
-        request: "render", "train", "compare", "fix_it" or "export".
+        request: "render", "check", "train", "compare", "fix_it" or "export".
         arguments: the stage's settings as JSON can carry them.
         session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
             an interrupted one can go on where it was.

@@ -90,6 +90,20 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
         if worker.interrupted("render") is not None and worker.running() is None:
             row.operator("radiance_twin.render_views", text="Continue").resume = True
         outcome(layout, context, "render", lambda paths: paths.dataset)
+        job = worker.running()
+        if bpy.data.filepath and (job is None or job.request == "check"):
+            start_or_progress(layout, "check", "radiance_twin.check", "Check", "VIEWZOOM")
+            found(layout, context)
+
+
+def found(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What the last check found, and what the views will cost."""
+    job = worker.last("check")
+    if job is None:
+        return
+    for line in job.outcome.splitlines():
+        failed = job.error is not None or line.startswith("- ")
+        write(layout, context, line.removeprefix("- "), icon="ERROR" if failed else "INFO")
 
 
 class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):

@@ -42,6 +42,13 @@ def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return (add_views if settings.poses else render_dataset)(settings, reporter)
 
 
+def _check(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..check import check
+    from ..render import RenderSettings
+
+    return check(settings_from(RenderSettings, arguments), reporter)
+
+
 def _fix_it(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from ..fix_it import FixItSettings, fix_it
 
@@ -86,6 +93,7 @@ if __name__ == "__main__":
     serve(
         {
             "render": _render,
+            "check": _check,
             "compare": _compare,
             "export": _export,
             "fix_it": _fix_it,

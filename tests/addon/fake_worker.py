@@ -52,6 +52,13 @@ def render(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
     return {"output": arguments["output"], "views": views, "kept": 0, "seconds": 1.5, "arguments": arguments, **found}
 
 
+def check(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+    answer(arguments, reporter)
+    assert Path(arguments["scene"]).is_file() and arguments["output"].endswith(".h5")
+    findings = [{"what": "The views are black", "remedy": "add a light"}]
+    return {"findings": findings, "views": 76, "seconds": 61.0, "bytes": 11_000_000, "staging_bytes": 25_000_000}
+
+
 def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
     reporter.send("field", metadata={"world_from_field": WORLD_FROM_FIELD, "bounds": [[0, 0, 0], [1, 1, 1]]})
     try:
@@ -201,4 +208,7 @@ if __name__ == "__main__":
     runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
     from radiance_twin.core.worker.protocol import serve
 
-    serve({"render": render, "train": train, "compare": compare, "fix_it": fix_it, "export": export}, "fake")
+    serve(
+        {"render": render, "check": check, "train": train, "compare": compare, "fix_it": fix_it, "export": export},
+        "fake",
+    )

@@ -375,13 +375,14 @@ def test_how_long_to_train_is_a_preset_or_a_number(saved_file: Path, fake_worker
         return {name: value for name, value in job.arguments.items() if name not in ("dataset", "output")}
 
     bpy.ops.radiance_twin.render_views()
-    assert asked() == {"device": "auto", "seed": 0, "preset": "preview"}
-    settings.preset, settings.seconds, settings.device = "custom", 5.0, "cpu"
-    assert asked() == {"device": "cpu", "seed": 0, "seconds": 5.0}
+    assert asked() == {"device": "auto", "seed": 0, "bake": "normal", "preset": "preview"}
+    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 5.0, "cpu", "small"
+    assert asked() == {"device": "cpu", "seed": 0, "bake": "small", "seconds": 5.0}
     settings.preset, settings.stop_at_psnr, settings.until_psnr, settings.go_on = "final", True, 32.5, True
     assert asked() == {
         "device": "cpu",
         "seed": 0,
+        "bake": "small",
         "preset": "final",
         "until_psnr": 32.5,
         "resume": str(paths.twin),

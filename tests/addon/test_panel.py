@@ -110,7 +110,7 @@ def test_empty_state_offers_the_sample_and_each_step_offers_to_save(extension: N
 def test_saved_file_needs_no_introduction(saved: Path) -> None:
     notes = draw("")
     assert notes.buttons == [] and notes.labels == []
-    assert draw("render").buttons == ["Render 76 Views"]
+    assert draw("render").buttons == ["Render 76 Views", "Check"]
 
 
 def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,9 +160,16 @@ def test_interrupted_render_offers_to_continue(saved: Path) -> None:
     with pytest.raises(RuntimeError):
         bpy.ops.radiance_twin.render_views()
     notes = draw("render")
-    assert notes.buttons == ["Render 76 Views", "Continue"]
+    assert notes.buttons == ["Render 76 Views", "Continue", "Check"]
     assert notes.operators[1][2].resume is True
     assert " ".join(notes.labels).endswith("The scene is not to my liking; choose another")
+
+
+def test_a_check_says_what_to_mend_and_what_the_views_will_cost(saved: Path) -> None:
+    bpy.ops.radiance_twin.check()
+    said = " ".join(draw("render").labels)
+    assert "The views are black; add a light" in said
+    assert "76 views: about 1:01 and 11.0 MB, with 25.0 MB" in said
 
 
 def test_finished_steps_show_what_came_out(saved: Path) -> None:
