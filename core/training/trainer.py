@@ -43,6 +43,8 @@ from .run import Run, prepare
 REPORT_EVERY = 0.5
 RECIPE = Recipe()
 MOST_PSNR = 100
+# about what two cores do in the time of that preset
+STEPS_OF_A_PREVIEW = 2400
 
 
 @dataclass(frozen=True)
@@ -281,12 +283,13 @@ def _bake_and_behind(
 
 def _bake_steps(settings: TrainSettings, recipe: Recipe, run: Run, device: torch.device, cancelled: bool) -> int:
     """More of them for a field that took longer than the preset preview, fewer for a draft or in a hurry."""
-    share = 1.0
     if cancelled:
-        share = 0.125
-    elif settings.steps is None:
-        share = min(max(run.seconds / preset_seconds("preview", device.type == "cuda"), 0.05), 3.0)
-    return max(round(share * recipe.bake_steps), 1)
+        return max(recipe.bake_steps // 8, 1)
+    share = run.seconds / preset_seconds("preview", device.type == "cuda")
+    if settings.steps is not None:
+        # the same field has the same bake, however long it took
+        share = settings.steps / STEPS_OF_A_PREVIEW
+    return max(round(min(max(share, 0.05), 3.0) * recipe.bake_steps), 1)
 
 
 def _bake(

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A scene looked over before it is rendered: each mistake is found, with its remedy."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import bpy
 import numpy as np
-import pytest
 
 from radiance_twin.addon.studio.check import check_scene
-from radiance_twin.core.arguments import parse, settings_of
-from radiance_twin.core.check import check
-from radiance_twin.core.cli import checked_in_words
-from radiance_twin.core.render import RenderSettings
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_ball, add_box, add_camera, animate, light_world, new_scene, request, save
@@ -63,23 +61,27 @@ def test_near_clipping_that_cuts_something_open_is_told(tmp_path: Path) -> None:
     assert "has Ball cut open by its near clipping; lower the camera's Clip Start" in found
 
 
-def test_the_command_says_what_it_costs_and_that_it_is_dark(tmp_path: Path, root: Path) -> None:
+def command(root: Path, python: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`radiance-twin check` in the worker's Python, with this Blender."""
+    line = [python, str(root / "core" / "bootstrap.py"), "core.cli", "check", *words, "--blender", sys.executable]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_says_what_it_costs_and_that_it_is_dark(tmp_path: Path, root: Path, worker_python: str) -> None:
     new_scene().view_settings.view_transform = "Standard"
     light_world((0.0, 0.0, 0.0))
     add_ball("Ball", 1.0, (0, 0, 0))
     scene = save(tmp_path / "scene.blend")
-    words = ["check", str(scene), "--views", "5", "--test-views", "2", "--resolution", "16x12", "--samples", "1"]
-    settings = RenderSettings(**settings_of(parse([*words, "--no-denoise"], "x")), output="checked.h5")
     before = sorted(tmp_path.iterdir())
-    result = check(settings, QuietReporter())
+    words = ["--views", "5", "--test-views", "2", "--resolution", "16x12", "--samples", "1", "--no-denoise"]
+    done = command(root, worker_python, str(scene), *words)
+    assert done.returncode == 0, done.stderr
     assert sorted(tmp_path.iterdir()) == before
-    assert result["views"] == 11 and result["bytes"] > 1000 and result["staging_bytes"] > 1000
-    said = checked_in_words(result)
-    assert "- The views are black; add a light, or let the world shine" in said
-    assert said.splitlines()[-1].startswith("11 views: about ")
+    assert "- The views are black; add a light, or let the world shine" in done.stdout
+    assert re.search(r"^11 views: about .* and [0-9.]+ MB, with [0-9.]+ MB beside it meanwhile$", done.stdout, re.M)
 
 
-def test_a_file_that_is_no_scene_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_scene_is_refused(tmp_path: Path, root: Path, worker_python: str) -> None:
     (tmp_path / "letter.blend").write_text("dear")
-    with pytest.raises(Exception, match="letter.blend is not a Blender file; name a .blend"):
-        check(RenderSettings(scene=tmp_path / "letter.blend", output="checked.h5"), QuietReporter())
+    done = command(root, worker_python, str(tmp_path / "letter.blend"))
+    assert done.returncode == 1 and "letter.blend is not a Blender file; name a .blend" in done.stderr

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from math import pi, radians, sqrt
 
 import bpy
-import flip_evaluator
 import numpy as np
 import pytest
 
@@ -107,7 +107,21 @@ def test_without_a_twin_there_is_nothing_to_compare(extension):
         assert not bpy.ops.radiance_twin.leave_comparison.poll()
 
 
-def test_flip_is_measured_by_the_worker(extension, worker_python, monkeypatch):
+def flip_of(images, python, folder):
+    """Map and mean by the reference implementation, which is where the worker is."""
+    np.savez(folder / "pair.npz", *images)
+    script = (
+        "import sys, numpy, flip_evaluator\n"
+        "pair = [(one / 255.0).astype('float32') for one in numpy.load(sys.argv[1]).values()]\n"
+        "error, mean, _ = flip_evaluator.evaluate(*pair, 'LDR', applyMagma=False, parameters={'ppd': 67.0})\n"
+        "numpy.savez(sys.argv[2], error=error[..., 0], mean=mean)\n"
+    )
+    subprocess.run([python, "-c", script, folder / "pair.npz", folder / "flip.npz"], check=True, timeout=60)
+    with np.load(folder / "flip.npz") as found:
+        return found["error"], float(found["mean"])
+
+
+def test_flip_is_measured_by_the_worker(extension, worker_python, monkeypatch, tmp_path):
     monkeypatch.setenv("RADIANCE_TWIN_PYTHON", worker_python)
     bpy.context.scene.radiance_twin.device = "cpu"
     rng = np.random.default_rng(1)
@@ -118,9 +132,8 @@ def test_flip_is_measured_by_the_worker(extension, worker_python, monkeypatch):
         flip_maps.step()
         assert time.monotonic() - began < 60 and not wish.problem, wish.problem
         time.sleep(0.02)
-    classic, neural = (image.astype(np.float32) / np.float32(255.0) for image in images)
-    error, mean, _ = flip_evaluator.evaluate(classic, neural, "LDR", applyMagma=False, parameters={"ppd": 67.0})
-    assert wish.error == pytest.approx(error[..., 0])
+    error, mean = flip_of(images, worker_python, tmp_path)
+    assert wish.error == pytest.approx(error)
     assert wish.mean == pytest.approx(mean)
     assert flip_wish_of(1, images) is wish
     assert flip_wish_of(1, None) is None
