@@ -18,6 +18,8 @@ PYTEST_ARGUMENTS ?=
 BUILDER = $(VENV)/lib/python3.*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py
 # what runs inside Blender of core/, tested with that Blender's numpy too
 NUMPY_ALONE = $(addprefix tests/core/test_,cameras.py colour.py ocio.py rigs.py twin_file.py)
+# a file's tests stay together: they share what took long to make
+TWO_AT_ONCE = -n 2 --dist loadfile
 WORKER = RADIANCE_TWIN_PYTHON=$(abspath $(VENV))/bin/python
 
 .PHONY: demo test test-5.2 test-gui lint zip install install-dev
@@ -26,11 +28,11 @@ demo: install
 	$(VENV)/bin/radiance-twin demo
 
 test: install-dev
-	$(VENV)/bin/python -m pytest tests/core tests/addon tests/house $(PYTEST_ARGUMENTS)
+	$(VENV)/bin/python -m pytest $(TWO_AT_ONCE) tests/core tests/addon tests/house $(PYTEST_ARGUMENTS)
 
 test-5.2: install-dev
-	@tools/set_up.sh $(VENV_52) 3.13 'bpy==5.2.*' hypothesis pytest pytest-timeout
-	$(WORKER) $(VENV_52)/bin/python -m pytest $(NUMPY_ALONE) tests/addon tests/gpu $(PYTEST_ARGUMENTS)
+	@tools/set_up.sh $(VENV_52) 3.13 'bpy==5.2.*' hypothesis pytest pytest-timeout pytest-xdist
+	$(WORKER) $(VENV_52)/bin/python -m pytest $(TWO_AT_ONCE) $(NUMPY_ALONE) tests/addon tests/gpu $(PYTEST_ARGUMENTS)
 
 test-gui: install-dev
 	$(WORKER) $(VENV)/bin/python -m pytest tests/gui $(PYTEST_ARGUMENTS)

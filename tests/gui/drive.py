@@ -37,7 +37,7 @@ def script() -> Iterator[float]:
     settings.views, settings.val_views, settings.test_views = 24, 1, 2
     settings.width, settings.height = 100, 100
     settings.samples, settings.reference_samples = 6, 12
-    settings.preset, settings.seconds, settings.device = "custom", 20.0, "cpu"
+    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 20.0, "cpu", "small"
     bpy.ops.radiance_twin.render_views()
     yield from until_it_has_ended("render", "while_rendering")
     bpy.ops.radiance_twin.train()

@@ -40,7 +40,7 @@ def script() -> Iterator[float]:
     settings.views, settings.val_views, settings.test_views = 16, 1, 1
     settings.width, settings.height = 64, 64
     settings.samples, settings.reference_samples = 4, 4
-    settings.preset, settings.seconds, settings.device = "custom", 600.0, "cpu"
+    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 600.0, "cpu", "small"
     make_room()
     yield from open_the_sidebar()
 
