@@ -37,7 +37,8 @@ SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_
 
 
 # as the product trains, with less of everything
-QUICK = Recipe(samples=8192, bake_steps=8)
+# a training of 250 steps then fits its bake for eight
+QUICK = Recipe(samples=8192, bake_steps=80)
 
 
 class CountingReporter(QuietReporter):
