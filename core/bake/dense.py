@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..field.cpu import CpuField, Grid, Workspace
 from ..field.cpu_kernels import ONE, ZERO, compiled
-from ..field.model import RadianceField
 from ..field.render import TrainedField
 from .dense_fit import fit_grid
 
@@ -24,7 +23,7 @@ SUBDIVISION = 2
 SHOWN = 1e-3
 
 
-def bake_field(
+def bake_grid(
     field: TrainedField,
     rays: Iterable[tuple[F4, F4]],
     pool: ThreadPoolExecutor,
@@ -43,11 +42,7 @@ def bake_field(
         resolution: n, a multiple of 8.
         asked: is called often before that; what it raises stops the bake.
     """
-    model = field.model
-    if model.table.device.type != "cpu":
-        model = RadianceField(model.config)
-        model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
-    cpu_field = CpuField(model)
+    cpu_field = CpuField(field.model.on_cpu())
     density = _bake_density(cpu_field, _voxels_to_fill(field.occupied, resolution), pool, asked)
     colour, origins, directions, targets = _bake_colour(cpu_field, field, rays, resolution, pool, asked)
     if fit_steps:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..cameras import pixel_grid, ray_directions
+from ..cameras import Camera, pixel_grid, rays_in_field
 
 F4 = NDArray[np.float32]
 
@@ -41,11 +41,8 @@ def render_bake(
         step: in field units.
     """
     width, height = int(size[0]), int(size[1])
-    field_from_world = np.linalg.inv(np.asarray(world_from_field, np.float64))
-    directions = ray_directions(camera_to_world, intrinsics, pixel_grid(width, height)).reshape(-1, 3)
-    directions = directions @ field_from_world[:3, :3].T
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    origin = field_from_world[:3, :3] @ np.asarray(camera_to_world, np.float64)[:3, 3] + field_from_world[:3, 3]
+    camera = Camera(np.asarray(camera_to_world, np.float64), np.asarray(intrinsics, np.float64), (width, height))
+    origin, directions = rays_in_field(camera, pixel_grid(width, height).reshape(-1, 2), world_from_field)
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = -origin / directions, (1.0 - origin) / directions
     entry = np.maximum(np.nanmax(np.minimum(first, second), axis=1), 0.0)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..field.cpu import RAYS_PER_BLOCK, CpuField, Grid, Workspace
 from ..field.cpu_kernels import ONE, ZERO, compiled
-from ..field.model import RadianceField
 from ..field.occupancy import dilate
 from ..field.render import TrainedField
 from .bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
@@ -80,7 +79,7 @@ class Seen:
     pixels: F4
 
 
-def bake_field(
+def bake_bricks(
     field: TrainedField,
     pixels: Pixels,
     chosen: NDArray[Any],
@@ -105,11 +104,7 @@ def bake_field(
         stopped: is asked before each of them; the bake is then what it has come to.
     """
     random = np.random.default_rng(seed)
-    model = field.model
-    if model.table.device.type != "cpu":
-        model = RadianceField(model.config)
-        model.load_state_dict({name: value.cpu() for name, value in field.model.state_dict().items()})
-    cpu_field = CpuField(model)
+    cpu_field = CpuField(field.model.on_cpu())
     # no more rays than are going to be used: a short fit shall be short
     count = min(FIELD_RAYS, steps * RAYS_PER_STEP)
     looks = np.sort(random.choice(len(chosen), min(LOOKS, len(chosen)), replace=False))
@@ -172,8 +167,8 @@ def rays_between(centres: F4, rays: Rays, pixels: F4, count: int, random: np.ran
     aims = origins + distance[:, None] * directions
     order = np.argsort(np.linalg.norm(centres[:, None] - centres[None], axis=-1), axis=1)[:, :NEAREST]
     # every ray starts at its view's centre
-    view = np.array([np.abs(centres - origin).sum(axis=1).argmin() for origin in np.unique(origins, axis=0)])
-    own = view[np.unique(origins, axis=0, return_inverse=True)[1].reshape(-1)]
+    starts, which = np.unique(origins, axis=0, return_inverse=True)
+    own = np.array([np.abs(centres - start).sum(axis=1).argmin() for start in starts])[which.reshape(-1)]
     others = [order[own, random.integers(0, order.shape[1], count)] for _ in range(2)]
     share = random.dirichlet([1.0, 1.0, 1.0], count).astype(np.float32)
     origins = share[:, :1] * centres[own] + share[:, 1:2] * centres[others[0]] + share[:, 2:] * centres[others[1]]

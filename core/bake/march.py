@@ -22,7 +22,7 @@ THIN = 1e-4
 
 
 def render_bake(bricks: Bricks, world_from_field: ArrayLike, camera: Camera) -> F4:
-    """Picture [H, W, 4] (scene-linear, premultiplied) of a bake as a perspective camera sees it.
+    """Picture [H, W, 4] (scene-linear, premultiplied) of a bake as a camera sees it.
 
     Args:
         bricks: the bake.
@@ -116,8 +116,9 @@ def sample(bricks: Bricks, positions: ArrayLike) -> tuple[F8, F8]:
         total[:, 0] += share * np.log(np.maximum(density, NEGLIGIBLE_DENSITY))
         values = np.concatenate([bricks.colour[at], bricks.features[at] / 255.0], axis=1, dtype=np.float64)
         total[:, 1:] += np.where(there, share, 0.0)[:, None] * values
-    total[_rows_at(bricks, where) < 0] = 0.0
-    seen = (_rows_at(bricks, where) >= 0) & (total[:, 0] > np.log(NEGLIGIBLE_DENSITY) + FAINT)
+    there = _rows_at(bricks, where) >= 0
+    total[~there] = 0.0
+    seen = there & (total[:, 0] > np.log(NEGLIGIBLE_DENSITY) + FAINT)
     return np.where(seen, np.exp(total[:, 0]), 0.0), total[:, 1:]
 
 

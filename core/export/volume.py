@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bake.dense import bake_field
+from ..bake.dense import bake_grid
 from ..cameras import Camera, pixel_grid, rays_in_field, uniform_scale
 from ..errors import Cancelled, UserError
 from ..field.cpu import thread_count
@@ -111,7 +111,7 @@ def volume_grid(
         reporter.progress("fit", step, FIT_STEPS, seconds_left=left)
 
     rays = field_rays(cameras, field.world_from_field, FIT_RAYS, reporter)
-    baked = bake_field(field, rays, pool, FIT_STEPS, fitted, resolution, asked)
+    baked = bake_grid(field, rays, pool, FIT_STEPS, fitted, resolution, asked)
     density, colour = baked["bake/density"].astype(np.float32), baked["bake/colour"]
     filled = density > 0.0
     if not filled.any():

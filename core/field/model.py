@@ -122,6 +122,14 @@ class RadianceField(nn.Module):
                 initial_layers([layout.levels * config.features, config.hidden, 3], generator)
             )
 
+    def on_cpu(self) -> RadianceField:
+        """The same field on the CPU: itself when it is there, else a copy."""
+        if self.table.device.type == "cpu":
+            return self
+        copy = RadianceField(self.config)
+        copy.load_state_dict({name: value.cpu() for name, value in self.state_dict().items()})
+        return copy
+
     def density_features(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Density [N] per unit of field length and geometry features [N, G] at `positions` [N, 3] in [0, 1]³."""
         features = mlp(encode(positions, self.table, self.layout), list(self.density))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
-from ..bake.make import bake_field
+from ..bake.make import bake_bricks
 from ..bake.picture import bake_picture
 from ..cameras import Camera, pixel_grid, rays_in_field
 from ..comparison.metrics import display_image, image_metrics
@@ -311,7 +311,7 @@ def _bake(
         left = (time.monotonic() - began) / (step - 1) * (steps - step) if step > 1 else None
         reporter.progress("bake", step, steps, seconds_left=left)
 
-    return bake_field(
+    return bake_bricks(
         field,
         run.pixels,
         run.chosen,

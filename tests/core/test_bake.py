@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from radiance_twin.core.bake.dense import RESOLUTION, bake_field
+from radiance_twin.core.bake.dense import RESOLUTION, bake_grid
 from radiance_twin.core.bake.dense_fit import fit_grid
 from radiance_twin.core.bake.dense_march import render_bake, sample_grid
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions
@@ -114,7 +114,7 @@ def test_a_bake_looks_like_its_field() -> None:
     directions = ray_directions(camera, INTRINSICS, pixel_grid(16, 16)).reshape(-1, 3).astype(np.float32)
     rays = [(np.broadcast_to(((camera[:3, 3] + 1) / 2).astype(np.float32), directions.shape).copy(), directions)]
     with ThreadPoolExecutor(2) as pool:
-        arrays = bake_field(field, rays, pool, fit_steps=0)
+        arrays = bake_grid(field, rays, pool, fit_steps=0)
     density, colour = arrays["bake/density"], arrays["bake/colour"]
     assert (density.dtype, density.shape) == (np.float16, (RESOLUTION,) * 3)
     assert (colour.dtype, colour.shape) == (np.float16, (RESOLUTION,) * 3 + (3,))

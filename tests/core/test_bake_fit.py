@@ -14,7 +14,7 @@ from radiance_twin.core.bake import fit, kernels
 from radiance_twin.core.bake.bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from radiance_twin.core.bake.deferred import initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
-from radiance_twin.core.bake.make import bake_field, rays_between
+from radiance_twin.core.bake.make import bake_bricks, rays_between
 from radiance_twin.core.bake.march import march_rays, render_bake
 from radiance_twin.core.bake.picture import bake_picture
 from radiance_twin.core.cameras import Camera, look_at
@@ -210,7 +210,7 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
     occupied = np.zeros((16, 16, 16), bool)
     occupied[4:12, 4:12, 4:12] = True
     field = TrainedField(model, occupied, WORLD, 1 / 64)
-    bricks = bake_field(field, _Around(), np.arange(6 * 256), pool, "small", 16, truth=False)
+    bricks = bake_bricks(field, _Around(), np.arange(6 * 256), pool, "small", 16, truth=False)
     assert bricks.resolution == 64
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     picture = bake_picture(bricks, WORLD, camera, pool)
