@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..lettering import INK, PAPER, QUIET, font
 from .words import classic_name, duration
 
-PAPER, INK, QUIET = "#17181a", "#f2f2f0", "#a2a5ab"
 SIDE = 400
 MARGIN = 28
 GAP = 4
@@ -71,11 +71,3 @@ def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[list[str],
         likeness += f", foreground {view['psnr_foreground']:.1f} dB"
     twin = ["Radiance Twin", f"{duration(view['neural_seconds'])} a frame", likeness]
     return [classic_name(metrics), " · ".join(cost)], [*twin, f"SSIM {view['ssim']:.3f} · FLIP {view['flip']:.3f}"]
-
-
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """The face in which our pictures are lettered, `size` pixels high."""
-    font = ImageFont.load_default(size)
-    # Pillow's own scalable font; the bitmap one of a Pillow without FreeType has no sizes
-    assert isinstance(font, ImageFont.FreeTypeFont)
-    return font

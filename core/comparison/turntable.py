@@ -26,11 +26,11 @@ from ..dataset import staging
 from ..dataset.packing import read_layers
 from ..dataset.staging import Plan
 from ..dataset.store import Dataset
+from ..lettering import INK, PAPER, font
 from ..render import RenderSettings, stage_views
 from ..reporting import Reporter, followed
 from .metrics import Show, flip_error, flip_levels, magma, mean_of, psnr
 from .orbit import ANIMATED, orbit_of
-from .picture import INK, PAPER, font
 from .report_folder import FILM
 from .video import write_video
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, visible_objects
 from ..dataset.writers.pictures import straight_image
+from ..lettering import INK, PAPER, QUIET, font
 
 Picture = NDArray[np.uint8]
 
-PAPER, INK, QUIET = (23, 24, 26), (242, 242, 240), (162, 165, 171)
 # squares behind what is transparent
 SQUARES, LIGHT, DARK = 8, 92, 74
 TILE, SHEET = 200, 1800
@@ -117,13 +117,6 @@ def colour_of(index: int) -> tuple[int, int, int]:
     pixel = np.array([[[hue, 150 + 40 * (index % 3), 255 - 45 * (index // 3 % 2)]]], np.uint8)
     red, green, blue = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
     return int(red), int(green), int(blue)
-
-
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own scalable font."""
-    found = ImageFont.load_default(size)
-    assert isinstance(found, ImageFont.FreeTypeFont)
-    return found
 
 
 def _light(dataset: Dataset, index: int) -> Image.Image:
