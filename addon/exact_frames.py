@@ -2,8 +2,8 @@
 """Fulfils what 3D views wish: asks the view server for one frame after another, and gives them to drawing. While a twin
 is trained its training is asked instead, again and again.
 
-It runs from a timer, never while drawing, and never raises: when there is no frame the bake stays, and the badge in
-the view's corner says why.
+It is brought on by a timer (wishes.py), never while drawing, and never raises: when there is no frame the bake stays,
+and the badge in the view's corner says why.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .viewport import badge, exact
 from .viewport.bakes import expect
 from .viewport.redraw import redraw
 
-SECONDS_BETWEEN_TICKS = 0.05
-SECONDS_BETWEEN_LOOKS = 0.25
 # after the server has died, before it is started again
 SECONDS_AFTER_A_CRASH = 30.0
 # the badge tells how old a frame of a training is
@@ -164,17 +162,6 @@ def _short(problem: str) -> str:
     return " ".join(Path(word).name if word.startswith("/") else word for word in problem.split())
 
 
-def _tick() -> float:
-    return SECONDS_BETWEEN_TICKS if step() else SECONDS_BETWEEN_LOOKS
-
-
-def register() -> None:
-    # the background has neither timers nor views
-    if not bpy.app.background:
-        bpy.app.timers.register(_tick, first_interval=SECONDS_BETWEEN_LOOKS, persistent=True)
-
-
-def unregister() -> None:
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+def forget() -> None:
+    """What was asked for is not waited for any more."""
     _state.wish = _state.answer = None

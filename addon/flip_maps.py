@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fulfils what comparisons in 3D views wish: asks the view server for maps of FLIP.
-
-Frames of fields go first: a map of what will be replaced in a moment is of no use to anybody.
-"""
+"""Fulfils what comparisons in 3D views wish: asks the view server for maps of FLIP."""
 
 from __future__ import annotations
 
@@ -18,9 +15,6 @@ from .properties import settings_of
 from .viewport import exact
 from .viewport.compare.flip import FlipWish, flip_wishes
 from .viewport.redraw import redraw
-
-SECONDS_BETWEEN_TICKS = 0.1
-SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass
@@ -66,17 +60,6 @@ def _take() -> None:
     redraw()
 
 
-def _tick() -> float:
-    return SECONDS_BETWEEN_TICKS if step() else SECONDS_BETWEEN_LOOKS
-
-
-def register() -> None:
-    # the background has neither timers nor views
-    if not bpy.app.background:
-        bpy.app.timers.register(_tick, first_interval=SECONDS_BETWEEN_LOOKS, persistent=True)
-
-
-def unregister() -> None:
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+def forget() -> None:
+    """What was asked for is not waited for any more."""
     _state.wish = _state.answer = None

@@ -13,6 +13,7 @@ from ...core.errors import UserError
 from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
 from ..studio.view_camera import leave, stand_at, view_camera
+from ..viewport.redraw import redraw
 from . import can_run
 from .compare import figures_of, load_pictures
 from .train import viewport_context
@@ -176,10 +177,7 @@ def refresh_soon() -> None:
 
 def _refresh() -> None:
     refresh()
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+    redraw()
 
 
 def selected_view() -> dict[str, Any] | None:

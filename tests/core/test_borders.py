@@ -38,6 +38,7 @@ FLOORS = {
     "addon.panels": 13,
     "addon.commands": 13,
     "addon.operators": 12,
+    "addon.wishes": 12,
     "addon.engine": 11,
     "addon.exact_frames": 11,
     "addon.flip_maps": 11,
