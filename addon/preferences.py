@@ -54,9 +54,4 @@ def find_worker_python() -> tuple[str, str]:
     return "", f"Training needs a Python with PyTorch: name it in the preferences or by {VARIABLE}"
 
 
-def register() -> None:
-    bpy.utils.register_class(RadianceTwinPreferences)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RadianceTwinPreferences)
+register, unregister = bpy.utils.register_classes_factory((RadianceTwinPreferences,))

@@ -24,9 +24,4 @@ class RADIANCE_TWIN_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def register() -> None:
-    bpy.utils.register_class(RADIANCE_TWIN_OT_cancel)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RADIANCE_TWIN_OT_cancel)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_cancel,))

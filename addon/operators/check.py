@@ -50,9 +50,4 @@ def checked(job: worker.Job, result: dict[str, Any] | None) -> str:
     return "" if result is None else checked_in_words(result)
 
 
-def register() -> None:
-    bpy.utils.register_class(RADIANCE_TWIN_OT_check)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RADIANCE_TWIN_OT_check)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_check,))

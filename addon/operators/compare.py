@@ -196,14 +196,4 @@ def forget_figures() -> None:
     _read.clear()
 
 
-CLASSES = (RADIANCE_TWIN_OT_compare, RADIANCE_TWIN_OT_open_report)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_compare, RADIANCE_TWIN_OT_open_report))

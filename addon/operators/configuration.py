@@ -61,14 +61,6 @@ class RADIANCE_TWIN_OT_load_configuration(bpy.types.Operator, ImportHelper):
         return {"FINISHED"}
 
 
-CLASSES = (RADIANCE_TWIN_OT_save_configuration, RADIANCE_TWIN_OT_load_configuration)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(
+    (RADIANCE_TWIN_OT_save_configuration, RADIANCE_TWIN_OT_load_configuration)
+)

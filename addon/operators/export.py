@@ -210,9 +210,4 @@ def _load(context: bpy.types.Context, path: Path, format: str) -> list[bpy.types
     return [thing for thing in made if thing.parent is None]
 
 
-def register() -> None:
-    bpy.utils.register_class(RADIANCE_TWIN_OT_export)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RADIANCE_TWIN_OT_export)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_export,))

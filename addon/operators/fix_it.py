@@ -181,14 +181,6 @@ def words_of(thing: bpy.types.Object, scene: bpy.types.Scene) -> dict[str, Any]:
     return {**camera_words(camera), "frame": int(words["frame"]), "reason": str(thing.get(REASON, ""))}
 
 
-CLASSES = (RADIANCE_TWIN_OT_propose_cameras, RADIANCE_TWIN_OT_render_and_train, RADIANCE_TWIN_OT_remove_cameras)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(
+    (RADIANCE_TWIN_OT_propose_cameras, RADIANCE_TWIN_OT_render_and_train, RADIANCE_TWIN_OT_remove_cameras)
+)

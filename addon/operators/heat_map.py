@@ -65,14 +65,4 @@ def why_not(context: bpy.types.Context) -> str:
     return "" if context.mode == "OBJECT" else "Go to Object Mode first"
 
 
-CLASSES = (RADIANCE_TWIN_OT_paint_error, RADIANCE_TWIN_OT_remove_error)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_paint_error, RADIANCE_TWIN_OT_remove_error))

@@ -130,9 +130,4 @@ def save_copy(folder: Path) -> Path:
     return path
 
 
-def register() -> None:
-    bpy.utils.register_class(RADIANCE_TWIN_OT_render_views)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RADIANCE_TWIN_OT_render_views)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_render_views,))

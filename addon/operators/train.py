@@ -163,9 +163,4 @@ def viewport_context() -> dict[str, Any]:
     return {}
 
 
-def register() -> None:
-    bpy.utils.register_class(RADIANCE_TWIN_OT_train)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(RADIANCE_TWIN_OT_train)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_train,))

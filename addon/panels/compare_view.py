@@ -39,9 +39,4 @@ class VIEW3D_PT_radiance_twin_compare_view(Step, bpy.types.Panel):
             write(layout, context, reason, icon="INFO")
 
 
-def register() -> None:
-    bpy.utils.register_class(VIEW3D_PT_radiance_twin_compare_view)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(VIEW3D_PT_radiance_twin_compare_view)
+register, unregister = bpy.utils.register_classes_factory((VIEW3D_PT_radiance_twin_compare_view,))

@@ -181,20 +181,12 @@ def in_decibels(psnr: float) -> str:
     return "identical" if psnr >= IDENTICAL else f"{psnr:.1f} dB"
 
 
-CLASSES = (
-    RADIANCE_TWIN_UL_views,
-    RADIANCE_TWIN_UL_objects,
-    VIEW3D_PT_radiance_twin_held_out,
-    VIEW3D_PT_radiance_twin_objects,
-    VIEW3D_PT_radiance_twin_fix_it,
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        RADIANCE_TWIN_UL_views,
+        RADIANCE_TWIN_UL_objects,
+        VIEW3D_PT_radiance_twin_held_out,
+        VIEW3D_PT_radiance_twin_objects,
+        VIEW3D_PT_radiance_twin_fix_it,
+    )
 )
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)

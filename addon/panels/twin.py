@@ -79,14 +79,6 @@ class VIEW3D_PT_radiance_twin_crop(Step, bpy.types.Panel):
         layout.column().prop(settings, "crop_max")
 
 
-CLASSES = (VIEW3D_PT_radiance_twin_export, VIEW3D_PT_radiance_twin_object, VIEW3D_PT_radiance_twin_crop)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory(
+    (VIEW3D_PT_radiance_twin_export, VIEW3D_PT_radiance_twin_object, VIEW3D_PT_radiance_twin_crop)
+)

@@ -152,14 +152,4 @@ def _arc(middle: Point, radius: float, start: float, end: float) -> list[Point]:
     return [(middle[0] + radius * cos(angle), middle[1] + radius * sin(angle)) for angle in angles]
 
 
-CLASSES = (RADIANCE_TWIN_GT_wipe, RADIANCE_TWIN_GGT_wipe)
-
-
-def register() -> None:
-    for each in CLASSES:
-        bpy.utils.register_class(each)
-
-
-def unregister() -> None:
-    for each in reversed(CLASSES):
-        bpy.utils.unregister_class(each)
+register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_GT_wipe, RADIANCE_TWIN_GGT_wipe))
