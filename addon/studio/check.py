@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import numpy as np
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled
-from ...core.reporting import QuietReporter, Reporter
+from ...core.reporting import Reporter
 from .plan import Studio, plan_views
 from .render import render_missing
-from .scene import external_files
 
 PROBE = 3
 # views that are asked by rays, evenly spread
@@ -38,9 +36,13 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         UserError: the scene cannot be rendered at all. Cancelled: the user stopped it.
     """
     folder = Path(arguments["staging"])
-    listener = Listener(reporter)
-    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, listener)
-    findings = [*_missing_files(), *_of_planning(listener.lines), *_of_sight(plan, studio, reporter)]
+    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder)
+    findings = [
+        _finding(f"{name} is missing, and what needs it renders pink or not at all", "find it by File, External Data")
+        for name in studio.missing
+    ]
+    findings += [_finding(remark, "") for remark in studio.remarks]
+    findings += _of_sight(plan, studio, reporter)
     view = plan.view_transform["view"]
     if view not in INVERTIBLE:
         findings.append(
@@ -58,31 +60,6 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         "probed": [view.name for view in probed],
         "views": len(plan.views),
     }
-
-
-class Listener(QuietReporter):
-    """Keeps what is said, and passes progress on."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        super().__init__()
-        self._reporter = reporter
-
-    def cancelled(self) -> bool:
-        return self._reporter.cancelled()
-
-
-def _missing_files() -> list[dict[str, str]]:
-    return [
-        _finding(f"{name} is missing, and what needs it renders pink or not at all", "find it by File, External Data")
-        for name in external_files()
-        if not Path(name).exists()
-    ]
-
-
-def _of_planning(lines: Iterable[str]) -> list[dict[str, str]]:
-    """What planning says by the way; its first and last lines tell what is rendered, not what is wrong."""
-    told = [line for line in lines if not line.startswith(("Rendering ", "Blender ")) and "are missing" not in line]
-    return [_finding(line, "") for line in told]
 
 
 def _of_sight(plan: Plan, studio: Studio, reporter: Reporter) -> list[dict[str, str]]:

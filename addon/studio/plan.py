@@ -17,7 +17,6 @@ from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
 from ...core.files import sha256_of_file
-from ...core.reporting import Reporter
 from ...core.rigs import PLACED_RIGS, choose_frames, fitting_distance, place_cameras, rig_shape
 from .. import compat
 from ..view_transform import bake_view_transform
@@ -43,25 +42,31 @@ TURNS = 16
 
 @dataclass(frozen=True)
 class Studio:
-    """The scene, ready to be rendered from anywhere."""
+    """The scene, ready to be rendered from anywhere.
+
+    Attributes:
+        remarks: what is good to know of its views, a line each.
+        missing: paths of files that it needs and does not find.
+    """
 
     scene: bpy.types.Scene
     camera: StudioCamera
     passes: Passes
     sight: Sight
+    remarks: list[str]
+    missing: list[str]
 
 
-def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Reporter) -> tuple[Plan, Studio]:
+def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan, Studio]:
     """Open the scene, decide every view of it, and write the plan into `folder`.
 
     Raises:
         UserError: the scene cannot be opened, has nothing to render, or does not suit the rig.
     """
     scene = open_scene(str(path), settings["allow_newer"])
+    remarks = what_is_left_out(scene, settings["rig"])
     if bpy.app.autoexec_fail:
-        reporter.log(f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
-    for warning in what_is_left_out(scene, settings["rig"]):
-        reporter.log(warning)
+        remarks.insert(0, f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
     film = settings["film"]
     if film == "auto":
@@ -76,18 +81,15 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
     denoise = bool(settings["denoise"])
     if denoise and not compat.has_open_image_denoise():
         denoise = False
-        reporter.log("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
+        remarks.append("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
 
     needed = external_files()
-    missing = [name for name in needed if not Path(name).exists()]
-    if missing:
-        reporter.log(f"{len(missing)} files that the scene needs are missing, for example {missing[0]}")
     measured = measure(scene, settings["target"])
     if given:
         posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
         cameras_of_splits = {"train": posed, "val": [], "test": []}
     else:
-        cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, reporter)
+        cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, remarks)
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
@@ -143,8 +145,12 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, reporter: Rep
         configuration=_configuration(settings, film, denoise, device),
     )
     staging.write_plan(folder, plan, transform)
-    _announce(plan, settings, denoise, reporter)
-    return plan, Studio(scene, camera, passes, sight_of(scene, measured))
+    if settings["rig"] == "animated":
+        remarks.append(
+            f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
+        )
+    missing = [name for name in needed if not Path(name).exists()]
+    return plan, Studio(scene, camera, passes, sight_of(scene, measured), remarks, missing)
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
@@ -169,9 +175,9 @@ def _cameras_of_rig(
     settings: dict[str, Any],
     resolution: tuple[int, int],
     measured: Measured,
-    reporter: Reporter,
+    remarks: list[str],
 ) -> dict[str, list[tuple[int, Array, Lens]]]:
-    """Frame, pose and lens of every view, by split.
+    """Frame, pose and lens of every view, by split; what is good to know of them goes to `remarks`.
 
     Raises:
         UserError: the rig needs what the scene does not have.
@@ -193,7 +199,7 @@ def _cameras_of_rig(
             raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
         return found
     if own is not None and not is_perspective(own):
-        reporter.log("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
+        remarks.append("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
     lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
     distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
     shape = rig_shape(settings)
@@ -219,7 +225,7 @@ def _cameras_of_rig(
                 moved += other is not pose
                 poses[number] = other
     if moved:
-        reporter.log(f"{moved} cameras stood in or before something and were moved around the target")
+        remarks.append(f"{moved} cameras stood in or before something and were moved around the target")
     return {split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()}
 
 
@@ -282,20 +288,6 @@ def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: D
     paths = ("scene", "output", "blender", "allow_newer", "poses")
     kept = {name: value for name, value in settings.items() if name not in paths}
     return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}
-
-
-def _announce(plan: Plan, settings: dict[str, Any], denoise: bool, reporter: Reporter) -> None:
-    width, height = plan.resolution
-    counts = {split: len(indices) for split, indices in plan.splits.items()}
-    reporter.log(
-        f"Rendering {len(plan.views)} views on {plan.device}: "
-        f"{'given cameras' if settings['poses'] else settings['rig']}, {width}x{height}, "
-        f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
-        f"at {settings['reference_samples']}, {'Open Image Denoise' if denoise else 'not denoised'}, film {plan.film}"
-    )
-    if settings["rig"] == "animated":
-        frame = bpy.context.scene.frame_current
-        reporter.log(f"The camera moves along its frames; everything else stays as it is in frame {frame}")
 
 
 def _hash_if_there(path: str) -> str:

@@ -40,7 +40,8 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
         raise UserError(f"Blender {bpy.app.version_string} is too old; 4.5 or newer is needed")
     folder = Path(arguments["staging"])
     reporter.log(f"Blender {bpy.app.version_string} opens {Path(arguments['scene']).name}")
-    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, reporter)
+    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder)
+    _tell(plan, studio, arguments["settings"], reporter)
     missing = staging.missing_views(folder, plan)
     kept = len(plan.work) - len(missing)
     if kept:
@@ -49,6 +50,23 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
     wanted = [view for view in missing if view.name not in arguments["skip"] and (only is None or view.name in only)]
     seconds = render_missing(plan, wanted, studio, folder, reporter)
     return {"rendered": len(wanted), "kept": kept, "seconds": seconds, "device": plan.device}
+
+
+def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Reporter) -> None:
+    """What is good to know, and what is going to be rendered."""
+    for remark in studio.remarks:
+        reporter.log(remark)
+    if studio.missing:
+        reporter.log(f"{len(studio.missing)} files that the scene needs are missing, for example {studio.missing[0]}")
+    counts = {split: len(indices) for split, indices in plan.splits.items()}
+    width, height = plan.resolution
+    denoised = "Open Image Denoise" if plan.configuration["denoise"] else "not denoised"
+    reporter.log(
+        f"Rendering {len(plan.views)} views on {plan.device}: "
+        f"{'given cameras' if settings['poses'] else settings['rig']}, {width}x{height}, "
+        f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
+        f"at {settings['reference_samples']}, {denoised}, film {plan.film}"
+    )
 
 
 def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parent of Blender's part: what it refuses, and what it does when Blender dies. Blender is played by a script."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,15 +20,11 @@ HEADERS = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> RenderSettings:
+def settings(tmp_path: Path, fake_blender: str) -> RenderSettings:
     """Three views of a scene that nobody looks into, by a Blender that is none."""
-    monkeypatch.setenv("RADIANCE_TWIN_TEST_ROOT", str(root))
-    blender = tmp_path / "blender"
-    blender.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_blender.py")}"\n')
-    blender.chmod(0o755)
     (tmp_path / "scene.blend").write_bytes(HEADERS["plain"])
     counts = {"views": 3, "val_views": 0, "test_views": 0}
-    return RenderSettings(scene=tmp_path / "scene.blend", output=tmp_path / "scene.h5", blender=str(blender), **counts)
+    return RenderSettings(scene=tmp_path / "scene.blend", output=tmp_path / "scene.h5", blender=fake_blender, **counts)
 
 
 def test_the_dataset_is_written_and_the_staging_folder_goes(settings: RenderSettings, tmp_path: Path) -> None:

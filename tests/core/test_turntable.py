@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The film around the scene: its way, its frames, and what other programs read from the file."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,15 +188,13 @@ def test_without_a_scene_the_twin_turns_alone(grey: CompareSettings) -> None:
 
 
 @pytest.fixture
-def with_scene(grey: CompareSettings, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> CompareSettings:
+def with_scene(
+    grey: CompareSettings, tmp_path: Path, fake_blender: str, monkeypatch: pytest.MonkeyPatch
+) -> CompareSettings:
     """The same with a scene, which a script renders in Blender's place: grey all over."""
-    monkeypatch.setenv("RADIANCE_TWIN_TEST_ROOT", str(root))
     monkeypatch.setenv("RADIANCE_TWIN_TEST_SIZE", "32")
-    blender = tmp_path / "blender"
-    blender.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_blender.py")}"\n')
-    blender.chmod(0o755)
     (tmp_path / "scene.blend").write_bytes(b"BLENDER-v405REND")
-    return replace(grey, scene=str(tmp_path / "scene.blend"), blender=str(blender))
+    return replace(grey, scene=str(tmp_path / "scene.blend"), blender=fake_blender)
 
 
 def test_with_a_scene_both_turn_beside_their_difference(with_scene: CompareSettings, tmp_path: Path) -> None:

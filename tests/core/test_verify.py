@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import h5py
@@ -16,17 +15,13 @@ from radiance_twin.core.verify import VerifySettings, verify
 
 
 @pytest.fixture
-def rendered(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> VerifySettings:
+def rendered(tmp_path: Path, fake_blender: str) -> VerifySettings:
     """Five views, rendered."""
-    monkeypatch.setenv("RADIANCE_TWIN_TEST_ROOT", str(root))
-    blender = tmp_path / "blender"
-    blender.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("fake_blender.py")}"\n')
-    blender.chmod(0o755)
     scene, output = tmp_path / "scene.blend", tmp_path / "scene.h5"
     scene.write_bytes(b"BLENDER-v405")
     counts = {"views": 5, "val_views": 0, "test_views": 0}
-    render_dataset(RenderSettings(scene=scene, output=output, blender=str(blender), **counts), QuietReporter())
-    return VerifySettings(str(output), str(scene), views=3, blender=str(blender))
+    render_dataset(RenderSettings(scene=scene, output=output, blender=fake_blender, **counts), QuietReporter())
+    return VerifySettings(str(output), str(scene), views=3, blender=fake_blender)
 
 
 def test_what_can_be_rendered_again_is_verified(rendered: VerifySettings, tmp_path: Path) -> None:
