@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,12 +46,24 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(f"{target} exists already; name a new or empty folder")
+    with staged_folder(target, Path.replace) as staging:
+        yield staging
+
+
+@contextmanager
+def staged_folder(target: Path, take_the_place: Callable[[Path, Path], object]) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; on success `take_the_place(folder, target)`, on any failure it is removed.
+
+    Raises:
+        UserError: `target` cannot be written.
+    """
     require_writable_folder(target.parent)
-    staging = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # on the same disk, so that taking the place is one rename
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         staging.mkdir()
         yield staging
-        staging.replace(target)
+        take_the_place(staging, target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
     finally:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +21,21 @@ def points_ply(positions: NDArray[np.float64], normals: NDArray[np.float64], col
     Args:
         positions, normals: [N, 3], scene units. colours: [N, 3] scene-linear.
     """
-    table = np.empty(len(positions), [(name, "<f4") for name in VECTORS] + [(name, "u1") for name in COLOURS])
-    for name, column in zip(VECTORS, np.concatenate([positions, normals], axis=1).T, strict=True):
-        table[name] = column
-    for name, column in zip(COLOURS, srgb_bytes(colours).T, strict=True):
+    vectors = zip(VECTORS, np.concatenate([positions, normals], axis=1).T, strict=True)
+    return vertex_ply({**dict(vectors), **dict(zip(COLOURS, srgb_bytes(colours).T, strict=True))})
+
+
+def vertex_ply(columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Binary little-endian PLY of one element, "vertex": a property for each of `columns` [N], by its name.
+
+    Columns of uint8 are written as uchar, all others as float.
+    """
+    whole = {name: column.dtype == np.uint8 for name, column in columns.items()}
+    count = len(next(iter(columns.values())))
+    table = np.empty(count, [(name, "u1" if whole[name] else "<f4") for name in columns])
+    for name, column in columns.items():
         table[name] = column
     header = ["ply", "format binary_little_endian 1.0", "comment Radiance Twin, world units, z up"]
-    header += [f"element vertex {len(table)}", *(f"property float {name}" for name in VECTORS)]
-    header += [*(f"property uchar {name}" for name in COLOURS), "end_header", ""]
-    return "\n".join(header).encode("ascii") + table.tobytes()
+    header += [f"element vertex {count}"]
+    header += [f"property {'uchar' if whole[name] else 'float'} {name}" for name in columns]
+    return "\n".join([*header, "end_header", ""]).encode("ascii") + table.tobytes()

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import require_writable_folder
+from ..files import staged_folder
 
 FORMAT = "radiance-twin-metrics"
 VERSION = 1
@@ -37,22 +36,8 @@ def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     require_free_or_a_report(target)
-    require_writable_folder(target.parent)
-    staging = _sibling(target, "part")
-    try:
-        staging.mkdir()
+    with staged_folder(target, _take_the_place) as staging:
         yield staging
-        _take_the_place(staging, target)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {target}: {reason}; free some space or choose another place") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _sibling(target: Path, ending: str) -> Path:
-    # on the same disk, so that taking the place is one rename
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{ending}")
 
 
 def require_free_or_a_report(target: Path) -> None:
@@ -76,7 +61,7 @@ def require_free_or_a_report(target: Path) -> None:
 
 
 def _take_the_place(staging: Path, target: Path) -> None:
-    earlier = _sibling(target, "old")
+    earlier = staging.with_suffix(".old")
     if not target.exists():
         staging.rename(target)
         return

@@ -73,7 +73,6 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
     _check(settings)
     began = time.monotonic()
     with open_dataset(settings.dataset) as dataset:
-        points = surface_points(dataset, settings.points)
         if settings.format == "points":
             return _export_points(settings, dataset, began)
 
@@ -82,11 +81,11 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
 
         look = standard_view_transform() if settings.look == "standard" else dataset.view_transform
         with atomic_folder(settings.output) as folder:
-            task = Task(dataset, folder, f".{settings.images}", look, points, each)
+            task = Task(dataset, folder, f".{settings.images}", look, settings.points, each)
             written = WRITERS[settings.format](task)
             worst = None
             if settings.format in READERS:
-                worst = require_same_cameras(dataset, folder, settings.format, written.names, points.positions)
+                worst = require_same_cameras(dataset, folder, settings.format, written.names, task.points.positions)
             elif settings.format in LABELS:
                 require_same_labels(dataset, folder, settings.format)
         for remark in written.remarks:

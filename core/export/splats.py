@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ..cameras import Camera
 from ..colour import linear_to_srgb, srgb_to_linear
+from ..ply import vertex_ply
 from .kernels import blend_splats
 from .points import SurfacePoints
 from .surface import projection
@@ -91,9 +92,4 @@ def ply_of(splats: Splats) -> bytes:
     columns |= {f"scale_{i}": np.log(splats.deviations[:, i]) for i in range(3)}
     quaternions = Rotation.from_matrix(splats.axes).as_quat()[:, [3, 0, 1, 2]]  # scipy's own order has w last
     columns |= {f"rot_{i}": column for i, column in enumerate(quaternions.T)}
-    table = np.empty(len(shown), [(name, "<f4") for name in columns])
-    for name, column in columns.items():
-        table[name] = column
-    header = ["ply", "format binary_little_endian 1.0", "comment Radiance Twin, world units, z up"]
-    header += [f"element vertex {len(table)}", *(f"property float {name}" for name in columns), "end_header", ""]
-    return "\n".join(header).encode("ascii") + table.tobytes()
+    return vertex_ply(columns)

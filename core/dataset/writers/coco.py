@@ -38,9 +38,7 @@ def write(task: Task) -> Written:
         for split in SPLITS
         if len(task.dataset.splits[split])
     }
-    split_of = {index: split for split, index in task.views}
-    for index in task.each(split_of):
-        split = split_of[index]
+    for split, index in task.each_view():
         width, height = (int(side) for side in task.dataset.size[index])
         name = f"{index:06d}.png"
         task.picture(index, f"{split}/{name}")

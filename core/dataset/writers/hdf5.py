@@ -29,9 +29,8 @@ def write(task: Task) -> Written:
     passes = set(dataset.passes)
     labelled = "object_index" in passes and bool(dataset.objects)
     categories = categories_of(dataset) if labelled else []
-    split_of = {index: split for split, index in task.views}
-    for index in task.each(split_of):
-        written.names[index] = f"{split_of[index]}/{index}.hdf5"
+    for split, index in task.each_view():
+        written.names[index] = f"{split}/{index}.hdf5"
         image = straight_image(dataset.rgba(index), task.view_transform)
         fx, fy, cx, cy = dataset.intrinsics[index]
         arrays: dict[str, Any] = {

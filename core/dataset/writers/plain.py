@@ -17,12 +17,11 @@ def write(task: Task) -> Written:
     """Write the folder."""
     dataset, written = task.dataset, Written()
     passes = set(dataset.passes)
-    split_of = {index: split for split, index in task.views}
     records = []
-    for index in task.each(split_of):
+    for split, index in task.each_view():
         name = f"{index:06d}"
         written.names[index] = name
-        record = {**record_of(dataset, split_of[index], index), "files": {"rgba": f"rgba/{name}{task.ending}"}}
+        record = {**record_of(dataset, split, index), "files": {"rgba": f"rgba/{name}{task.ending}"}}
         task.picture(index, f"rgba/{name}{task.ending}")
         if "depth" in passes:
             record["files"]["depth"] = f"depth/{name}.exr"

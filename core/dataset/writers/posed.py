@@ -14,7 +14,7 @@ import numpy as np
 from ...colour import ViewTransform
 from ...errors import UserError
 from ..store import SPLITS, Dataset
-from ..surface_points import SurfacePoints
+from ..surface_points import SurfacePoints, surface_points
 from .pictures import depth_unit, write_depth, write_labels, write_picture
 
 
@@ -27,7 +27,7 @@ class Task:
         folder: empty; everything goes into it.
         ending: of pictures, ".png" or ".exr".
         view_transform: what PNGs go through.
-        points: on the surfaces, for formats that want some to begin with; none when the dataset has no depth.
+        points_wanted: how many on the surfaces, in formats that have some.
         each: goes through view indices with progress and cancel.
     """
 
@@ -35,7 +35,7 @@ class Task:
     folder: Path
     ending: str
     view_transform: ViewTransform
-    points: SurfacePoints
+    points_wanted: int
     each: Callable[[Iterable[int]], Iterator[int]]
 
     def picture(self, index: int, path: str) -> None:
@@ -60,6 +60,17 @@ class Task:
     def views(self) -> list[tuple[str, int]]:
         """Split and index of every view that is in a split, split by split."""
         return [(split, int(index)) for split in SPLITS for index in self.dataset.splits[split]]
+
+    def each_view(self) -> Iterator[tuple[str, int]]:
+        """`views` with progress and cancel."""
+        split_of = {index: split for split, index in self.views}
+        for index in self.each(split_of):
+            yield split_of[index], index
+
+    @cached_property
+    def points(self) -> SurfacePoints:
+        """On the surfaces, for formats that want some to begin with; none when the dataset has no depth."""
+        return surface_points(self.dataset, self.points_wanted)
 
     @cached_property
     def depth_unit(self) -> float:

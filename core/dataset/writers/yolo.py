@@ -23,15 +23,14 @@ def write(task: Task) -> Written:
     require_png(task, "yolo")
     written = Written()
     categories = categories_of(task.dataset)
-    split_of = {index: split for split, index in task.views}
-    for index in task.each(split_of):
+    for split, index in task.each_view():
         width, height = (int(side) for side in task.dataset.size[index])
         lines = []
         for thing in visible_objects(task.dataset, index, categories):
             left, top, wide, high = thing.box
             fractions = ((left + wide / 2) / width, (top + high / 2) / height, wide / width, high / height)
             lines.append(" ".join([str(thing.category), *(f"{value:.6f}" for value in fractions)]))
-        written.names[index] = f"{split_of[index]}/{index:06d}"
+        written.names[index] = f"{split}/{index:06d}"
         task.picture(index, f"images/{written.names[index]}.png")
         text = "\n".join(lines) + "\n" if lines else ""
         task.new_file(f"labels/{written.names[index]}.txt").write_text(text, encoding="ascii")
