@@ -34,6 +34,22 @@ class Camera:
         scale = np.array(size, np.float64) / self.size
         return replace(self, intrinsics=self.intrinsics * np.tile(scale, 2), size=size)
 
+    def ray_directions(self, pixels: ArrayLike) -> Array:
+        """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2]."""
+        return ray_directions(self.camera_to_world, self.intrinsics, pixels)
+
+    def distance_over_depth(self, pixels: ArrayLike) -> Array:
+        """How many times as long as its depth the ray through each of `pixels` [..., 2] is."""
+        return distance_over_depth(self.intrinsics, pixels)
+
+    def project(self, points: ArrayLike) -> tuple[Array, Array]:
+        """Pixels [N, 2] and depths [N] (negative behind) of world `points` [N, 3]."""
+        return project(points, self.camera_to_world, self.intrinsics)
+
+    def unproject(self, depth: ArrayLike) -> Array:
+        """World positions [H, W, 3] of what is seen at `depth` [H, W]."""
+        return unproject(depth, self.camera_to_world, self.intrinsics)
+
 
 def intrinsics_from_lens(
     lens: float,

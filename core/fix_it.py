@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera_file import camera_words
-from .cameras import Camera, look_at, project
+from .cameras import Camera, look_at
 from .comparison.compare import how_to_show
 from .comparison.error_points import ErrorPoints
 from .comparison.metrics import flip_error
-from .comparison.objects import ErrorsOfObjects, surface_points
+from .comparison.objects import ErrorsOfObjects
 from .covers import fibonacci
 from .dataset.store import Dataset, open_dataset
 from .errors import UsageError, UserError
@@ -135,10 +135,8 @@ def errors_of_test_views(dataset: Dataset, settings: FixItSettings, reporter: Re
     test = dataset.splits["test"]
     judges = test[np.linspace(0, len(test) - 1, min(MOST_JUDGES, len(test))).round().astype(np.int64)]
     for index in followed(judges.tolist(), "measure", reporter, "view", "stopped; no cameras were proposed"):
-        camera = _camera(dataset, index)
-        rgba, _ = render_view(
-            field, camera.camera_to_world, camera.intrinsics, camera.size, cancelled=reporter.cancelled
-        )
+        camera = dataset.camera(index)
+        rgba, _ = render_view(field, camera, cancelled=reporter.cancelled)
         classic, neural = show(dataset.rgba(index)), show(rgba)
         errors.add(index, classic, neural, flip_error(classic, neural)[1])
     return errors.points()
@@ -155,7 +153,7 @@ def propose(dataset: Dataset, points: ErrorPoints, count: int, reporter: Reporte
     regions = Regions.of(points, dataset)
     if not len(regions.mass) or regions.mass.max() <= NOTHING:
         return []
-    pattern = _camera(dataset, int(dataset.splits["train"][0]))
+    pattern = dataset.camera(int(dataset.splits["train"][0]))
     frame = int(dataset.frame[dataset.splits["train"][0]])
     trained = Seen(dataset, regions, reporter)
     candidates = _candidates(regions, dataset, trained, pattern)
@@ -261,10 +259,10 @@ class Seen:
         ways, seen, distances = [], [], []
         indices = [int(index) for name in ("train", "val", "test") for index in dataset.splits[name]]
         for index in followed(indices, "look", reporter, "view", "stopped; no cameras were proposed"):
-            camera, depth = _camera(dataset, index), dataset.depth(index)
+            camera, depth = dataset.camera(index), dataset.depth(index)
             # every other pixel is enough to know what is solid and what is free
             self._depths.append((camera, depth[::2, ::2].copy()))
-            position, _ = surface_points(dataset, index, *np.nonzero(depth > 0.0))
+            position = camera.unproject(depth)[depth > 0.0]
             self._solid[tuple(np.clip((position - self._lower) // self._cell, 0, shape - 1).astype(np.int64).T)] = True
             if index in train:
                 inside, way, planar, pixels = self._looks(camera)
@@ -303,7 +301,7 @@ class Seen:
         if (eye < self._lower - margin).any() or (eye > self._upper + margin).any():
             return True
         for camera, depth in self._depths:
-            pixels, planar = project(eye[None], camera.camera_to_world, camera.intrinsics)
+            pixels, planar = camera.project(eye[None])
             if planar[0] <= 0 or not ((pixels[0] >= 0) & (pixels[0] < camera.size)).all():
                 continue
             column, row = (pixels[0] // 2).astype(np.int64)
@@ -314,7 +312,7 @@ class Seen:
 
     def _looks(self, camera: Camera) -> tuple[NDArray[np.bool_], NDArray[np.float32], Array, Array]:
         """Which regions lie in the picture and face the camera, the ways to it, their planar depths and pixels."""
-        pixels, planar = project(self._regions.position, camera.camera_to_world, camera.intrinsics)
+        pixels, planar = camera.project(self._regions.position)
         way = camera.camera_to_world[:3, 3] - self._regions.position
         way /= np.linalg.norm(way, axis=1, keepdims=True)
         inside = (planar > 0) & ((pixels >= 0) & (pixels < camera.size)).all(axis=1)
@@ -388,8 +386,3 @@ def side_in_words(normal: Array) -> str:
 def _unit(vector: Array) -> Array:
     unit: Array = vector / max(float(np.linalg.norm(vector)), 1e-12)
     return unit
-
-
-def _camera(dataset: Dataset, index: int) -> Camera:
-    width, height = (int(side) for side in dataset.size[index])
-    return Camera(dataset.camera_to_world[index], dataset.intrinsics[index], (width, height))

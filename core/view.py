@@ -16,7 +16,7 @@ from .colour import ViewTransform
 from .dataset.store import open_dataset
 from .dataset.writers.pictures import straight_image, write_exr
 from .errors import UsageError, UserError
-from .field.render import load_field, render_camera
+from .field.render import load_field, render_view
 from .files import atomic_path, require_writable_file
 from .reporting import Reporter
 from .twin_file import Twin, read_twin
@@ -72,7 +72,7 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
     field = load_field(twin, settings.device)
     reporter.progress("view", 0.0, 1.0)
     began = time.perf_counter()
-    rgba, depth = render_camera(field, camera, cancelled=reporter.cancelled)
+    rgba, depth = render_view(field, camera, cancelled=reporter.cancelled)
     seconds = time.perf_counter() - began
     reporter.progress("view", 1.0, 1.0)
     with atomic_path(target) as temporary:
@@ -114,8 +114,7 @@ def camera_of_view(path: str, index: int) -> Camera:
         count = len(dataset.size)
         if not 0 <= index < count:
             raise UserError(f"{path} has no view {index}; it has 0 to {count - 1}")
-        width, height = (int(side) for side in dataset.size[index])
-        return Camera(dataset.camera_to_world[index], dataset.intrinsics[index], (width, height))
+        return dataset.camera(index)
 
 
 def view_transform_of(twin: Twin) -> ViewTransform:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..cameras import Camera
 from ..colour import standard_view_transform
 from ..dataset.digest import dataset_digest
 from ..dataset.joining import added_to
@@ -42,8 +43,8 @@ from .turntable import (
 )
 from .words import classic_name
 
-# camera_to_world [4, 4], intrinsics [4], (width, height) to rgba [H, W, 4] scene-linear, premultiplied
-Render = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
+# a camera to rgba [H, W, 4] scene-linear, premultiplied
+Render = Callable[[Camera], NDArray[np.float32]]
 
 PROTOCOL = "radiance-twin"
 FIGURES = ("psnr", "psnr_foreground", "ssim", "flip")
@@ -93,10 +94,8 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         with report_folder(settings.output) as folder:
             field = load_field(twin, settings.device)
 
-            def render(
-                camera_to_world: NDArray[np.float64], intrinsics: NDArray[np.float64], size: tuple[int, int]
-            ) -> NDArray[np.float32]:
-                return render_view(field, camera_to_world, intrinsics, size, cancelled=reporter.cancelled)[0]
+            def render(camera: Camera) -> NDArray[np.float32]:
+                return render_view(field, camera, cancelled=reporter.cancelled)[0]
 
             show = how_to_show(dataset, settings.benchmark)
             warnings = doubts(dataset, twin)
@@ -266,9 +265,9 @@ def doubts(dataset: Dataset, twin: Twin) -> list[str]:
 def _measure_view(
     dataset: Dataset, index: int, render: Render, show: Show, images: Path, errors: ErrorsOfObjects
 ) -> dict[str, Any]:
-    size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
+    camera = dataset.camera(index)
     began = time.perf_counter()
-    rgba = render(dataset.camera_to_world[index], dataset.intrinsics[index], size)
+    rgba = render(camera)
     neural_seconds = time.perf_counter() - began
     truth = dataset.rgba(index)
     classic, neural = show(truth), show(rgba)
@@ -283,9 +282,9 @@ def _measure_view(
         "frame": int(dataset.frame[index]),
         **{name: getattr(result, name) for name in FIGURES},
         "foreground": result.foreground,
-        "size": list(size),
-        "camera_to_world": dataset.camera_to_world[index].tolist(),
-        "intrinsics": dataset.intrinsics[index].tolist(),
+        "size": list(camera.size),
+        "camera_to_world": camera.camera_to_world.tolist(),
+        "intrinsics": camera.intrinsics.tolist(),
         "classic_seconds": float(dataset.seconds[index]),
         "classic_samples": int(dataset.samples[index]),
         "neural_seconds": neural_seconds,
@@ -310,10 +309,7 @@ def _require_judges(dataset: Dataset) -> None:
 
 def _compile(render: Render, dataset: Dataset) -> None:
     """Render a stamp of the first view: compiling kernels must not count as the time of a frame."""
-    index = int(dataset.splits["test"][0])
-    width, height = (int(n) for n in dataset.size[index])
-    size = (min(width, 8), min(height, 8))
-    render(dataset.camera_to_world[index], dataset.intrinsics[index] * (size[0] / width), size)
+    render(dataset.camera(int(dataset.splits["test"][0])).resized((8, 8)))
 
 
 def _flip_image(flip_map: NDArray[np.float32]) -> Image.Image:

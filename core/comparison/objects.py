@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras import pixel_grid, ray_directions
 from ..dataset.store import Dataset
 from .error_points import ErrorPoints, join_points
 
@@ -91,9 +90,10 @@ class ErrorsOfObjects:
         # each view begins elsewhere, so that thinning leaves no pattern
         chosen = slice(len(self._parts) % self._every, None, self._every)
         rows, columns = rows[chosen], columns[chosen]
-        position, ways = surface_points(dataset, index, rows, columns)
+        camera = dataset.camera(index)
+        position = camera.unproject(depth)[rows, columns]
         normal = dataset.normal(index)[rows, columns]
-        away = np.einsum("ij,ij->i", normal, ways) > 0.0
+        away = np.einsum("ij,ij->i", normal, position - camera.camera_to_world[:3, 3]) > 0.0
         return ErrorPoints(
             position=position,
             normal=np.where(away[:, None], -normal, normal).astype(np.float32),
@@ -102,16 +102,3 @@ class ErrorsOfObjects:
             object_index=number[rows, columns],
             footprint=(depth[rows, columns] / dataset.intrinsics[index][0]).astype(np.float32),
         )
-
-
-def surface_points(
-    dataset: Dataset, index: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the surfaces are that these pixels of a view show: [N, 3] world, and the unit ways [N, 3] to them."""
-    matrix = dataset.camera_to_world[index]
-    depth = dataset.depth(index)
-    height, width = depth.shape
-    ways = ray_directions(matrix, dataset.intrinsics[index], pixel_grid(width, height)[rows, columns])
-    forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
-    planar = depth[rows, columns].astype(np.float64)
-    return matrix[:3, 3] + ways * (planar / (ways @ forward))[:, None], ways

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ def orbit_of(dataset: Dataset, count: int, size: tuple[int, int]) -> list[Camera
     if dataset.configuration.get("rig") == ANIMATED:
         order = np.argsort(dataset.frame, kind="stable")
         chosen = order[np.linspace(0, len(order) - 1, count).round().astype(np.int64)]
-        return [_camera(dataset, int(index), poses[index], size) for index in chosen]
+        return [dataset.camera(int(index)).resized(size) for index in chosen]
     eyes, forward = poses[:, :3, 3], -poses[:, :3, 2] / np.linalg.norm(poses[:, :3, 2], axis=1, keepdims=True)
     centre = nearest_point(eyes, forward)
     away = eyes - centre
@@ -53,10 +55,11 @@ def orbit_of(dataset: Dataset, count: int, size: tuple[int, int]) -> list[Camera
     first /= np.linalg.norm(first)
     second = np.cross(up, first)
     across, far = np.sqrt(1.0 - height**2), float(np.median(distance))
+    pattern = dataset.camera(0).resized(size)
     cameras = []
     for angle in np.arange(count) * (2.0 * np.pi / count):
         eye = centre + far * (across * (np.cos(angle) * first + np.sin(angle) * second) + height * up)
-        cameras.append(_camera(dataset, 0, look_at(eye, centre, up), size))
+        cameras.append(replace(pattern, camera_to_world=look_at(eye, centre, up)))
     return cameras
 
 
@@ -71,8 +74,3 @@ def nearest_point(origins: Array, directions: Array) -> Array:
     if np.linalg.cond(matrix) > 1e6:
         return np.full(3, np.nan)
     return np.linalg.solve(matrix, (across @ origins[:, :, None]).sum(axis=0)[:, 0])
-
-
-def _camera(dataset: Dataset, index: int, pose: Array, size: tuple[int, int]) -> Camera:
-    width, height = (int(side) for side in dataset.size[index])
-    return Camera(pose, dataset.intrinsics[index], (width, height)).resized(size)

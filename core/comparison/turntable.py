@@ -139,7 +139,7 @@ def make_turntable(
     """Render the field along the way and write FILM into `folder`; without `orbit` the twin is shown alone.
 
     Args:
-        render: camera_to_world, intrinsics, size to rgba, scene-linear and premultiplied.
+        render: a camera to rgba [H, W, 4], scene-linear and premultiplied.
         classic: what the classic side is called.
 
     Returns:
@@ -159,7 +159,7 @@ def make_turntable(
         stopped = "stopped; no report was written"
         for number, camera in enumerate(followed(cameras, "turntable", reporter, "frame", stopped)):
             began = time.perf_counter()
-            rgba = render(camera.camera_to_world, camera.intrinsics, camera.size)
+            rgba = render(camera)
             seconds.append(time.perf_counter() - began)
             panes = [show(rgba)]
             if orbit is not None:

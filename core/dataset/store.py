@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cameras import Camera
 from ..colour import ViewTransform
 from ..errors import UserError
 from ..files import atomic_path
@@ -268,6 +269,11 @@ class Dataset:
         return sorted(
             name for name, array in self.file["views"].items() if isinstance(array, h5py.Dataset) and array.ndim >= 3
         )
+
+    def camera(self, index: int) -> Camera:
+        """The camera of a view."""
+        width, height = (int(side) for side in self.size[index])
+        return Camera(self.camera_to_world[index], self.intrinsics[index], (width, height))
 
     def rgba(self, index: int) -> NDArray[np.float32]:
         """[H, W, 4] float32 scene-linear, premultiplied."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras import unproject
 from .store import Dataset
 
 # pixels that are less opaque show several surfaces at once
@@ -30,7 +29,7 @@ class SurfacePoints:
     colours: NDArray[np.float32]
 
 
-def surface_points(dataset: Dataset, count: int, seed: int = 0) -> SurfacePoints:
+def seen_points(dataset: Dataset, count: int, seed: int = 0) -> SurfacePoints:
     """About `count` points, as many from each training view, at random pixels with a depth.
 
     Without depth in the dataset there are none.
@@ -52,5 +51,5 @@ def _points_of_view(
     if len(rows) > share:
         kept = random.choice(len(rows), share, replace=False)
         rows, columns = rows[kept], columns[kept]
-    world = unproject(depth, dataset.camera_to_world[index], dataset.intrinsics[index])
+    world = dataset.camera(index).unproject(depth)
     return world[rows, columns], dataset.normal(index)[rows, columns].astype(np.float64), rgba[rows, columns, :3]

@@ -12,7 +12,7 @@ from typing import Any
 from ..arguments import DATASET_EXPORTS, DATASET_PICTURES, LOOKS
 from ..colour import standard_view_transform
 from ..dataset.store import Dataset, open_dataset
-from ..dataset.surface_points import surface_points
+from ..dataset.surface_points import seen_points
 from ..dataset.writers import coco, colmap, hdf5, nerf, nerfstudio, ngp, plain, webdataset, yolo
 from ..dataset.writers.posed import Task, Written
 from ..errors import UsageError, UserError
@@ -103,7 +103,7 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
 
 
 def _export_points(settings: DatasetExportSettings, dataset: Dataset, began: float) -> dict[str, Any]:
-    points = surface_points(dataset, settings.points)
+    points = seen_points(dataset, settings.points)
     if not len(points.positions):
         raise UserError(f"{settings.dataset} has no depth to find points by; render it from a scene")
     with atomic_path(require_writable_file(settings.output)) as temporary:

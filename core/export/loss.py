@@ -39,9 +39,8 @@ def measure_loss(dataset: Dataset, field: TrainedField, draw: Draw, reporter: Re
     chosen = test[np.linspace(0, len(test) - 1, min(MOST_VIEWS, len(test))).round().astype(np.int64)]
     figures: dict[str, list[float | None]] = {}
     for index in followed([int(i) for i in chosen], "measure", reporter, "view"):
-        size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
-        camera = Camera(dataset.camera_to_world[index], dataset.intrinsics[index], size)
-        neural, _ = render_view(field, camera.camera_to_world, camera.intrinsics, size, cancelled=reporter.cancelled)
+        camera = dataset.camera(index)
+        neural, _ = render_view(field, camera, cancelled=reporter.cancelled)
         truth = dataset.rgba(index)
         valid = dataset.valid(index)
         foreground = (truth[..., 3] > FOREGROUND_ALPHA) & valid

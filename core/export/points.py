@@ -48,7 +48,7 @@ class SurfacePoints:
         return coloured_picture(vertices, faces, colours.repeat(4, axis=0), camera)
 
 
-def surface_points(
+def spread_points(
     surface: Surface, shots: Sequence[Shot], pool: ThreadPoolExecutor, reporter: Reporter, count: int = COUNT
 ) -> SurfacePoints:
     """Spread points over a surface, and give them what the shots show of them.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
-from ..cameras import Camera, project
+from ..cameras import Camera
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
 from ..dataset.readers.posed import PosedImages, Problems
 from ..dataset.store import Dataset
@@ -86,8 +86,8 @@ def _error(dataset: Dataset, index: int, camera: Camera, points: Array) -> float
     width, height = (int(side) for side in dataset.size[index])
     if camera.size != (width, height):
         return float("inf")
-    expected, depth = project(points, dataset.camera_to_world[index], dataset.intrinsics[index])
-    found, found_depth = project(points, camera.camera_to_world, camera.intrinsics)
+    expected, depth = dataset.camera(index).project(points)
+    found, found_depth = camera.project(points)
     seen = (depth > 0) & ((expected > 0) & (expected < (width, height))).all(axis=1)
     if not seen.any():
         return 0.0

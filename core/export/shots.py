@@ -51,10 +51,7 @@ def cameras_of(dataset: Dataset, split: str, most: int) -> list[Camera]:
     """The cameras of a split, at most `most` of them, evenly chosen."""
     views = dataset.splits[split]
     chosen = views[np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(np.int64)]
-    return [
-        Camera(dataset.camera_to_world[i], dataset.intrinsics[i], (int(dataset.size[i][0]), int(dataset.size[i][1])))
-        for i in chosen
-    ]
+    return [dataset.camera(index) for index in chosen]
 
 
 def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:

@@ -131,7 +131,7 @@ def _make(
         size = list(mesh.texture.shape[1::-1])
         figures = {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "texture": size}
         return _Made(mesh.picture, _writes(meshes.glb_of(mesh)), figures)
-    dots = points.surface_points(surface, shots, pool, reporter)
+    dots = points.spread_points(surface, shots, pool, reporter)
     if settings.format == "splats":
         gaussians = splats.splats_of(dots)
         return _Made(gaussians.picture, _writes(splats.ply_of(gaussians)), {"splats": len(dots.positions)})

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ..cameras import Camera, distance_over_depth, pixel_grid, rays_in_field, uniform_scale
+from ..cameras import Camera, pixel_grid, rays_in_field, uniform_scale
 from ..errors import Cancelled, UserError
 from ..layers import SOLID
 from ..twin_file import Twin
@@ -84,36 +84,19 @@ def load_field(twin: Twin, device: str = "auto") -> TrainedField:
 
 def render_view(
     field: TrainedField,
-    camera_to_world: ArrayLike,
-    intrinsics: ArrayLike,
-    size: Sequence[int],
-    *,
+    camera: Camera,
+    pattern: Sequence[tuple[float, float, float]] = PATTERN,
     cancelled: Callable[[], bool] = lambda: False,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Picture [H, W, 4] (scene-linear, premultiplied) and planar depth [H, W] (scene units, 0 = nothing) of a camera.
+) -> tuple[F4, F4]:
+    """Picture [H, W, 4] (scene-linear, premultiplied) and depth [H, W] (scene units, 0 = nothing) of a camera.
 
     Args:
-        camera_to_world: [4, 4], OpenGL axes.
-        intrinsics: fx fy cx cy in pixels.
-        size: width and height.
+        pattern: the rays of a pixel (see `look`).
         cancelled: asked between blocks of rays.
 
     Raises:
         Cancelled: `cancelled` said so.
     """
-    camera = Camera(
-        np.asarray(camera_to_world, np.float64), np.asarray(intrinsics, np.float64), (int(size[0]), int(size[1]))
-    )
-    return render_camera(field, camera, PATTERN, cancelled)
-
-
-def render_camera(
-    field: TrainedField,
-    camera: Camera,
-    pattern: Sequence[tuple[float, float, float]] = PATTERN,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> tuple[F4, F4]:
-    """As `render_view`, of any `Camera`, by the rays of a `pattern` (see `look`)."""
     rgba, depth = look(field, camera, pattern, SOLID, cancelled)
     if field.model.config.background:
         rgba[..., 3] = 1.0
@@ -176,7 +159,7 @@ def _seen_by_rays(
             colour, alpha, distance = render(origins, directions.astype(np.float32), jitter)
             seen[block, :3] += colour
             seen[block, 3] += alpha
-            stretch = 1.0 if camera.orthographic else distance_over_depth(camera.intrinsics, pixels)
+            stretch = 1.0 if camera.orthographic else camera.distance_over_depth(pixels)
             seen[block, 4] += distance / stretch
     seen /= len(pattern)
     return seen

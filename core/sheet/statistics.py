@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..cameras import unproject
 from ..dataset.store import SPLITS, Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
 
@@ -115,7 +114,7 @@ class Coverage:
 
     def add(self, index: int, depth: NDArray[np.float32], train: bool) -> None:
         """Count what one view sees. `depth`: [H, W] planar."""
-        world = unproject(depth, self._dataset.camera_to_world[index], self._dataset.intrinsics[index])[depth > 0.0]
+        world = self._dataset.camera(index).unproject(depth)[depth > 0.0]
         cells = np.floor((world - self._lower) / self._size).astype(np.int64)
         cells = cells[((cells >= 0) & (cells <= PLACES)).all(axis=1)]
         numbers = np.unique(np.ravel_multi_index(tuple(cells.T), (PLACES + 1,) * 3))

@@ -262,7 +262,7 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None) -
 
 
 def _field_picture(field: TrainedField, camera: Camera) -> NDArray[np.float32]:
-    return render_view(field, camera.camera_to_world, camera.intrinsics, camera.size)[0]
+    return render_view(field, camera)[0]
 
 
 def _bake_and_behind(
@@ -333,8 +333,7 @@ def validate(
     chosen = dataset.splits["val"][: 1 if hurry else None]
     for number, index in enumerate(chosen):
         reporter.progress("evaluate", number, len(chosen))
-        size = (int(dataset.size[index][0]), int(dataset.size[index][1]))
-        rgba = draw(Camera(dataset.camera_to_world[index], dataset.intrinsics[index], size))
+        rgba = draw(dataset.camera(int(index)))
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
         figures = image_metrics(shown[0], shown[1], truth[..., 3], dataset.valid(int(index)))

@@ -35,7 +35,7 @@ import numpy as np
 
 from ..cameras import Camera
 from ..errors import UsageError, UserError
-from ..field.render import PATTERN, TrainedField, load_field, render_camera
+from ..field.render import PATTERN, TrainedField, load_field, render_view
 from ..twin_file import read_twin
 from .frames import FrameFile
 from .protocol import ChildReporter, Requests
@@ -164,7 +164,7 @@ def give_frames(
         sequence = file.last
         for camera in cameras:
             began = time.perf_counter()
-            rgba, depth = render_camera(field, camera, pattern, reporter.cancelled)
+            rgba, depth = render_view(field, camera, pattern, reporter.cancelled)
             seconds = time.perf_counter() - began
             if field.model.config.background and not arguments.get("behind", True):
                 rgba[depth == 0.0] = 0.0

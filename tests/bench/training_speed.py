@@ -64,7 +64,7 @@ def measure(field: TrainedField, dataset: Dataset, views: int) -> tuple[float, f
     whole, foreground = [], []
     test = dataset.splits["test"]
     for index in test[np.linspace(0, len(test) - 1, min(views, len(test))).round().astype(int)]:
-        rgba, _ = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
+        rgba, _ = render_view(field, dataset.camera(index))
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
         solid = truth[..., 3] > 0.01
@@ -76,12 +76,11 @@ def measure(field: TrainedField, dataset: Dataset, views: int) -> tuple[float, f
 def pictures_per_second(field: TrainedField, dataset: Dataset) -> float:
     """Of 800×800 by the first test camera; the first of several only sets things up."""
     index = int(dataset.splits["test"][0])
-    width, height = (int(value) for value in dataset.size[index])
-    camera = dataset.camera_to_world[index], dataset.intrinsics[index] * 800.0 / max(width, height)
+    camera = dataset.camera(index).resized((800, 800))
 
     def picture() -> float:
         began = time.perf_counter()
-        render_view(field, *camera, (800, 800))
+        render_view(field, camera)
         return time.perf_counter() - began
 
     first = picture()

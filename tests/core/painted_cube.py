@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
+from radiance_twin.core.cameras import Camera, look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import srgb_to_linear, standard_view_transform
 from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, write_dataset
 
@@ -81,6 +81,6 @@ def write(path: Path, train: Sequence[np.ndarray], test: Sequence[np.ndarray], *
     return path
 
 
-def wrong_twin(pose: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def wrong_twin(camera: Camera) -> np.ndarray:
     """A field's picture [H, W, 4] of the cube with the wrong side."""
-    return trace(pose, intrinsics, size, wrong_side=True).rgba
+    return trace(camera.camera_to_world, camera.intrinsics, camera.size, wrong_side=True).rgba

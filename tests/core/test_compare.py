@@ -95,7 +95,7 @@ def write_foggy_twin(path: Path, **training: object) -> Path:
 
 def pictures_of(twin: Path) -> list[np.ndarray]:
     field = load_field(read_twin(twin), "cpu")
-    return [render_view(field, pose, INTRINSICS, (WIDTH, HEIGHT))[0] for pose in POSES]
+    return [render_view(field, cameras.Camera(pose, np.array(INTRINSICS), (WIDTH, HEIGHT)))[0] for pose in POSES]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def example(originals: Path, tmp_path: Path) -> CompareSettings:
 
 def shown(pixels: np.ndarray) -> Callable[..., np.ndarray]:
     """A field that shows the same everywhere."""
-    return lambda camera_to_world, intrinsics, size: pixels
+    return lambda camera: pixels
 
 
 def test_a_perfect_twin_has_no_difference(example: CompareSettings) -> None:

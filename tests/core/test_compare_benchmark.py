@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from radiance_twin.core.cameras import Camera
 from radiance_twin.core.comparison.benchmark import nerf_synthetic_image
 from radiance_twin.core.comparison.compare import CompareSettings, compare
 from radiance_twin.core.comparison.metrics import image_metrics
@@ -98,7 +99,8 @@ def test_figures_are_those_of_the_png_files(folder: Path) -> None:
     expected = []
     for frame in cameras["frames"]:
         truth = np.asarray(Image.open(folder / "set" / f"{frame['file_path']}.png")) / 255.0
-        seen, _ = render_view(field, frame["transform_matrix"], (focal, focal, 20, 15), (40, 30))
+        camera = Camera(np.array(frame["transform_matrix"]), np.array([focal, focal, 20, 15]), (40, 30))
+        seen, _ = render_view(field, camera)
         alpha = seen[..., 3:].astype(np.float64)
         assert 0.05 < alpha.mean() < 0.95, "a fog that is neither there nor not would test nothing"
         straight = np.concatenate([srgb(seen[..., :3] / np.maximum(alpha, 1e-9)), alpha], axis=-1)

@@ -105,9 +105,7 @@ def test_in_words_the_loss_comes_last(twin: Path, dataset: Path, tmp_path: Path,
 def test_an_export_that_shows_the_field_itself_loses_nothing(twin: Path, dataset: Path) -> None:
     field = load_field(read_twin(twin), "cpu")
     with open_dataset(dataset) as opened:
-        loss = measure_loss(
-            opened, field, lambda c: render_view(field, c.camera_to_world, c.intrinsics, c.size)[0], QuietReporter()
-        )
+        loss = measure_loss(opened, field, lambda camera: render_view(field, camera)[0], QuietReporter())
     assert loss is not None and loss["loss_db"] == 0.0 and loss["psnr_to_field"] is None
 
 

@@ -22,7 +22,7 @@ from radiance_twin.core.covers import fibonacci
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
 from radiance_twin.core.export.mesh import ply_of as mesh_ply
-from radiance_twin.core.export.points import SurfacePoints, surface_points
+from radiance_twin.core.export.points import SurfacePoints, spread_points
 from radiance_twin.core.export.raster import discs, draw_mesh, textured_picture
 from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.splats import Splats, splats_of
@@ -87,7 +87,7 @@ def mesh(surface: Surface, shots: list[Shot], pool: Any) -> TexturedMesh:
 
 @pytest.fixture(scope="module")
 def points(surface: Surface, shots: list[Shot], pool: Any) -> SurfacePoints:
-    return surface_points(surface, shots, pool, QuietReporter(), count=5000)
+    return spread_points(surface, shots, pool, QuietReporter(), count=5000)
 
 
 def decibels(a: np.ndarray, b: np.ndarray) -> float:

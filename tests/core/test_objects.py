@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radiance_twin.core.cameras import Camera
 from radiance_twin.core.comparison.compare import how_to_show, measure_views
 from radiance_twin.core.comparison.error_points import SurfaceError, read_error_points, write_error_points
 from radiance_twin.core.comparison.objects import ErrorsOfObjects
@@ -35,7 +36,7 @@ def test_psnr_of_an_object_is_that_of_its_pixels(measured: ErrorsOfObjects) -> N
     cube_pixels = plate_pixels = wrong_pixels = 0
     for pose in scene.ring(range(0, 360, 45)):
         right = scene.trace(pose, scene.INTRINSICS, (scene.SIZE, scene.SIZE))
-        wrong = scene.wrong_twin(pose, scene.INTRINSICS, (scene.SIZE, scene.SIZE))
+        wrong = scene.wrong_twin(Camera(pose, np.array(scene.INTRINSICS), (scene.SIZE, scene.SIZE)))
         cube_pixels += (right.object_index == scene.CUBE).sum()
         plate_pixels += (right.object_index == scene.PLATE).sum()
         wrong_pixels += (np.abs(wrong - right.rgba).max(axis=-1) > 0.01).sum()

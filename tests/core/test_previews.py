@@ -19,7 +19,7 @@ from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.field.cpu import thread_pool
 from radiance_twin.core.field.model import field_arrays
 from radiance_twin.core.field.occupancy import occupancy_bits
-from radiance_twin.core.field.render import MIDDLE, PATTERN, render_camera
+from radiance_twin.core.field.render import MIDDLE, PATTERN, render_view
 from radiance_twin.core.processes import worker_command
 from radiance_twin.core.training.recipe import Recipe
 from radiance_twin.core.training.run import prepare
@@ -73,7 +73,7 @@ class Looking(Previews):
             seen = file.read(file.last)
             file.close()
             camera = Camera(CAMERA, np.array(self._words["intrinsics"]), SIZE)
-            expected, _ = render_camera(run.field_so_far(), camera)
+            expected, _ = render_view(run.field_so_far(), camera)
             assert seen is not None and seen[0].shape == (*SIZE[::-1], 4)
             self.differences.append(np.abs(seen[0] - expected).max())
 

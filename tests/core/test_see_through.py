@@ -115,7 +115,7 @@ def pane_psnr(dataset: Dataset) -> float:
         field = run.trained_field()
     figures = []
     for index in dataset.splits["test"]:
-        rgba, _ = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], (SIZE, SIZE))
+        rgba, _ = render_view(field, dataset.camera(index))
         both = (dataset.rgba(int(index)), rgba)
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in both]
         pane = at_pane(dataset, int(index)).reshape(SIZE, SIZE)

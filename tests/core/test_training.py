@@ -82,15 +82,12 @@ def quality(scene: Path, twin: Path, baked: bool = False) -> float:
     figures = []
     with open_dataset(scene) as dataset:
         for index in dataset.splits["test"]:
-            camera, intrinsics, size = (
-                part[index] for part in (dataset.camera_to_world, dataset.intrinsics, dataset.size)
-            )
+            camera = dataset.camera(index)
             if baked:
                 bricks = from_arrays(held.arrays, held.metadata)
-                view = Camera(camera, intrinsics, (int(size[0]), int(size[1])))
-                rgba = render_bake(bricks, held.world_from_field, view)
+                rgba = render_bake(bricks, held.world_from_field, camera)
             else:
-                rgba, _ = render_view(field, camera, intrinsics, size)
+                rgba, _ = render_view(field, camera)
             truth = dataset.rgba(int(index))
             shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
             figures.append(image_metrics(shown[0], shown[1], truth[..., 3]).psnr or np.inf)
@@ -136,7 +133,7 @@ def test_depth_is_planar_and_in_scene_units(scene: Path, trained: tuple[Path, di
     field = load_field(read_twin(trained[0]), "cpu")
     with open_dataset(scene) as dataset:
         index = int(dataset.splits["test"][0])
-        _, depth = render_view(field, dataset.camera_to_world[index], dataset.intrinsics[index], dataset.size[index])
+        _, depth = render_view(field, dataset.camera(index))
         truth = dataset.depth(index)
         interior = (truth > 0) & (dataset.rgba(index)[..., 3] == 1)
     # a pixel is 0.05 wide there
@@ -187,7 +184,7 @@ def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
     assert quality(path, tmp_path / "world.twin") > 24
     with open_dataset(path) as dataset:
         camera = SCENE.look_at([0.0, 0.0, 3.0], [1.0, 0.0, 6.0])  # the scene lies behind
-        rgba, depth = render_view(load_field(twin, "cpu"), camera, dataset.intrinsics[0], (8, 8))
+        rgba, depth = render_view(load_field(twin, "cpu"), Camera(camera, dataset.intrinsics[0], (8, 8)))
     assert (rgba[..., 3] == 1).all()
     assert not depth.any()
 
@@ -380,7 +377,7 @@ def test_a_twin_whose_weights_do_not_fit_is_refused(trained: tuple[Path, dict[st
 def test_rendering_can_be_cancelled(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
     field = load_field(read_twin(trained[0]), "cpu")
     with open_dataset(scene) as dataset, pytest.raises(Cancelled):
-        render_view(field, dataset.camera_to_world[0], dataset.intrinsics[0], (40, 40), cancelled=lambda: True)
+        render_view(field, dataset.camera(0), cancelled=lambda: True)
 
 
 def test_progress_is_reported_often_enough_to_cancel() -> None:

@@ -19,6 +19,7 @@ import OpenEXR
 import pytest
 from PIL import Image
 
+from radiance_twin.core.cameras import Camera
 from radiance_twin.core.cli import main
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
@@ -71,7 +72,7 @@ def test_an_exr_holds_the_light_itself_and_depth(twin: Path, field: Any, camera:
     assert main([*arguments, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["size"] == list(SIZE) and result["seconds"] > 0
-    rgba, depth = render_view(field, camera, INTRINSICS, SIZE)
+    rgba, depth = render_view(field, Camera(camera, np.array(INTRINSICS), SIZE))
     with OpenEXR.File(str(output)) as file:
         channels = file.channels()
         assert np.array_equal(channels["RGBA"].pixels, rgba)
@@ -98,7 +99,7 @@ def test_an_orthographic_camera_sees_as_parallel_rays_do(twin: Path, field: Any,
     away, back = camera.copy(), 100.0
     away[:3, 3] += back * camera[:3, 2]
     focal = per_unit * (back + 3.0)  # what is 3 units before the near one is as large as there
-    lens, lens_depth = render_view(field, away, (focal, focal, 20.0, 18.0), size)
+    lens, lens_depth = render_view(field, Camera(away, np.array([focal, focal, 20.0, 18.0]), size))
     assert np.abs(lens - rgba).mean() < 1e-2
     both = (depth > 0.0) & (lens_depth > 0.0)
     assert np.median(np.abs(lens_depth - back - depth)[both]) < 1e-2
@@ -112,7 +113,7 @@ def test_a_png_is_what_a_screen_shows_of_a_datasets_view(
     assert main(arguments) == 0
     assert capsys.readouterr().out.startswith(f"{output}: 32 x 32 pixels in ")
     with open_dataset(dataset) as views:
-        rgba, _ = render_view(field, views.camera_to_world[9], views.intrinsics[9], (32, 32))
+        rgba, _ = render_view(field, views.camera(9))
     seen = np.asarray(Image.open(output)).astype(np.float64)
     alpha = rgba[..., 3]
     assert np.abs(seen[..., 3] - 255 * alpha).max() < 0.51
@@ -283,7 +284,7 @@ def running(twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 def test_a_frame_is_the_fields_picture(running: Server, field: Any, camera: Any):
     rgba, depth = running.frame()
-    expected, expected_depth = render_view(field, camera, INTRINSICS, SIZE)
+    expected, expected_depth = render_view(field, Camera(camera, np.array(INTRINSICS), SIZE))
     assert np.abs(rgba - expected).max() < 1e-5
     assert depth == pytest.approx(expected_depth, abs=1e-4)
 

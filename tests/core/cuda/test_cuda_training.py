@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from radiance_twin.core.cameras import Camera
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.field.cpu import thread_pool
 from radiance_twin.core.field.cuda.parameters import occupancy_words, occupied_cells
@@ -161,9 +162,9 @@ def test_pictures_are_those_of_the_cpu(folder: Path, kind: str) -> None:
     on_gpu.__dict__["kernels"] = ours  # as `TrainedField.kernels` finds it on a GPU
     with open_dataset(scene) as dataset:
         index = int(dataset.splits["test"][0])
-        view = dataset.camera_to_world[index], dataset.intrinsics[index] * 0.75, (26, 22)
-        seen, depth = render_view(on_gpu, *view)
-        wanted, wanted_depth = render_view(on_cpu, *view)
+        view = Camera(dataset.camera_to_world[index], dataset.intrinsics[index] * 0.75, (26, 22))
+        seen, depth = render_view(on_gpu, view)
+        wanted, wanted_depth = render_view(on_cpu, view)
         rays = training.pixels.rays(np.arange(0, training.pixels.count, 37))
     assert seen.shape == wanted.shape
     assert np.sqrt(np.mean((seen - wanted) ** 2)) < 4e-3
