@@ -14,7 +14,7 @@ import numpy as np
 from ...colour import ViewTransform
 from ...errors import UserError
 from ..store import SPLITS, Dataset
-from ..surface_points import SurfacePoints, surface_points
+from ..surface_points import SurfacePoints, seen_points
 from .pictures import depth_unit, write_depth, write_labels, write_picture
 
 
@@ -70,7 +70,7 @@ class Task:
     @cached_property
     def points(self) -> SurfacePoints:
         """On the surfaces, for formats that want some to begin with; none when the dataset has no depth."""
-        return surface_points(self.dataset, self.points_wanted)
+        return seen_points(self.dataset, self.points_wanted)
 
     @cached_property
     def depth_unit(self) -> float:
