@@ -34,6 +34,11 @@ class Rectangle(NamedTuple):
     width: int
     height: int
 
+    def in_clip_space(self, size: tuple[int, int]) -> NDArray[np.float64]:
+        """Left, bottom, right, top, −1 … 1, in a viewport of `size`."""
+        left, bottom, width, height = self
+        return np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -142,13 +147,10 @@ def march(
         count_fetches: instead of light, fill red with how many texels the last twin that was drawn read.
     """
     view, projection = np.asarray(view_matrix, np.float64), np.asarray(projection_matrix, np.float64)
-    orthographic = abs(projection[3, 3]) > 0.5
-    left, bottom, width, height = rectangle
-    ndc = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
-    offset = (-projection[0, 3], -projection[1, 3]) if orthographic else (projection[0, 2], projection[1, 2])
-    world_from_view = np.linalg.inv(view)
-    # Blender moves the grid's depth back a little, more at a slant: seen from a height of 1, by less than 0.025
-    tolerance = 2e-3 / projection[1, 1] if orthographic else 0.03 * abs(world_from_view[2, 3])
+    shared = _uniforms_of_view(view, projection, size, rectangle)
+    shared[23] = scene_depth is not None
+    shared[32:34] = rows
+    shared[40] = grid_line_width
     with target.framebuffer.bind():
         gpu.state.depth_test_set("NONE")
         gpu.state.depth_mask_set(False)
@@ -161,28 +163,8 @@ def march(
             has_network = one.textures.network is not None
             shader = _march_shader(has_network, count_fetches) if one.layer is None else _layer_shader()
             shader.bind()
-            uniforms = np.zeros(UNIFORMS + 4 * NETWORK_VECTORS, np.float32)
-            field_from_view = np.linalg.inv(view @ one.world_from_field)
-            uniforms[:16] = field_from_view.T.ravel()
-            uniforms[16:20] = projection[0, 0], projection[1, 1], *offset
-            uniforms[20:24] = projection[2, 2], projection[2, 3], orthographic, scene_depth is not None
-            uniforms[24:28] = ndc
-            if one.layer is not None:
-                x, y, wide, high = one.layer.rectangle
-                uniforms[28:32] = np.array([x, y, x + wide, y + high]) / (*size, *size) * 2.0 - 1.0
-                uniforms[35] = one.layer.back
-            uniforms[32:34] = rows
-            uniforms[34] = -(view @ one.world_from_field @ (0.5, 0.5, 0.5, 1.0))[2]
-            uniforms[36:40] = world_from_view[2]
-            uniforms[40:42] = grid_line_width, tolerance
-            uniforms[44:48] = *one.textures.layout, one.textures.resolution
-            uniforms[50] = 1.0 / SAMPLES_PER_VOXEL
-            if one.textures.network is not None:
-                uniforms[UNIFORMS:] = one.textures.network.ravel()
-            if one.world_from_crop is not None:
-                uniforms[49] = 1.0
-                uniforms[52:68] = np.linalg.inv(view @ one.world_from_crop).T.ravel()
-            buffer = gpu.types.GPUUniformBuf(float_buffer(uniforms))
+            # a name of its own keeps the buffer until it has been drawn with
+            buffer = gpu.types.GPUUniformBuf(float_buffer(_uniforms_of_twin(one, shared, view, size)))
             shader.uniform_block("uniforms", buffer)
             if one.layer is None:
                 shader.uniform_sampler("atlas_light", one.textures.light)
@@ -195,6 +177,44 @@ def march(
             shader.uniform_sampler("scene_depth", _no_depth() if scene_depth is None else scene_depth)
             square(shader).draw(shader)
         gpu.state.blend_set("NONE")
+
+
+def _uniforms_of_view(
+    view: NDArray[np.float64], projection: NDArray[np.float64], size: tuple[int, int], rectangle: Rectangle
+) -> NDArray[np.float32]:
+    """What march.glsl and layer.glsl are told of a view, in the order of `_view_shader`'s vectors."""
+    uniforms = np.zeros(UNIFORMS + 4 * NETWORK_VECTORS, np.float32)
+    orthographic = abs(projection[3, 3]) > 0.5
+    offset = (-projection[0, 3], -projection[1, 3]) if orthographic else (projection[0, 2], projection[1, 2])
+    world_from_view = np.linalg.inv(view)
+    uniforms[16:20] = projection[0, 0], projection[1, 1], *offset
+    uniforms[20:23] = projection[2, 2], projection[2, 3], orthographic
+    uniforms[24:28] = rectangle.in_clip_space(size)
+    uniforms[36:40] = world_from_view[2]
+    # Blender moves the grid's depth back a little, more at a slant: seen from a height of 1, by less than 0.025
+    uniforms[41] = 2e-3 / projection[1, 1] if orthographic else 0.03 * abs(world_from_view[2, 3])
+    uniforms[50] = 1.0 / SAMPLES_PER_VOXEL
+    return uniforms
+
+
+def _uniforms_of_twin(
+    one: PlacedTwin, shared: NDArray[np.float32], view: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Those of a view and of a twin in it."""
+    uniforms = shared.copy()
+    view_from_field = view @ one.world_from_field
+    uniforms[:16] = np.linalg.inv(view_from_field).T.ravel()
+    uniforms[34] = -(view_from_field @ (0.5, 0.5, 0.5, 1.0))[2]
+    if one.layer is not None:
+        uniforms[28:32] = one.layer.rectangle.in_clip_space(size)
+        uniforms[35] = one.layer.back
+    uniforms[44:48] = *one.textures.layout, one.textures.resolution
+    if one.world_from_crop is not None:
+        uniforms[49] = 1.0
+        uniforms[52:68] = np.linalg.inv(view @ one.world_from_crop).T.ravel()
+    if one.textures.network is not None:
+        uniforms[UNIFORMS:] = one.textures.network.ravel()
+    return uniforms
 
 
 def show(
@@ -212,9 +232,8 @@ def show(
         view_transform: what turns its light into what is shown.
         overlay: whether the framebuffer is that of a viewport's overlays, which Blender has yet to encode.
     """
-    left, bottom, width, height = rectangle
     uniforms = np.zeros(8 + view_transform.stages.size, np.float32)
-    uniforms[:4] = np.array([left, bottom, left + width, bottom + height]) / (*size, *size) * 2.0 - 1.0
+    uniforms[:4] = rectangle.in_clip_space(size)
     uniforms[4:6] = view_transform.count, overlay
     uniforms[8:] = view_transform.stages.ravel()
     shader = _show_shader()

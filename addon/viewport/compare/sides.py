@@ -161,9 +161,8 @@ def show_difference(
         overlay: whether the framebuffer is that of a viewport's overlays, which Blender has yet to encode.
     """
     everything = Rectangle(0, 0, *sides.size)
-    x, y, width, height = target or everything
     uniforms = np.zeros(12 + view_transform.stages.size, np.float32)
-    uniforms[:4] = np.array([x, y, x + width, y + height]) / (*sides.size, *sides.size) * 2.0 - 1.0
+    uniforms[:4] = (target or everything).in_clip_space(sides.size)
     uniforms[4:8] = window or everything
     uniforms[8:12] = KINDS.index(kind), view_transform.count, amplification, overlay
     uniforms[12:] = view_transform.stages.ravel()
