@@ -13,7 +13,7 @@ from ..arguments import DATASET_EXPORTS, DATASET_PICTURES, LOOKS
 from ..colour import standard_view_transform
 from ..dataset.store import Dataset, open_dataset
 from ..dataset.surface_points import seen_points
-from ..dataset.writers import coco, colmap, hdf5, nerf, nerfstudio, ngp, plain, webdataset, yolo
+from ..dataset.writers import coco, colmap, hdf5, nerf, nerfstudio, ngp, plain, usd, webdataset, yolo
 from ..dataset.writers.posed import Task, Written
 from ..errors import UsageError, UserError
 from ..files import atomic_folder, atomic_path, require_writable_file
@@ -31,6 +31,7 @@ WRITERS: dict[str, Callable[[Task], Written]] = {
     "yolo": yolo.write,
     "webdataset": webdataset.write,
     "hdf5": hdf5.write,
+    "usd": usd.write,
     "folder": plain.write,
 }
 STOPPED = "stopped; nothing was written"

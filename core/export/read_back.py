@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from pxr import Sdf, Usd, UsdGeom, UsdRender
 from pycocotools.coco import COCO
 
 from ..cameras import Camera
@@ -159,6 +160,26 @@ def _read_hdf5(folder: Path) -> dict[str, Camera]:
     return cameras
 
 
+def _read_usd(folder: Path) -> dict[str, Camera]:
+    # anonymous: from the file, whatever the library still has of it in memory
+    stage = Usd.Stage.Open(Sdf.Layer.OpenAsAnonymous(str(folder / "cameras.usda")))
+    cameras = {}
+    for prim in stage.Traverse():
+        if not prim.IsA(UsdRender.Product):
+            continue
+        product = UsdRender.Product(prim)
+        width, height = product.GetResolutionAttr().Get()
+        camera = UsdGeom.Camera(stage.GetPrimAtPath(product.GetCameraRel().GetTargets()[0]))
+        for code in camera.GetTimeSamples():
+            seen = camera.GetCamera(code)
+            # of the picture at distance 1, y up
+            (left, bottom), (right, top) = seen.frustum.window.min, seen.frustum.window.max
+            fx, fy = width / (right - left), height / (top - bottom)
+            matrix = np.array(seen.transform).T
+            cameras[f"{int(code):06d}"] = Camera(matrix, np.array([fx, fy, -left * fx, top * fy]), (width, height))
+    return cameras
+
+
 @dataclass(frozen=True)
 class _Label:
     """A label as read: class from 0; left, top, width and height in pixels or shares of the picture; mask."""
@@ -213,6 +234,7 @@ READERS: dict[str, Callable[[Path], dict[str, Camera]]] = {
     "colmap-text": _read_colmap,
     "webdataset": _read_webdataset,
     "hdf5": _read_hdf5,
+    "usd": _read_usd,
     "folder": _read_plain,
 }
 
