@@ -13,7 +13,7 @@ import numpy as np
 
 from .dataset.packing import dataset_header, read_view
 from .dataset.staging import read_plan
-from .dataset.store import write_dataset
+from .dataset.writing import write_dataset
 from .errors import UserError
 from .processes import blender_command, find_blender
 from .render import RenderSettings, check_blend, check_settings, request_arguments

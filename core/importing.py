@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from .cameras import distance_over_depth, pixel_grid, world_from_field_of_bounds
 from .colour import srgb_to_linear, standard_view_transform
+from .dataset.contents import DatasetHeader, ViewPixels
 from .dataset.readers import colmap, nerf, nerfstudio, ngp
 from .dataset.readers.bounds import bounds_from_cameras
 from .dataset.readers.lens import undistorted, undistortion
 from .dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
 from .dataset.readers.posed import Lens, PosedImage, PosedImages, Problems, Unsound, read_json
 from .dataset.readers.transforms import TRANSFORMS, transforms_file
-from .dataset.store import DatasetHeader, ViewPixels, write_dataset
+from .dataset.writing import write_dataset
 from .errors import UsageError, UserError
 from .files import require_writable_file
 from .reporting import Reporter, followed

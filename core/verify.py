@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .configuration import FIELDS
+from .dataset.contents import ViewPixels
 from .dataset.packing import read_view
-from .dataset.store import Dataset, ViewPixels, open_dataset, view_hash
+from .dataset.store import Dataset, open_dataset
+from .dataset.writing import view_hash
 from .errors import UsageError, UserError
 from .files import sha256_of_file
 from .render import RenderSettings, stage_views

@@ -13,8 +13,10 @@ import numpy as np
 from ..errors import Cancelled, UserError
 from ..files import atomic_path
 from ..reporting import Reporter
+from .contents import SPLITS, DatasetHeader, ViewPixels
 from .digest import dataset_digest
-from .store import SPLITS, Dataset, DatasetHeader, ViewPixels, open_dataset, write_dataset
+from .store import Dataset, open_dataset
+from .writing import write_dataset
 
 # in the configuration of a dataset that grew: one entry for each time
 ADDED = "added"

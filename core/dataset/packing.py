@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..cameras import world_from_field_of_bounds
 from ..errors import Cancelled, UserError
 from ..reporting import Reporter
+from .contents import DatasetHeader, ViewPixels
 from .staging import Plan, PlannedView, read_record, read_view_transform
-from .store import DatasetHeader, ViewPixels, write_dataset
+from .writing import write_dataset
 
 Array = NDArray[np.float32]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset.store import SPLITS, Dataset, open_dataset
+from ..dataset.contents import SPLITS
+from ..dataset.store import Dataset, open_dataset
 from ..errors import UsageError
 from ..files import atomic_folder
 from ..reporting import Reporter, followed, format_seconds

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..dataset.store import SPLITS, Dataset
+from ..dataset.contents import SPLITS
+from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
 
 # of the longest side of the scene's bounds: what counts as one place on a surface

@@ -10,7 +10,8 @@ import numpy as np
 
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.writing import write_dataset
 
 CENTRE, RADIUS = np.array([0.1, -0.1, 0.45]), 0.4
 SLAB = np.array([[-0.8, -0.8, -0.15], [0.8, 0.8, 0.05]])

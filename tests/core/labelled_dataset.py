@@ -9,7 +9,8 @@ import numpy as np
 
 from radiance_twin.core.cameras import pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.writing import write_dataset
 
 from .analytic_scene import BOUNDS, CENTRE, RADIUS, cameras, trace
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from radiance_twin.core.cameras import Camera, look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import srgb_to_linear, standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.writing import write_dataset
 
 CUBE, PLATE = 7, 3  # pass indices
 BOXES = {CUBE: np.array([[-0.5] * 3, [0.5] * 3]), PLATE: np.array([[-1.0, -1.0, -0.6], [1.0, 1.0, -0.5]])}

@@ -24,8 +24,10 @@ from radiance_twin.core.comparison.compare import (
     noise_floor,
 )
 from radiance_twin.core.comparison.objects import ErrorsOfObjects
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.store import open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.field.model import FieldConfig, RadianceField, config_metadata, field_arrays
 from radiance_twin.core.field.occupancy import occupancy_bits

@@ -20,7 +20,9 @@ from radiance_twin.core.comparison.costs import (
     training_of,
 )
 from radiance_twin.core.comparison.metrics import display_image
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.store import open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.twin_file import Twin
 
 SIDE = 24

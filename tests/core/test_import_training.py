@@ -13,7 +13,9 @@ import pytest
 
 from radiance_twin.core.cameras import look_at, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.store import open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.training.recipe import Recipe

@@ -102,7 +102,8 @@ def test_damaged_points_are_refused(measured: ErrorsOfObjects, tmp_path: Path, d
 
 
 def test_without_depth_and_index_there_are_neither_points_nor_objects(tmp_path: Path) -> None:
-    from radiance_twin.core.dataset.store import ViewPixels, write_dataset
+    from radiance_twin.core.dataset.contents import ViewPixels
+    from radiance_twin.core.dataset.writing import write_dataset
 
     poses = scene.ring([0, 90])
     path = scene.write(tmp_path / "cube.h5", poses[:1], poses[1:])

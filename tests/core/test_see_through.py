@@ -12,7 +12,9 @@ import torch
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.comparison.metrics import display_image, psnr
-from radiance_twin.core.dataset.store import Dataset, DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.field.cpu import thread_pool
 from radiance_twin.core.field.render import render_view
 from radiance_twin.core.training import run as training_run

@@ -10,8 +10,10 @@ import pytest
 
 from radiance_twin.core import cameras
 from radiance_twin.core.colour import lattice, linear_to_srgb, standard_view_transform
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.store import open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import UserError
 
 WIDTH, HEIGHT, VIEWS = 16, 12, 4

@@ -22,7 +22,9 @@ from radiance_twin.core.comparison.turntable import (
     shows_another_scene,
 )
 from radiance_twin.core.comparison.video import write_video
-from radiance_twin.core.dataset.store import Dataset, ViewPixels, open_dataset, write_dataset
+from radiance_twin.core.dataset.contents import ViewPixels
+from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.reporting import QuietReporter
 

@@ -24,7 +24,8 @@ import pytest
 from radiance_twin.core import cli
 from radiance_twin.core.cameras import intrinsics_from_lens, look_at, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
-from radiance_twin.core.dataset.store import DatasetHeader, ViewPixels, write_dataset
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
+from radiance_twin.core.dataset.writing import write_dataset
 
 SMALL_RENDER = ["--resolution", "96x96", "--samples", "1", "--reference-samples", "1", "--no-denoise"]
 FEW_VIEWS = ["--views", "6", "--val-views", "1", "--test-views", "1"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from ..store import SPLITS
+from ..contents import SPLITS
 from .labels import categories_of, visible_objects
 from .posed import Task, Written, require_png
 

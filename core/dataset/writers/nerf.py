@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ...errors import UserError
-from ..store import SPLITS
+from ..contents import SPLITS
 from .posed import Task, Written, require_png, shared_camera
 
 # pixels by which a camera may differ from what the format can say

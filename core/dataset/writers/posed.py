@@ -13,7 +13,8 @@ import numpy as np
 
 from ...colour import ViewTransform
 from ...errors import UserError
-from ..store import SPLITS, Dataset
+from ..contents import SPLITS
+from ..store import Dataset
 from ..surface_points import SurfacePoints, seen_points
 from .pictures import depth_unit, write_depth, write_labels, write_picture
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from ..store import SPLITS
+from ..contents import SPLITS
 from .labels import categories_of, visible_objects
 from .posed import Task, Written, require_png
 

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing a dataset: one .h5 file, complete or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files import atomic_path
+from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
+from .sink import Sink
+
+HALF_MAX = 65504.0
+
+
+def write_dataset(
+    path: str | os.PathLike[str],
+    header: DatasetHeader,
+    views: Iterable[ViewPixels],
+    noise_floor: tuple[int, NDArray[np.float32]] | None = None,
+    noise_ladder: Sequence[ViewPixels] = (),
+) -> None:
+    """Write a dataset, one view at a time, complete or not at all.
+
+    Args:
+        views: in the header's order; taken one by one, so that memory stays flat. All have the same passes.
+        noise_floor: a test view's index and its pixels [H, W, 4] rendered with another seed.
+        noise_ladder: the light of that same view rendered with fewer samples, the fewest first.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: header and views do not fit each other.
+    """
+    count = len(header.size)
+    largest = tuple(int(n) for n in header.size.max(axis=0)[::-1])
+    with atomic_path(path) as temporary, Sink(temporary) as sink, h5py.File(sink, "w", track_order=False) as file:
+        _write_header(file, header)
+        arrays: dict[str, h5py.Dataset] = {}
+        seconds, samples, hashes = np.zeros((2, count)), np.zeros(count, np.int32), []
+        done, depth_complete = 0, True
+        for index, view in enumerate(views):
+            if index >= count:
+                raise ValueError(f"more views than the {count} in the header")
+            passes = _encode(view)
+            if passes["rgba"].shape[:2] != tuple(header.size[index][::-1]):
+                raise ValueError(f"view {index} is {passes['rgba'].shape[:2]}, the header says {header.size[index]}")
+            if index and passes.keys() != arrays.keys():
+                raise ValueError(f"view {index} has other passes than those before it")
+            depth_complete &= view.depth_complete
+            hashes.append(_hash_of_passes(passes))
+            for name, pixels in passes.items():
+                if name not in arrays:
+                    shape = (*largest, *pixels.shape[2:])
+                    arrays[name] = file.create_dataset(
+                        f"views/{name}",
+                        shape=(count, *shape),
+                        dtype=pixels.dtype,
+                        chunks=(1, *shape),
+                        compression="gzip",
+                        compression_opts=1,
+                        shuffle=True,
+                    )
+                arrays[name][index, : pixels.shape[0], : pixels.shape[1]] = pixels
+            seconds[:, index], samples[index] = (view.seconds, view.truth_seconds), view.samples
+            done += 1
+            sink.check()
+        if done != count:
+            raise ValueError(f"{done} views for a header of {count}")
+        if not depth_complete:
+            arrays["depth"].attrs["complete"] = False
+        file["views/seconds"], file["views/truth_seconds"] = seconds
+        file["views/samples"] = samples
+        file["views/sha256"] = np.array(hashes, dtype="S64")
+        if noise_floor is not None:
+            pixels = file.create_dataset(
+                "noise_floor/rgba", data=_half(noise_floor[1]), compression="gzip", shuffle=True
+            )
+            pixels.attrs["view"] = noise_floor[0]
+            if noise_ladder:
+                _write_ladder(file, noise_ladder)
+
+
+def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
+    pixels = np.stack([_half(rung.rgba) for rung in rungs])
+    file.create_dataset("noise_ladder/rgba", data=pixels, compression="gzip", shuffle=True)
+    file["noise_ladder/samples"] = np.array([rung.samples for rung in rungs], np.int32)
+    file["noise_ladder/seconds"] = np.array([rung.seconds for rung in rungs])
+
+
+def _write_header(file: h5py.File, header: DatasetHeader) -> None:
+    file.attrs.update(
+        format=FORMAT,
+        version=VERSION,
+        scene_name=header.scene_name,
+        scene_hash=header.scene_hash,
+        scene_bytes=header.scene_bytes,
+        blender_version=header.blender_version,
+        seed=header.seed,
+        configuration=json.dumps(header.configuration, sort_keys=True),
+        unit_scale=header.unit_scale,
+        world_from_field=np.asarray(header.world_from_field, np.float64),
+        bounds=np.asarray(header.bounds, np.float64),
+        background=np.asarray(header.background, np.float32),
+        film=header.film,
+    )
+    cameras = file.create_group("cameras")
+    cameras["camera_to_world"] = np.asarray(header.camera_to_world, np.float64)
+    cameras["intrinsics"] = np.asarray(header.intrinsics, np.float64)
+    cameras["size"] = np.asarray(header.size, np.int32)
+    cameras["frame"] = np.asarray(header.frame, np.int32)
+    cameras["distortion"] = np.zeros((len(header.size), 6))
+    cameras.attrs["model"] = "opencv"
+    for name in SPLITS:
+        file[f"splits/{name}"] = np.asarray(header.splits.get(name, []), np.int64)
+    group = file.create_group("view_transform")
+    for name, values in header.view_transform.arrays().items():
+        group.create_dataset(name, data=values, compression="gzip", shuffle=True)
+    group.attrs.update(header.view_transform.to_metadata())
+    file.create_group("objects").attrs["table"] = json.dumps(header.objects, sort_keys=True)
+
+
+def _encode(view: ViewPixels) -> dict[str, NDArray[Any]]:
+    passes: dict[str, NDArray[Any]] = {"rgba": _half(view.rgba)}
+    if view.depth is not None:
+        passes["depth"] = np.asarray(view.depth, np.float32)
+    if view.normal is not None:
+        passes["normal"] = np.asarray(view.normal, np.float16)
+    if view.object_index is not None:
+        passes["object_index"] = np.asarray(view.object_index, np.uint16)
+    if view.valid is not None:
+        passes["valid"] = np.asarray(view.valid, np.uint8)
+    return passes
+
+
+def _half(rgba: NDArray[np.float32]) -> NDArray[np.float16]:
+    # a half cannot hold more than 65504, and infinity would poison every sum that follows
+    return np.clip(np.nan_to_num(rgba, nan=0.0), -HALF_MAX, HALF_MAX).astype(np.float16)
+
+
+def view_hash(view: ViewPixels) -> str:
+    """The hexadecimal SHA-256 that a dataset keeps of a view's passes as it stores them."""
+    return _hash_of_passes(_encode(view)).decode()
+
+
+def _hash_of_passes(passes: dict[str, NDArray[Any]]) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(passes):
+        digest.update(name.encode() + np.ascontiguousarray(passes[name]).tobytes())
+    return digest.hexdigest().encode()
