@@ -8,10 +8,9 @@ import bpy
 import numpy as np
 
 from ..core.arguments import TURNTABLE_FRAMES
-from ..core.configuration import CYCLES_DEVICES
+from ..core.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
 from ..core.presets import BAKES, PRESETS
 from ..core.reporting import format_seconds
-from ..core.rigs import AZIMUTH, ELEVATION
 
 # the words of the command line are the values here, so that both say the same
 RIG_ITEMS = (
@@ -70,10 +69,18 @@ CYCLES_DEVICE_ITEMS = tuple(
 )
 
 
+def like_flag(name: str, **more: Any) -> dict[str, Any]:
+    """What a property shares with the setting of the command line: words, default, limits; `more` goes before them."""
+    about = FIELDS[name].metadata
+    shared = {"description": about["help"][0].upper() + about["help"][1:], "default": DEFAULTS[name]}
+    shared |= {"min": about["least"], "max": about["most"]}
+    return {word: value for word, value in {**shared, **more}.items() if value is not None}
+
+
 class RadianceTwinSettings(bpy.types.PropertyGroup):
     """Of one scene: `scene.radiance_twin`."""
 
-    rig: bpy.props.EnumProperty(name="Rig", description="How cameras are placed", items=RIG_ITEMS)
+    rig: bpy.props.EnumProperty(name="Rig", items=RIG_ITEMS, **like_flag("rig"))
     target: bpy.props.EnumProperty(name="Target", description="What the cameras look at", items=TARGET_ITEMS)
     target_object: bpy.props.PointerProperty(
         name="Object", description="What the cameras look at", type=bpy.types.Object
@@ -85,7 +92,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         name="Elevation",
         description="Lowest and highest camera above the horizon",
         size=2,
-        default=tuple(np.radians(ELEVATION)),
+        default=tuple(np.radians(DEFAULTS["elevation"])),
         min=-math.pi / 2,
         max=math.pi / 2,
         subtype="EULER",
@@ -94,86 +101,48 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         name="Azimuth",
         description="First and last camera around the vertical, counted from x",
         size=2,
-        default=tuple(np.radians(AZIMUTH)),
+        default=tuple(np.radians(DEFAULTS["azimuth"])),
         min=-2 * math.pi,
         max=4 * math.pi,
         subtype="EULER",
     )
-    distance: bpy.props.FloatVectorProperty(
-        name="Distance",
-        description="Nearest and farthest camera, in units of the distance at which the target just fits",
-        size=2,
-        default=(1.0, 1.0),
-        min=0.01,
-        soft_max=10.0,
-    )
+    distance: bpy.props.FloatVectorProperty(name="Distance", size=2, **like_flag("distance", min=0.01, soft_max=10.0))
     stretch: bpy.props.FloatVectorProperty(
-        name="Stretch",
-        description="Of the sphere on which the cameras stand, which makes it an ellipsoid",
-        size=3,
-        default=(1.0, 1.0, 1.0),
-        min=0.01,
-        soft_max=10.0,
-        subtype="XYZ",
+        name="Stretch", size=3, subtype="XYZ", **like_flag("stretch", min=0.01, soft_max=10.0)
     )
-    rings: bpy.props.IntProperty(name="Rings", description="How many", default=3, min=1, soft_max=20, max=1000)
-    turns: bpy.props.FloatProperty(
-        name="Turns", description="How often the spiral goes around", default=3.0, min=0.1, soft_max=20.0, max=1000.0
-    )
-    stereo: bpy.props.FloatProperty(
-        name="Stereo",
-        description="Give each camera a partner this far to its right; 0 gives it none",
-        default=0.0,
-        min=0.0,
-        soft_max=1.0,
-        subtype="DISTANCE",
-    )
+    rings: bpy.props.IntProperty(name="Rings", **like_flag("rings", min=1, soft_max=20, max=1000))
+    turns: bpy.props.FloatProperty(name="Turns", **like_flag("turns", min=0.1, soft_max=20.0, max=1000.0))
+    stereo: bpy.props.FloatProperty(name="Stereo", subtype="DISTANCE", **like_flag("stereo", min=0.0, soft_max=1.0))
     test_camera: bpy.props.PointerProperty(
         name="Test Camera",
         description="Another camera, along which the held-out views lie",
         type=bpy.types.Object,
         poll=lambda settings, thing: thing.type == "CAMERA",
     )
-    views: bpy.props.IntProperty(
-        name="Views",
-        description="Training views. More views make a better twin and a longer render",
-        default=60,
-        min=1,
-        soft_max=500,
-    )
-    val_views: bpy.props.IntProperty(
-        name="Validation",
-        description="Views that show how good the twin is while it is trained",
-        default=4,
-        min=1,
-        soft_max=50,
-    )
-    test_views: bpy.props.IntProperty(
-        name="Test", description="Views kept back from training, for the comparison", default=12, min=1, soft_max=100
-    )
+    views: bpy.props.IntProperty(name="Views", **like_flag("views", soft_max=500))
+    val_views: bpy.props.IntProperty(name="Validation", **like_flag("val_views", min=1, soft_max=50))
+    test_views: bpy.props.IntProperty(name="Test", **like_flag("test_views", min=1, soft_max=100))
     width: bpy.props.IntProperty(
-        name="Resolution X", description="Width of a view", default=200, min=4, soft_max=2048, subtype="PIXEL"
+        name="Resolution X",
+        description="Width of a view",
+        default=DEFAULTS["resolution"][0],
+        min=4,
+        soft_max=2048,
+        subtype="PIXEL",
     )
     height: bpy.props.IntProperty(
-        name="Y", description="Height of a view", default=200, min=4, soft_max=2048, subtype="PIXEL"
+        name="Y",
+        description="Height of a view",
+        default=DEFAULTS["resolution"][1],
+        min=4,
+        soft_max=2048,
+        subtype="PIXEL",
     )
-    film: bpy.props.EnumProperty(name="Film", description="What stands behind the scene", items=FILM_ITEMS)
-    samples: bpy.props.IntProperty(
-        name="Samples", description="Samples per pixel of a training view", default=16, min=1, soft_max=1024
-    )
-    reference_samples: bpy.props.IntProperty(
-        name="Reference",
-        description="Samples per pixel of the views that the twin is measured against",
-        default=128,
-        min=1,
-        soft_max=4096,
-    )
-    denoise: bpy.props.BoolProperty(
-        name="Denoise", description="Denoise every view by Open Image Denoise", default=True
-    )
-    cycles_device: bpy.props.EnumProperty(
-        name="Device", description="What Cycles renders on", items=CYCLES_DEVICE_ITEMS
-    )
+    film: bpy.props.EnumProperty(name="Film", items=FILM_ITEMS, **like_flag("film"))
+    samples: bpy.props.IntProperty(name="Samples", **like_flag("samples", soft_max=1024))
+    reference_samples: bpy.props.IntProperty(name="Reference", **like_flag("reference_samples", soft_max=4096))
+    denoise: bpy.props.BoolProperty(name="Denoise", **like_flag("denoise"))
+    cycles_device: bpy.props.EnumProperty(name="Device", items=CYCLES_DEVICE_ITEMS, **like_flag("cycles_device"))
     preset: bpy.props.EnumProperty(
         name="Quality", description="How long to train", items=PRESET_ITEMS, default="preview"
     )
@@ -212,7 +181,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         description=f"Add a film to the report: {TURNTABLE_FRAMES} frames around the scene by Cycles and by the twin. "
         "Cycles has to render them first",
     )
-    seed: bpy.props.IntProperty(name="Seed", description="Of everything random", default=0, min=0)
+    seed: bpy.props.IntProperty(name="Seed", **like_flag("seed"))
 
 
 ANGLES = ("elevation", "azimuth")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError, UserError
-from .rigs import AZIMUTH, ELEVATION, RIGS, SHAPED_RIGS, rig_shape
+from .rigs import RIGS, SHAPED_RIGS, RigShape, rig_shape
 
 VERSION = 1
 FILMS = ("auto", "transparent", "world")
@@ -56,33 +56,44 @@ class Configuration:
 
     seed: int = option(0, "", "of everything random", "N", least=0)
     rig: str = option("hemisphere", "cameras", "how cameras are placed", choices=RIGS)
-    views: int = option(60, "cameras", "training views", "N", least=1)
+    views: int = option(60, "cameras", "training views: more make a better twin and a longer render", "N", least=1)
     val_views: int = option(4, "cameras", "views that show progress in training", "N", least=0)
     test_views: int = option(12, "cameras", "held-out views for the comparison", "N", least=0)
     resolution: tuple[int, int] = option((200, 200), "cameras", "pixels of a view", "WxH", least=1, most=LARGEST_SIDE)
     target: str | None = option(None, "cameras", "object or collection that the cameras look at, else all", "NAME")
     elevation: tuple[float, float] = option(
-        ELEVATION, "cameras", f"degrees above the horizon, of {SHAPED}", ("FROM", "TO")
+        RigShape.elevation, "cameras", f"degrees above the horizon, of {SHAPED}", ("FROM", "TO")
     )
     azimuth: tuple[float, float] = option(
-        AZIMUTH, "cameras", f"degrees around the vertical, of {SHAPED}", ("FROM", "TO")
+        RigShape.azimuth, "cameras", f"degrees around the vertical, of {SHAPED}", ("FROM", "TO")
     )
     distance: tuple[float, float] = option(
-        (1.0, 1.0), "cameras", "in units of the distance at which the target just fits", ("NEAR", "FAR")
+        RigShape.distance,
+        "cameras",
+        "nearest and farthest camera, in units of the distance at which the target just fits",
+        ("NEAR", "FAR"),
     )
     stretch: tuple[float, float, float] = option(
-        (1.0, 1.0, 1.0), "cameras", "of the sphere, which makes it an ellipsoid", ("X", "Y", "Z")
+        RigShape.stretch,
+        "cameras",
+        "of the sphere on which the cameras stand, which makes it an ellipsoid",
+        ("X", "Y", "Z"),
     )
-    rings: int = option(3, "cameras", "of the rig rings", "N")
-    turns: float = option(3.0, "cameras", "of the spiral", "N")
+    rings: int = option(RigShape.rings, "cameras", "how many, of the rig rings", "N")
+    turns: float = option(RigShape.turns, "cameras", "how often the spiral goes around", "N")
     stereo: float = option(
-        0.0, "cameras", "give each camera a partner this far to its right, in scene units", "DISTANCE"
+        RigShape.stereo,
+        "cameras",
+        "give each camera a partner this far to its right, in scene units; 0 gives it none",
+        "DISTANCE",
     )
     test_camera: str | None = option(
         None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"
     )
-    samples: int = option(16, "render", "per pixel of a training view", "N", least=1, most=MOST_SAMPLES)
-    reference_samples: int = option(128, "render", "per pixel of val and test views", "N", least=1, most=MOST_SAMPLES)
+    samples: int = option(16, "render", "samples per pixel of a training view", "N", least=1, most=MOST_SAMPLES)
+    reference_samples: int = option(
+        128, "render", "samples per pixel of val and test views", "N", least=1, most=MOST_SAMPLES
+    )
     denoise: bool = option(True, "render", "Open Image Denoise, guided by albedo and normal")
     film: str = option("auto", "render", "what stands behind the scene", choices=FILMS)
     cycles_device: str = option("auto", "render", "what Cycles renders on", choices=CYCLES_DEVICES)

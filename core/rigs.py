@@ -25,9 +25,6 @@ SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 MARGIN = 1.1
 ORBIT_ELEVATION = np.radians(30.0)
 CANDIDATE_TURNS = 64
-# elevations of rigs whose part of the sphere is not chosen, degrees
-ELEVATION = (0.0, 80.0)
-AZIMUTH = (0.0, 360.0)
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class RigShape:
         stereo: how far to the right of each camera, in scene units, a second one stands; 0: none does.
     """
 
-    elevation: tuple[float, float] = ELEVATION
-    azimuth: tuple[float, float] = AZIMUTH
+    elevation: tuple[float, float] = (0.0, 80.0)
+    azimuth: tuple[float, float] = (0.0, 360.0)
     distance: tuple[float, float] = (1.0, 1.0)
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
     rings: int = 3

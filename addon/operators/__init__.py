@@ -24,6 +24,18 @@ def can_run(operator: type[bpy.types.Operator], reason: str) -> bool:
     return not reason
 
 
+def go_on(request: str, what: str, finish: worker.Finish) -> worker.Job:
+    """Go on with the interrupted `request` of the open file; people call it `what`.
+
+    Raises:
+        UserError: there is none, a job is running, or there is no worker.
+    """
+    job = worker.interrupted(request)
+    if job is None:
+        raise UserError(f"no {what} was interrupted; start a new one")
+    return worker.start(request, job.arguments, finish, job.session)
+
+
 def run(operator: bpy.types.Operator, start: Callable[[], worker.Job]) -> set[str]:
     """Start a job and follow it. With an interface this returns at once; in background mode when the job has ended."""
     try:

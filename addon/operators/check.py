@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Before step 2: a copy of the open scene is looked over, and three views say what all will cost."""
 
-import shutil
 from typing import Any
 
 import bpy
@@ -10,7 +9,7 @@ from ...core.cli import checked_in_words
 from ..jobs import worker
 from ..properties import render_arguments, settings_of
 from . import can_run, run
-from .render import save_copy, this_blender, why_not_render
+from .render import start_on_a_copy, why_not_render
 
 
 class RADIANCE_TWIN_OT_check(bpy.types.Operator):
@@ -35,14 +34,7 @@ def start_check(arguments: dict[str, Any]) -> worker.Job:
         UserError: a job is running, or there is no worker.
         RuntimeError: the copy cannot be saved.
     """
-    session = worker.session_folder()
-    try:
-        copy = save_copy(session)
-        asked = {**arguments, "scene": str(copy), "output": str(session / "checked.h5"), "blender": this_blender()}
-        return worker.start("check", asked, checked, session)
-    except BaseException:
-        shutil.rmtree(session, ignore_errors=True)
-        raise
+    return start_on_a_copy("check", {**arguments, "output": "checked.h5"}, checked)
 
 
 def checked(job: worker.Job, result: dict[str, Any] | None) -> str:

@@ -2,7 +2,6 @@
 """Step 4: the held-out views, both ways: figures, a report in the browser, and the worst pair as two images."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ import bpy
 
 from ...core.arguments import TURNTABLE_FRAMES
 from ...core.cli import metrics_in_words
-from ...core.errors import UserError
 from ..jobs import worker
 from ..paths import UNSAVED, Paths, paths_of_open_file
 from ..properties import settings_of
-from . import can_run, run, why_no_job
-from .render import save_copy, this_blender
+from . import can_run, go_on, run, why_no_job
+from .render import start_on_a_copy, this_blender
 
 SIDES = ("classic", "neural")
 PICTURES = {"classic": "Classic", "neural": "Neural", "flip": "FLIP"}
@@ -46,7 +44,7 @@ class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
         if self.resume:
-            return run(self, continue_compare)
+            return run(self, lambda: go_on("compare", "comparison", compared))
         settings = settings_of(context.scene)
         arguments = {"device": settings.device, "turntable": TURNTABLE_FRAMES if settings.turntable else 0}
         return run(self, lambda: start_compare(arguments, paths.dataset, paths.twin, paths.report))
@@ -97,25 +95,9 @@ def start_compare(
     asked = {**arguments, "dataset": str(dataset), "twin": str(twin), "output": str(output)}
     if not arguments.get("turntable"):
         return worker.start("compare", asked, compared)
-    session = worker.session_folder()
-    try:
-        asked |= {"scene": scene or str(save_copy(session)), "blender": this_blender()}
-        return worker.start("compare", asked, compared, session)
-    except BaseException:
-        shutil.rmtree(session, ignore_errors=True)
-        raise
-
-
-def continue_compare() -> worker.Job:
-    """Go on with the interrupted comparison of the open file.
-
-    Raises:
-        UserError: there is none, a job is running, or there is no worker.
-    """
-    job = worker.interrupted("compare")
-    if job is None:
-        raise UserError("no comparison was interrupted; start a new one")
-    return worker.start("compare", job.arguments, compared, job.session)
+    if scene is not None:
+        return worker.start("compare", {**asked, "scene": scene, "blender": this_blender()}, compared)
+    return start_on_a_copy("compare", asked, compared)
 
 
 def compared(job: worker.Job, result: dict[str, Any] | None) -> str:

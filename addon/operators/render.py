@@ -8,14 +8,13 @@ from typing import Any
 
 import bpy
 
-from ...core.errors import UserError
 from ...core.reporting import format_seconds
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
 from ..studio.view_camera import view_camera
 from ..viewport.compare.stale import look, state_file, write_state
-from . import can_run, run, why_no_job
+from . import can_run, go_on, run, why_no_job
 
 RENDERS = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME", "EMPTY"}
 
@@ -45,7 +44,7 @@ so that you can work on; what is finished is kept when you cancel"""
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a saved file"
         if self.resume:
-            return run(self, continue_render)
+            return run(self, lambda: go_on("render", "render", rendered))
         return run(self, lambda: start_render(render_arguments(settings_of(context.scene)), paths.dataset))
 
 
@@ -95,27 +94,25 @@ def start_render(arguments: dict[str, Any], output: Path, finish: worker.Finish 
         UserError: a job is running, or there is no worker.
         RuntimeError: the copy cannot be saved.
     """
+    return start_on_a_copy("render", {**arguments, "output": str(output)}, finish)
+
+
+def start_on_a_copy(request: str, arguments: dict[str, Any], finish: worker.Finish) -> worker.Job:
+    """Start a job that renders with a copy of the open scene, beside which stands what the scene was like.
+
+    Raises:
+        UserError: a job is running, or there is no worker.
+        RuntimeError: the copy cannot be saved.
+    """
     session = worker.session_folder()
     try:
         copy = save_copy(session)
         write_state(state_file(copy), bpy.context.scene)
-        asked = {**arguments, "scene": str(copy), "output": str(output), "blender": this_blender()}
-        return worker.start("render", asked, finish, session)
+        asked = {**arguments, "scene": str(copy), "blender": this_blender()}
+        return worker.start(request, asked, finish, session)
     except BaseException:
         shutil.rmtree(session, ignore_errors=True)
         raise
-
-
-def continue_render() -> worker.Job:
-    """Go on with the interrupted render of the open file.
-
-    Raises:
-        UserError: there is none, a job is running, or there is no worker.
-    """
-    job = worker.interrupted("render")
-    if job is None:
-        raise UserError("no render was interrupted; start a new one")
-    return worker.start("render", job.arguments, rendered, job.session)
 
 
 def this_blender() -> str:
