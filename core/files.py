@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UserError
@@ -27,9 +27,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        _sync(temporary)
         os.replace(temporary, target)
+        _sync(target.parent)
     except OSError as error:
         raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
     finally:
@@ -63,7 +63,10 @@ def staged_folder(target: Path, take_the_place: Callable[[Path, Path], object]) 
     try:
         staging.mkdir()
         yield staging
+        for entry in (*staging.rglob("*"), staging):
+            _sync(entry)
         take_the_place(staging, target)
+        _sync(target.parent)
     except OSError as error:
         raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
     finally:
@@ -127,6 +130,25 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {_reason(error)}; check the path and its permissions") from error
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder's list of them, before going on: a loss of power then loses neither."""
+    if path.is_dir():
+        # Windows and some network disks cannot; they write such lists in order
+        with suppress(OSError):
+            _flush(path, os.O_RDONLY)
+    else:
+        # Windows flushes only what was opened for writing
+        _flush(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: OSError) -> str:

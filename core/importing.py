@@ -25,6 +25,7 @@ from .dataset.readers.transforms import TRANSFORMS, transforms_file
 from .dataset.writing import write_dataset
 from .errors import UsageError, UserError
 from .files import require_writable_file
+from .locks import locked
 from .reporting import Reporter, followed
 
 READERS = {"nerf": nerf.read, "ngp": ngp.read, "nerfstudio": nerfstudio.read, "colmap": colmap.read}
@@ -99,7 +100,8 @@ def import_dataset(settings: ImportSettings, reporter: Reporter) -> dict[str, An
     splits = choose_splits([image.split for image in sound])
     header = _header(source, kind, found, splits, transparent, background, problems, reporter)
     views = _views(sound, transparent, settings.distance_depth, reporter)
-    write_dataset(output, header, views)
+    with locked(output):
+        write_dataset(output, header, views)
     return {
         "output": str(output),
         "format": kind,

@@ -16,6 +16,7 @@ from .dataset.packing import pack
 from .dataset.staging import Plan
 from .errors import Cancelled, UsageError, UserError
 from .files import require_writable_file, require_writable_folder
+from .locks import locked
 from .processes import blender_command, find_blender
 from .reporting import Reporter
 from .rigs import PLACED_RIGS, rig_shape
@@ -54,14 +55,17 @@ def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, An
 
     Raises:
         UsageError: a setting makes no sense.
-        UserError: the scene cannot be rendered, Blender crashed at a view twice, or a file cannot be written.
+        UserError: the scene cannot be rendered, Blender crashed at a view twice, a file cannot be written, or another
+            process is rendering into it.
         Cancelled: stopped; the same call goes on where it was.
     """
     started = time.monotonic()
-    folder, plan, answer = stage_views(settings, reporter)
+    check_settings(settings)
     output = Path(settings.output).absolute()
-    pack(folder, plan, output, reporter)
-    staging.remove_staging(folder)
+    with locked(output):
+        folder, plan, answer = stage_views(settings, reporter)
+        pack(folder, plan, output, reporter)
+        staging.remove_staging(folder)
     return {
         "output": str(output),
         "views": len(plan.views),

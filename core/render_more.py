@@ -12,6 +12,7 @@ from .dataset import staging
 from .dataset.joining import join_views
 from .dataset.store import Dataset, open_dataset
 from .errors import UsageError, UserError
+from .locks import locked
 from .render import RenderSettings, render_dataset
 from .reporting import Reporter
 
@@ -39,15 +40,16 @@ def add_views(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
     output = Path(settings.output)
     if not output.exists():
         raise UserError(f"{output} does not exist; --poses adds to a dataset, so render one first")
-    with open_dataset(output) as dataset:
-        asked = _as_the_dataset(settings, dataset, cameras)
-        count = dataset.count
-    part = Path(asked.output)
-    try:
-        result = render_dataset(asked, reporter)
-        join_views(output, part, [one.reason for one in cameras], reporter)
-    finally:
-        part.unlink(missing_ok=True)
+    with locked(output):
+        with open_dataset(output) as dataset:
+            asked = _as_the_dataset(settings, dataset, cameras)
+            count = dataset.count
+        part = Path(asked.output)
+        try:
+            result = render_dataset(asked, reporter)
+            join_views(output, part, [one.reason for one in cameras], reporter)
+        finally:
+            part.unlink(missing_ok=True)
     return {**result, "output": str(output), "views": count + result["views"], "bytes": output.stat().st_size}
 
 

@@ -22,6 +22,7 @@ from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError, UserError
 from ..field.render import load_field, render_view
 from ..files import sha256_of_file
+from ..locks import locked
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
 from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
@@ -87,7 +88,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         Cancelled: an earlier report is as it was, and nothing new was written.
     """
     _check(settings)
-    with open_dataset(settings.dataset) as dataset:
+    with open_dataset(settings.dataset) as dataset, locked(settings.output):
         _require_judges(dataset)
         twin = read_twin(settings.twin)
         orbit = _classic_orbit(settings, dataset, reporter)

@@ -32,6 +32,7 @@ from ..field.model import config_metadata, field_arrays
 from ..field.occupancy import occupancy_bits
 from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
+from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
 from ..reporting import Reporter
 from ..twin_file import write_twin
@@ -104,7 +105,7 @@ def train(
     require_writable_file(output)
     device = choose_device(settings.device)
     clock = Clock()
-    with open_dataset(settings.dataset) as dataset, thread_pool() as pool:
+    with locked(output), open_dataset(settings.dataset) as dataset, thread_pool() as pool:
         if settings.until_psnr is not None and not len(dataset.splits["val"]):
             raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
