@@ -2,7 +2,9 @@
 """The one place for camera conventions.
 
 Camera-to-world matrices with OpenGL axes (x right, y up, the camera looks along −z), world z up, float64. Pixels:
-u to the right, v down, the first pixel's centre at (0.5, 0.5). Intrinsics are (fx, fy, cx, cy) in pixels.
+u to the right, v down, the first pixel's centre at (0.5, 0.5). Intrinsics are (fx, fy, cx, cy) in pixels, or in pixels
+per radian of a lens that draws angles (see `lenses.py`). Depth is planar, along the viewing axis; of fisheye and
+equirectangular cameras, which see what lies beside and behind them, it is the distance along the ray.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .lenses import PINHOLE, CameraModel
+
 Array = NDArray[np.float64]
 SensorFit = Literal["AUTO", "HORIZONTAL", "VERTICAL"]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height.
+    """Camera-to-world [4, 4] with OpenGL axes, intrinsics [4] (fx fy cx cy, pixels), width and height, and its lens.
 
     An orthographic one has fx and fy in pixels per unit of its own space; its rays start in its plane z = 0.
     """
@@ -28,6 +32,7 @@ class Camera:
     intrinsics: Array
     size: tuple[int, int]
     orthographic: bool = False
+    model: CameraModel = PINHOLE
 
     def resized(self, size: tuple[int, int]) -> Camera:
         """The same picture with another number of pixels."""
@@ -35,20 +40,49 @@ class Camera:
         return replace(self, intrinsics=self.intrinsics * np.tile(scale, 2), size=size)
 
     def ray_directions(self, pixels: ArrayLike) -> Array:
-        """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2]."""
-        return ray_directions(self.camera_to_world, self.intrinsics, pixels)
+        """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2]; NaN where nothing is drawn."""
+        if self.model.is_pinhole:
+            return ray_directions(self.camera_to_world, self.intrinsics, pixels)
+        ways = self._local(pixels) @ self.camera_to_world[:3, :3].T
+        return ways / np.linalg.norm(ways, axis=-1, keepdims=True)
+
+    def draws(self, pixels: ArrayLike) -> NDArray[np.bool_]:
+        """Whether the lens draws anything at `pixels` [..., 2]."""
+        if self.model.is_pinhole:
+            return np.ones(np.shape(pixels)[:-1], np.bool_)
+        return np.isfinite(self._local(pixels)[..., 0])
 
     def distance_over_depth(self, pixels: ArrayLike) -> Array:
         """How many times as long as its depth the ray through each of `pixels` [..., 2] is."""
-        return distance_over_depth(self.intrinsics, pixels)
+        if self.model.is_pinhole:
+            return distance_over_depth(self.intrinsics, pixels)
+        local = self._local(pixels)
+        return -1.0 / local[..., 2] if self.model.has_planar_depth else np.ones(local.shape[:-1])
 
     def project(self, points: ArrayLike) -> tuple[Array, Array]:
-        """Pixels [N, 2] and depths [N] (negative behind) of world `points` [N, 3]."""
-        return project(points, self.camera_to_world, self.intrinsics)
+        """Pixels [N, 2] and depths [N] (planar ones are negative behind) of world `points` [N, 3].
+
+        Pixels are NaN where the lens does not draw them.
+        """
+        if self.model.is_pinhole:
+            return project(points, self.camera_to_world, self.intrinsics)
+        matrix = self.camera_to_world
+        local = np.asarray(np.subtract(points, matrix[:3, 3]), np.float64) @ np.linalg.inv(matrix[:3, :3]).T
+        pixels = self.intrinsics[2:] + self.intrinsics[:2] * self.model.places(local)
+        return pixels, -local[:, 2] if self.model.has_planar_depth else np.linalg.norm(local, axis=1)
 
     def unproject(self, depth: ArrayLike) -> Array:
         """World positions [H, W, 3] of what is seen at `depth` [H, W]."""
-        return unproject(depth, self.camera_to_world, self.intrinsics)
+        if self.model.is_pinhole:
+            return unproject(depth, self.camera_to_world, self.intrinsics)
+        pixels = pixel_grid(*self.size)
+        local = self._local(pixels) * (np.asarray(depth, np.float64) * self.distance_over_depth(pixels))[..., None]
+        return local @ self.camera_to_world[:3, :3].T + self.camera_to_world[:3, 3]
+
+    def _local(self, pixels: ArrayLike) -> Array:
+        """Unit directions [..., 3] in the camera's own axes."""
+        places = (np.asarray(pixels, np.float64) - self.intrinsics[2:]) / self.intrinsics[:2]
+        return self.model.directions(places)
 
 
 def intrinsics_from_lens(
@@ -131,7 +165,7 @@ def pixel_grid(width: int, height: int) -> Array:
 
 
 def ray_directions(camera_to_world: ArrayLike, intrinsics: ArrayLike, pixels: ArrayLike) -> Array:
-    """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2] of one camera.
+    """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2] of a pinhole camera.
 
     All of them start at `camera_to_world[:3, 3]`.
     """
@@ -143,7 +177,7 @@ def ray_directions(camera_to_world: ArrayLike, intrinsics: ArrayLike, pixels: Ar
 
 
 def distance_over_depth(intrinsics: ArrayLike, pixels: ArrayLike) -> Array:
-    """How many times as long as its planar depth the ray through each of `pixels` [..., 2] is."""
+    """How many times as long as its planar depth the ray of a pinhole camera through each of `pixels` [..., 2] is."""
     pixels = np.asarray(pixels, np.float64)
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     stretch: Array = np.sqrt(1.0 + ((pixels[..., 0] - cx) / fx) ** 2 + ((pixels[..., 1] - cy) / fy) ** 2)
@@ -158,7 +192,8 @@ def uniform_scale(matrix: ArrayLike) -> float:
 def rays_in_field(camera: Camera, pixels: ArrayLike, world_from_field: ArrayLike) -> tuple[Array, Array]:
     """Origin and unit directions [..., 3] in field coordinates of the rays through `pixels` [..., 2].
 
-    The origin is one for all [3], or [..., 3] of an orthographic camera.
+    The origin is one for all [3], or [..., 3] of an orthographic camera. Where the lens draws nothing (`Camera.draws`)
+    rays go along the camera's axis.
     """
     field_from_world = np.linalg.inv(np.asarray(world_from_field, np.float64))
     if camera.orthographic:
@@ -168,13 +203,15 @@ def rays_in_field(camera: Camera, pixels: ArrayLike, world_from_field: ArrayLike
         forward = -matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
         origins = places @ matrix[:3, :2].T + matrix[:3, 3]
         return origins, np.broadcast_to(forward, origins.shape)
-    ways = ray_directions(camera.camera_to_world, camera.intrinsics, pixels) @ field_from_world[:3, :3].T
+    ways = camera.ray_directions(pixels) @ field_from_world[:3, :3].T
     origin = field_from_world[:3, :3] @ camera.camera_to_world[:3, 3] + field_from_world[:3, 3]
+    if not camera.model.is_pinhole:
+        ways[np.isnan(ways[..., 0])] = field_from_world[:3, :3] @ -camera.camera_to_world[:3, 2]
     return origin, ways / np.linalg.norm(ways, axis=-1, keepdims=True)
 
 
 def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike) -> tuple[Array, Array]:
-    """Pixels [N, 2] and planar depths [N] (along the viewing axis, negative behind) of world `points` [N, 3]."""
+    """Pixels [N, 2] and planar depths [N] (along the viewing axis, negative behind) of `points` [N, 3] by a pinhole."""
     matrix = np.asarray(camera_to_world, np.float64)
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     local = (np.asarray(points, np.float64) - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
@@ -185,7 +222,7 @@ def project(points: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike
 
 
 def unproject(depth: ArrayLike, camera_to_world: ArrayLike, intrinsics: ArrayLike) -> Array:
-    """World positions [H, W, 3] of what a camera sees at planar `depth` [H, W]."""
+    """World positions [H, W, 3] of what a pinhole camera sees at planar `depth` [H, W]."""
     planar, matrix = np.asarray(depth, np.float64), np.asarray(camera_to_world, np.float64)
     fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
     pixels = pixel_grid(planar.shape[1], planar.shape[0])

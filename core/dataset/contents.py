@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..colour import ViewTransform
+from ..lenses import Kind
 
 FORMAT = "radiance-twin-dataset"
-# 1: the view transform was one table, view_transform/lut
-VERSION = 2
+# 1: the view transform was one table, view_transform/lut. 2: all cameras were pinholes
+VERSION = 3
 SPLITS = ("train", "val", "test")
 
 
@@ -25,6 +26,7 @@ class DatasetHeader:
         camera_to_world: [N, 4, 4] float64, OpenGL axes.
         intrinsics: [N, 4] float64 (fx fy cx cy, pixels).
         size: [N, 2] int32 (width height).
+        camera_kind: of all cameras. distortion: [N, 6] float64 (k1 k2 p1 p2 k3 k4), None: none; see `lenses.py`.
         frame: [N] int32, the scene's frame of each view.
         splits: "train", "val", "test" to disjoint view indices.
         world_from_field: [4, 4] float64.
@@ -55,6 +57,8 @@ class DatasetHeader:
     blender_version: str = ""
     seed: int = 0
     unit_scale: float = 1.0
+    camera_kind: Kind = "opencv"
+    distortion: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class ViewPixels:
 
     Attributes:
         rgba: [H, W, 4] float32 scene-linear, premultiplied.
-        depth: [H, W] float32 planar, 0 where nothing was hit.
+        depth: [H, W] float32, 0 where nothing was hit; planar, or along the ray (see `cameras.py`).
         normal: [H, W, 3] float32 world-space, unit, 0 on a miss.
         object_index: [H, W] uint16, 0 = background.
         valid: [H, W] bool, which pixels are to be trained on and compared; None: all of them.

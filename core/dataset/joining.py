@@ -61,6 +61,7 @@ def _require_alike(first: Dataset, second: Dataset) -> None:
     )
     names["film"] = first.film == second.film
     names["passes"] = first.passes == second.passes
+    names["kind of camera"] = first.camera_kind == second.camera_kind
     names["size of the views"] = bool((first.size == second.size[0]).all())
     for name, same in names.items():
         if not same:
@@ -71,7 +72,7 @@ def _require_alike(first: Dataset, second: Dataset) -> None:
 
 def _joined_header(first: Dataset, second: Dataset, entry: dict[str, Any]) -> DatasetHeader:
     values: dict[str, Any] = {field.name: getattr(first, field.name) for field in fields(DatasetHeader)}
-    for name in ("camera_to_world", "intrinsics", "size", "frame"):
+    for name in ("camera_to_world", "intrinsics", "size", "frame", "distortion"):
         values[name] = np.concatenate([values[name], getattr(second, name)])
     splits = {name: [int(index) for index in first.splits[name]] for name in SPLITS}
     splits["train"] += list(range(first.count, first.count + second.count))

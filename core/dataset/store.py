@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..cameras import Camera
 from ..colour import ViewTransform
 from ..errors import UserError
+from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
 from .contents import FORMAT, SPLITS, VERSION, ViewPixels
 
 MOST_VIEWS = 1_000_000
@@ -67,6 +68,9 @@ class Dataset:
         self.intrinsics: NDArray[np.float64] = _small(file, "cameras/intrinsics", 2)
         self.size: NDArray[np.int32] = _small(file, "cameras/size", 2)
         self.frame: NDArray[np.int32] = _small(file, "cameras/frame", 1)
+        self.camera_kind: Kind = file["cameras"].attrs.get("model", "opencv")
+        bent = "cameras/distortion" in file
+        self.distortion = _small(file, "cameras/distortion", 2) if bent else np.tile(NO_DISTORTION, (self.count, 1))
         self.splits: dict[str, NDArray[np.int64]] = {
             name: np.asarray(_small(file, f"splits/{name}", 1), np.int64) for name in SPLITS
         }
@@ -121,17 +125,24 @@ class Dataset:
             name for name, array in self.file["views"].items() if isinstance(array, h5py.Dataset) and array.ndim >= 3
         )
 
+    @property
+    def all_pinholes(self) -> bool:
+        """Whether every view is a plain perspective."""
+        return self.camera_kind == "opencv" and not self.distortion.any()
+
     def camera(self, index: int) -> Camera:
         """The camera of a view."""
         width, height = (int(side) for side in self.size[index])
-        return Camera(self.camera_to_world[index], self.intrinsics[index], (width, height))
+        model = CameraModel(self.camera_kind, tuple(self.distortion[index].tolist()))
+        return Camera(self.camera_to_world[index], self.intrinsics[index], (width, height), model=model)
 
     def rgba(self, index: int) -> NDArray[np.float32]:
         """[H, W, 4] float32 scene-linear, premultiplied."""
         return np.asarray(self._pixels("rgba", index), np.float32)
 
     def depth(self, index: int) -> NDArray[np.float32]:
-        """[H, W] float32 planar depth, 0 where nothing was hit (all 0 without that pass); see `depth_complete`."""
+        """[H, W] float32 depth as `camera` means it, 0 where nothing was hit (all 0 without that pass); see
+        `depth_complete`."""
         return np.asarray(self._pixels("depth", index), np.float32)
 
     def normal(self, index: int) -> NDArray[np.float32]:
@@ -204,6 +215,7 @@ class Dataset:
             "camera_to_world": (self.camera_to_world, (n, 4, 4)),
             "intrinsics": (self.intrinsics, (n, 4)),
             "size": (self.size, (n, 2)),
+            "distortion": (self.distortion, (n, 6)),
             "frame": (self.frame, (n,)),
             "seconds": (self.seconds, (n,)),
             "truth_seconds": (self.truth_seconds, (n,)),
@@ -219,6 +231,8 @@ class Dataset:
             raise UserError(f"{self.path} is damaged (sizes or focal lengths); render it again or fetch it again")
         if self.film not in ("transparent", "world"):
             raise UserError(f"{self.path} has an unknown film {self.film!r}; update Radiance Twin")
+        if self.camera_kind not in KINDS:
+            raise UserError(f"{self.path} has an unknown kind of camera {self.camera_kind!r}; update Radiance Twin")
         used = np.concatenate([self.splits[name] for name in SPLITS])
         if len(used) and (used.min() < 0 or used.max() >= n or len(np.unique(used)) != len(used)):
             raise UserError(f"{self.path} is damaged (splits overlap or point outside); render it again")

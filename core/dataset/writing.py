@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_path
+from ..lenses import NO_DISTORTION
 from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
 from .sink import Sink
 
@@ -115,8 +116,9 @@ def _write_header(file: h5py.File, header: DatasetHeader) -> None:
     cameras["intrinsics"] = np.asarray(header.intrinsics, np.float64)
     cameras["size"] = np.asarray(header.size, np.int32)
     cameras["frame"] = np.asarray(header.frame, np.int32)
-    cameras["distortion"] = np.zeros((len(header.size), 6))
-    cameras.attrs["model"] = "opencv"
+    none = np.tile(NO_DISTORTION, (len(header.size), 1))
+    cameras["distortion"] = none if header.distortion is None else np.asarray(header.distortion, np.float64)
+    cameras.attrs["model"] = header.camera_kind
     for name in SPLITS:
         file[f"splits/{name}"] = np.asarray(header.splits.get(name, []), np.int64)
     group = file.create_group("view_transform")

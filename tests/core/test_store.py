@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dataset file: what is written is read back, and what is damaged is named."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.lenses import CameraModel
 
 WIDTH, HEIGHT, VIEWS = 16, 12, 4
 
@@ -146,6 +148,32 @@ def test_damaged_contents_are_named(tmp_path: Path, name: str, value: np.ndarray
         file[name] = value
         file[name].attrs.update(attributes)
     with pytest.raises(UserError, match="damaged"):
+        open_dataset(tmp_path / "a.h5")
+
+
+def test_lenses_are_kept(tmp_path: Path) -> None:
+    distortion = np.random.default_rng(0).normal(size=(VIEWS, 6)) * 0.01
+    write_dataset(tmp_path / "a.h5", header(camera_kind="fisheye", distortion=distortion), views())
+    write_dataset(tmp_path / "b.h5", header(), views())
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert dataset.camera(2).model == CameraModel("fisheye", tuple(distortion[2]))
+        assert dataset.camera(2).size == (8, 6) and not dataset.all_pinholes
+    with open_dataset(tmp_path / "b.h5") as dataset:
+        assert dataset.camera(2).model == CameraModel() and dataset.all_pinholes
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda cameras: cameras["distortion"].write_direct(np.full((VIEWS, 6), np.nan)), "damaged .distortion"),
+        (lambda cameras: cameras.attrs.update(model="lomography"), "unknown kind of camera 'lomography'; update"),
+    ],
+)
+def test_a_lens_that_makes_no_sense_is_refused(tmp_path: Path, spoil: Callable[[h5py.Group], None], words: str) -> None:
+    write_dataset(tmp_path / "a.h5", header(), views())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        spoil(file["cameras"])
+    with pytest.raises(UserError, match=words):
         open_dataset(tmp_path / "a.h5")
 
 
