@@ -181,14 +181,27 @@ def hide_originals(context: bpy.types.Context, twin: Twin) -> int:
 
 def originals(context: bpy.types.Context, world_from_field: NDArray[np.float64]) -> Iterator[bpy.types.Object]:
     """The visible objects that stand inside the field's cube as a whole: those that the twin was made of."""
+    for thing, lower, upper in _boxes_in_field(context, world_from_field):
+        if (lower > -1e-3).all() and (upper < 1.0 + 1e-3).all():
+            yield thing
+
+
+def classic_is_empty(context: bpy.types.Context, world_from_field: NDArray[np.float64]) -> bool:
+    """Whether nothing visible reaches into the field's cube: a comparison then holds the twin against nothing."""
+    boxes = _boxes_in_field(context, world_from_field)
+    return not any((lower < 1.0).all() and (upper > 0.0).all() for _, lower, upper in boxes)
+
+
+def _boxes_in_field(
+    context: bpy.types.Context, world_from_field: NDArray[np.float64]
+) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
+    """The visible objects that render, with the lowest and highest field coordinates [3] of their boxes."""
     field_from_world = np.linalg.inv(world_from_field)
     for thing in list(context.view_layer.objects):
-        if thing.type not in RENDERED_TYPES or not thing.visible_get():
-            continue
-        corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
-        inside = corners @ field_from_world[:3, :3].T + field_from_world[:3, 3]
-        if (inside > -1e-3).all() and (inside < 1.0 + 1e-3).all():
-            yield thing
+        if thing.type in RENDERED_TYPES and thing.visible_get():
+            corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
+            inside = corners @ field_from_world[:3, :3].T + field_from_world[:3, 3]
+            yield thing, inside.min(axis=0), inside.max(axis=0)
 
 
 def _file_import_entry(self: Any, _context: Any) -> None:

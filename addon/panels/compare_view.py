@@ -3,8 +3,10 @@
 
 import bpy
 
-from ..viewport.compare.settings import comparison_of, why_not
+from ..operators.twin import classic_is_empty
+from ..viewport.compare.settings import compared_twin, comparison_of, why_not
 from ..viewport.compare.stale import stale
+from ..viewport.twin import bake_of
 from .layout import Step, write
 
 
@@ -34,9 +36,18 @@ class VIEW3D_PT_radiance_twin_compare_view(Step, bpy.types.Panel):
         if settings.mode != "SPLIT":
             layout.prop(settings, "on_hold")
         layout.prop(settings, "loupe")
-        reason = why_not(context)
+        reason = why_not(context) or _emptiness(context)
         if reason:
             write(layout, context, reason, icon="INFO")
+
+
+def _emptiness(context: bpy.types.Context) -> str:
+    """Why the classic side shows nothing; empty when it shows something."""
+    twin = compared_twin(context)
+    bake = None if twin is None else bake_of(twin)
+    if bake is None or not classic_is_empty(context, bake.world_from_field):
+        return ""
+    return "The classic side is empty: no object is visible where the twin was made. Alt H shows what is hidden"
 
 
 register, unregister = bpy.utils.register_classes_factory((VIEW3D_PT_radiance_twin_compare_view,))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from mathutils import Vector
 
+from radiance_twin.addon.operators.twin import classic_is_empty
 from radiance_twin.addon.viewport import bakes, twin
 from radiance_twin.core.bake.bricks import metadata_of, to_arrays
 from radiance_twin.core.twin_file import write_twin
@@ -100,6 +101,18 @@ def test_in_place_leaves_the_original_when_told_to(file):
     original.location, original.scale = (1.0, 0.0, 0.5), (0.4, 0.4, 0.4)
     load(file, placement="IN_PLACE", hide_original=False)
     assert not original.hide_get()
+
+
+def test_it_is_known_when_nothing_is_left_to_hold_the_twin_against(file):
+    original = bpy.data.objects["Cube"]
+    original.location, original.scale = (1.0, 0.0, 0.5), (0.4, 0.4, 0.4)
+    bpy.ops.mesh.primitive_cube_add(size=1.0, location=(50.0, 0.0, 0.0))
+    bpy.context.view_layer.update()
+    bake = twin.bake_of(load(file, placement="IN_PLACE"))
+    assert bake is not None
+    assert classic_is_empty(bpy.context, bake.world_from_field), "the one that is far away does not count"
+    original.hide_set(False)
+    assert not classic_is_empty(bpy.context, bake.world_from_field)
 
 
 def test_home_undoes_location_rotation_and_scale(file):
