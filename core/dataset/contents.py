@@ -13,7 +13,7 @@ from ..colour import ViewTransform
 from ..lenses import Kind
 
 FORMAT = "radiance-twin-dataset"
-# 1: the view transform was one table, view_transform/lut. 2: all cameras were pinholes
+# 1: the view transform was one table, view_transform/lut. 2: all cameras were pinholes, and there were no labels
 VERSION = 3
 SPLITS = ("train", "val", "test")
 
@@ -35,7 +35,8 @@ class DatasetHeader:
         film: "transparent" or "world".
         configuration: the settings that made it.
         view_transform: baked by Blender.
-        objects: dictionaries with index, name, bounds.
+        objects: dictionaries with index, name, bounds (in the world), class, local_bounds (in the object's own space).
+        classes, materials: dictionaries with index and name, of the passes class_index and material_index.
         scene_name, scene_hash, scene_bytes: of the .blend.
     """
 
@@ -51,6 +52,8 @@ class DatasetHeader:
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     configuration: dict[str, Any] = field(default_factory=dict)
     objects: list[dict[str, Any]] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    materials: list[dict[str, Any]] = field(default_factory=list)
     scene_name: str = ""
     scene_hash: str = ""
     scene_bytes: int = 0
@@ -71,6 +74,7 @@ class ViewPixels:
         normal: [H, W, 3] float32 world-space, unit, 0 on a miss.
         object_index: [H, W] uint16, 0 = background.
         valid: [H, W] bool, which pixels are to be trained on and compared; None: all of them.
+        further: any other pass of core/passes.py by its name, [H, W] or [H, W, channels].
         depth_complete: whether a depth of 0 always means that nothing was hit; otherwise it may be unknown.
         seconds: that rendering the light took. samples: per pixel.
         truth_seconds: that rendering depth, normals and object indices took.
@@ -81,6 +85,7 @@ class ViewPixels:
     normal: NDArray[np.float32] | None = None
     object_index: NDArray[np.uint16] | None = None
     valid: NDArray[np.bool_] | None = None
+    further: dict[str, NDArray[Any]] = field(default_factory=dict)
     depth_complete: bool = True
     seconds: float = 0.0
     samples: int = 0

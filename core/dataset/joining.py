@@ -12,9 +12,11 @@ import numpy as np
 
 from ..errors import Cancelled, UserError
 from ..files import atomic_path
+from ..passes import FURTHER
 from ..reporting import Reporter
 from .contents import SPLITS, DatasetHeader, ViewPixels
 from .digest import dataset_digest
+from .labels import LABELS, ObjectLabels
 from .store import Dataset, open_dataset
 from .writing import write_dataset
 
@@ -40,7 +42,8 @@ def join_views(base: Path, more: Path, reasons: list[str], reporter: Reporter) -
     with atomic_path(base) as joined, open_dataset(base) as first, open_dataset(more) as second:
         _require_alike(first, second)
         header = _joined_header(first, second, {"views": second.count, "reasons": reasons, "digest": digest})
-        write_dataset(joined, header, _views_of([first, second], reporter), first.noise_floor, first.noise_ladder)
+        views = _views_of([first, second], reporter)
+        write_dataset(joined, header, views, first.noise_floor, first.noise_ladder, _joined_labels(first, second))
 
 
 def added_to(dataset: Dataset) -> list[dict[str, Any]]:
@@ -50,10 +53,14 @@ def added_to(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def _require_alike(first: Dataset, second: Dataset) -> None:
-    def boxes(dataset: Dataset) -> dict[tuple[int, str], Any]:
-        return {(thing["index"], thing["name"]): thing.get("bounds") for thing in dataset.objects}
+    def names_of(dataset: Dataset) -> list[tuple[int, str]]:
+        return [(thing["index"], thing["name"]) for thing in dataset.objects]
 
-    names = {"objects": boxes(first).keys() == boxes(second).keys()}
+    names = {"objects": names_of(first) == names_of(second)}
+    names["classes"] = (first.classes, first.materials) == (second.classes, second.materials)
+    names["labels"] = (first.labels is None) == (second.labels is None)
+    if first.labels is not None and second.labels is not None:
+        names["keypoints"] = first.labels.keypoint_table == second.labels.keypoint_table
     names["bounds"] = np.allclose(first.bounds, second.bounds, rtol=1e-5, atol=1e-6)
     transforms = [one.view_transform.arrays() for one in (first, second)]
     names["view transform"] = transforms[0].keys() == transforms[1].keys() and all(
@@ -81,6 +88,14 @@ def _joined_header(first: Dataset, second: Dataset, entry: dict[str, Any]) -> Da
     return DatasetHeader(**{**values, "splits": splits, "background": background, "configuration": configuration})
 
 
+def _joined_labels(first: Dataset, second: Dataset) -> ObjectLabels | None:
+    """The labels of both, one after the other."""
+    if first.labels is None or second.labels is None:
+        return None
+    arrays = {name: np.concatenate([getattr(one.labels, name) for one in (first, second)]) for name in LABELS}
+    return ObjectLabels(**arrays, keypoint_table=first.labels.keypoint_table)
+
+
 def _views_of(datasets: list[Dataset], reporter: Reporter) -> Iterator[ViewPixels]:
     total = sum(dataset.count for dataset in datasets)
     done = 0
@@ -96,6 +111,7 @@ def _views_of(datasets: list[Dataset], reporter: Reporter) -> Iterator[ViewPixel
                 normal=dataset.normal(index) if "normal" in passes else None,
                 object_index=dataset.object_index(index) if "object_index" in passes else None,
                 valid=dataset.valid(index) if "valid" in passes else None,
+                further={name: dataset.pixels(name, index) for name in passes if name in FURTHER},
                 depth_complete=dataset.depth_complete,
                 seconds=float(dataset.seconds[index]),
                 samples=int(dataset.samples[index]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from ..cameras import Camera
 from ..colour import ViewTransform
 from ..errors import UserError
 from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
+from ..passes import PASSES
 from .contents import FORMAT, SPLITS, VERSION, ViewPixels
+from .labels import LABELS, ObjectLabels, shapes_of_labels
 
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
@@ -85,7 +88,10 @@ class Dataset:
         self.seed = int(attributes["seed"])
         self.unit_scale = float(attributes["unit_scale"])
         self.configuration: dict[str, Any] = json.loads(str(attributes["configuration"]))
-        self.objects: list[dict[str, Any]] = json.loads(str(file["objects"].attrs["table"]))
+        tables = file["objects"].attrs
+        self.objects: list[dict[str, Any]] = json.loads(str(tables["table"]))
+        self.classes: list[dict[str, Any]] = json.loads(str(tables.get("classes", "[]")))
+        self.materials: list[dict[str, Any]] = json.loads(str(tables.get("materials", "[]")))
         group = file["view_transform"]
         arrays = {name: _small(file, f"view_transform/{name}", None, limit=32 << 20) for name in group}
         try:
@@ -120,7 +126,7 @@ class Dataset:
 
     @property
     def passes(self) -> list[str]:
-        """Names of what every view holds: "rgba", and what there is of depth, normal, object_index, valid."""
+        """Names of what every view holds: "rgba", and what there is of the others in core/passes.py."""
         return sorted(
             name for name, array in self.file["views"].items() if isinstance(array, h5py.Dataset) and array.ndim >= 3
         )
@@ -138,27 +144,56 @@ class Dataset:
 
     def rgba(self, index: int) -> NDArray[np.float32]:
         """[H, W, 4] float32 scene-linear, premultiplied."""
-        return np.asarray(self._pixels("rgba", index), np.float32)
+        return np.asarray(self.pixels("rgba", index), np.float32)
 
     def depth(self, index: int) -> NDArray[np.float32]:
         """[H, W] float32 depth as `camera` means it, 0 where nothing was hit (all 0 without that pass); see
         `depth_complete`."""
-        return np.asarray(self._pixels("depth", index), np.float32)
+        return np.asarray(self.pixels("depth", index), np.float32)
 
     def normal(self, index: int) -> NDArray[np.float32]:
         """[H, W, 3] float32 unit normals in world space, 0 on a miss (all 0 without that pass)."""
-        return np.asarray(self._pixels("normal", index), np.float32)
+        return np.asarray(self.pixels("normal", index), np.float32)
 
     def object_index(self, index: int) -> NDArray[np.uint16]:
         """[H, W] uint16, 0 = background (all 0 without that pass)."""
-        return np.asarray(self._pixels("object_index", index), np.uint16)
+        return np.asarray(self.pixels("object_index", index), np.uint16)
 
     def valid(self, index: int) -> NDArray[np.bool_]:
         """[H, W] bool, which pixels are to be trained on and compared (all of them without that pass)."""
         if "views/valid" not in self.file:
             width, height = (int(n) for n in self.size[index])
             return np.ones((height, width), np.bool_)
-        return self._pixels("valid", index).astype(np.bool_)
+        return self.pixels("valid", index).astype(np.bool_)
+
+    @cached_property
+    def labels(self) -> ObjectLabels | None:
+        """What is known of each of `objects` in each view; None without labels."""
+        if "labels" not in self.file:
+            return None
+        group = self.file["labels"]
+        try:
+            table = json.loads(str(group.attrs["keypoints"]))
+            shapes = shapes_of_labels(self.count, len(self.objects), len(table))
+            arrays = {
+                name: _small(self.file, f"labels/{name}", len(shape)).astype(LABELS[name])
+                for name, shape in shapes.items()
+            }
+            owners = [int(keypoint["object"]) for keypoint in table if str(keypoint["name"])]
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            raise UserError(f"{self.path} is damaged (labels: {error}); render it again or fetch it again") from error
+        fits = all(arrays[name].shape == shape for name, shape in shapes.items())
+        if not fits or any(not 0 <= owner < len(self.objects) for owner in owners):
+            raise UserError(f"{self.path} is damaged (its labels do not fit its objects); render it again")
+        return ObjectLabels(**arrays, keypoint_table=table)
+
+    def pixels(self, name: str, index: int) -> NDArray[Any]:
+        """Any pass of core/passes.py as it is stored, [H, W] or [H, W, channels]; all 0 without that pass."""
+        width, height = (int(n) for n in self.size[index])
+        if f"views/{name}" not in self.file:
+            kind = PASSES[name]
+            return np.zeros((height, width, kind.channels) if kind.channels else (height, width), kind.dtype)
+        return self._read(self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)))
 
     def sha256(self, index: int) -> str:
         """Hexadecimal, of a view's passes; see `view_hash`."""
@@ -194,12 +229,6 @@ class Dataset:
             ViewPixels(self._read(pixels, number).astype(np.float32), seconds=float(took), samples=int(count))
             for number, (count, took) in enumerate(zip(samples, seconds, strict=True))
         ]
-
-    def _pixels(self, name: str, index: int) -> NDArray[Any]:
-        width, height = (int(n) for n in self.size[index])
-        if f"views/{name}" not in self.file:
-            return np.zeros((height, width, 3) if name == "normal" else (height, width), np.float32)
-        return self._read(self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)))
 
     def _read(self, array: h5py.Dataset, selection: Any) -> NDArray[Any]:
         try:
@@ -237,9 +266,10 @@ class Dataset:
         if len(used) and (used.min() < 0 or used.max() >= n or len(np.unique(used)) != len(used)):
             raise UserError(f"{self.path} is damaged (splits overlap or point outside); render it again")
         largest = tuple(int(m) for m in self.size.max(axis=0)[::-1])
-        for name, trailing in (("rgba", (4,)), ("depth", ()), ("normal", (3,)), ("object_index", ()), ("valid", ())):
+        for name, kind in PASSES.items():
             if f"views/{name}" not in self.file and name != "rgba":
                 continue
+            trailing = (kind.channels,) if kind.channels else ()
             if self.file[f"views/{name}"].shape != (n, *largest, *trailing):
                 raise UserError(f"{self.path} is damaged (views/{name} has the wrong shape); render it again")
 

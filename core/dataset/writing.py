@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from ..files import atomic_path
 from ..lenses import NO_DISTORTION
+from ..passes import FURTHER, PASSES
 from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
+from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .sink import Sink
 
 HALF_MAX = 65504.0
@@ -27,6 +29,7 @@ def write_dataset(
     views: Iterable[ViewPixels],
     noise_floor: tuple[int, NDArray[np.float32]] | None = None,
     noise_ladder: Sequence[ViewPixels] = (),
+    labels: ObjectLabels | None = None,
 ) -> None:
     """Write a dataset, one view at a time, complete or not at all.
 
@@ -34,6 +37,7 @@ def write_dataset(
         views: in the header's order; taken one by one, so that memory stays flat. All have the same passes.
         noise_floor: a test view's index and its pixels [H, W, 4] rendered with another seed.
         noise_ladder: the light of that same view rendered with fewer samples, the fewest first.
+        labels: of the header's objects; written last, so that who yields the views may fill them on the way.
 
     Raises:
         UserError: the file cannot be written.
@@ -86,6 +90,8 @@ def write_dataset(
             pixels.attrs["view"] = noise_floor[0]
             if noise_ladder:
                 _write_ladder(file, noise_ladder)
+        if labels is not None:
+            _write_labels(file, labels, count, len(header.objects))
 
 
 def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
@@ -93,6 +99,18 @@ def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
     file.create_dataset("noise_ladder/rgba", data=pixels, compression="gzip", shuffle=True)
     file["noise_ladder/samples"] = np.array([rung.samples for rung in rungs], np.int32)
     file["noise_ladder/seconds"] = np.array([rung.seconds for rung in rungs])
+
+
+def _write_labels(file: h5py.File, labels: ObjectLabels, views: int, objects: int) -> None:
+    group = file.create_group("labels")
+    group.attrs["keypoints"] = json.dumps(labels.keypoint_table, sort_keys=True)
+    for name, shape in shapes_of_labels(views, objects, len(labels.keypoint_table)).items():
+        values = np.asarray(getattr(labels, name), LABELS[name])
+        if values.shape != shape:
+            raise ValueError(f"labels/{name} is {values.shape}, the header says {shape}")
+        # an array without elements cannot be cut into chunks
+        packing = {"compression": "gzip", "shuffle": True} if values.size else {}
+        group.create_dataset(name, data=values, **packing)
 
 
 def _write_header(file: h5py.File, header: DatasetHeader) -> None:
@@ -125,25 +143,28 @@ def _write_header(file: h5py.File, header: DatasetHeader) -> None:
     for name, values in header.view_transform.arrays().items():
         group.create_dataset(name, data=values, compression="gzip", shuffle=True)
     group.attrs.update(header.view_transform.to_metadata())
-    file.create_group("objects").attrs["table"] = json.dumps(header.objects, sort_keys=True)
+    tables = {"table": header.objects, "classes": header.classes, "materials": header.materials}
+    file.create_group("objects").attrs.update(
+        {name: json.dumps(table, sort_keys=True) for name, table in tables.items()}
+    )
 
 
 def _encode(view: ViewPixels) -> dict[str, NDArray[Any]]:
-    passes: dict[str, NDArray[Any]] = {"rgba": _half(view.rgba)}
-    if view.depth is not None:
-        passes["depth"] = np.asarray(view.depth, np.float32)
-    if view.normal is not None:
-        passes["normal"] = np.asarray(view.normal, np.float16)
-    if view.object_index is not None:
-        passes["object_index"] = np.asarray(view.object_index, np.uint16)
-    if view.valid is not None:
-        passes["valid"] = np.asarray(view.valid, np.uint8)
+    pixels: dict[str, NDArray[Any] | None] = {
+        name: getattr(view, name) for name in PASSES if name not in FURTHER
+    } | view.further
+    passes: dict[str, NDArray[Any]] = {}
+    for name, values in pixels.items():
+        if values is not None:
+            dtype = PASSES[name].dtype
+            half = dtype == "f2" and name != "normal"
+            passes[name] = _half(values) if half else np.asarray(values, dtype)
     return passes
 
 
-def _half(rgba: NDArray[np.float32]) -> NDArray[np.float16]:
+def _half(light: NDArray[Any]) -> NDArray[np.float16]:
     # a half cannot hold more than 65504, and infinity would poison every sum that follows
-    return np.clip(np.nan_to_num(rgba, nan=0.0), -HALF_MAX, HALF_MAX).astype(np.float16)
+    return np.clip(np.nan_to_num(light, nan=0.0), -HALF_MAX, HALF_MAX).astype(np.float16)
 
 
 def view_hash(view: ViewPixels) -> str:
