@@ -55,6 +55,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_export(commands)
         _add_sheet(commands)
         _add_check(commands)
+        _add_bench(commands)
         _add_verify(commands)
         _add_config(commands)
         _add_info(commands)
@@ -275,6 +276,16 @@ def _add_check(commands: Any) -> None:
     parser = _command(commands, "check", "looks a scene over before it is rendered, and says what that will cost")
     parser.add_argument("scene", metavar="SCENE.blend")
     _add_configuration(parser)
+    parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
+    parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _command(commands, "bench", "how fast a scene's views are rendered, and what memory they leave behind")
+    parser.add_argument("what", choices=("render",))
+    parser.add_argument("scene", metavar="SCENE.blend")
+    _add_configuration(parser)
+    parser.set_defaults(views=1000, val_views=0, test_views=0, resolution=(400, 400), samples=64)
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 

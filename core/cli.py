@@ -82,6 +82,12 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .render import RenderSettings
 
             return check(RenderSettings(**settings, output="checked.h5"), reporter)
+        case "bench":
+            from .bench import bench_render
+            from .render import RenderSettings
+
+            del settings["what"]  # there is one kind so far
+            return bench_render(RenderSettings(**settings, output="measured.h5"), reporter)
         case "verify":
             from .verify import VerifySettings, verify
 
@@ -137,6 +143,10 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return exported_in_words(result)
         case "check":
             return checked_in_words(result)
+        case "bench":
+            from .bench import bench_in_words
+
+            return bench_in_words(result)
         case "verify":
             return f"{result['dataset']}: {result['views']} views rendered again, bit for bit the same"
         case "config":

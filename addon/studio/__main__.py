@@ -3,9 +3,18 @@
 
 from ... import __version__
 from ...core.worker.protocol import serve
+from .bench import bench_views
 from .check import check_scene
 from .render import render_views
 from .volume import write_volume
 
 if __name__ == "__main__":
-    serve({"render_views": render_views, "check_scene": check_scene, "write_volume": write_volume}, __version__)
+    serve(
+        {
+            "render_views": render_views,
+            "check_scene": check_scene,
+            "bench_views": bench_views,
+            "write_volume": write_volume,
+        },
+        __version__,
+    )

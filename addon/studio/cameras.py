@@ -133,7 +133,10 @@ def put_camera(thing: bpy.types.Object, camera_to_world: ArrayLike, lens: Lens) 
 
 def pose_of(camera: bpy.types.Object) -> Array:
     """Camera-to-world [4, 4] of a camera: rotation and place alone, whatever scale or shear its parents put in."""
-    matrix = np.array(camera.matrix_world, np.float64)
+    return _without_scale(np.array(camera.matrix_world, np.float64))
+
+
+def _without_scale(matrix: Array) -> Array:
     backward = matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
     right = np.cross(matrix[:3, 1], backward)
     right /= np.linalg.norm(right)
@@ -177,9 +180,13 @@ class StudioCamera:
         """Switch it off for ground truth."""
         self._object.data.dof.use_dof = use
 
-    def stands_at(self) -> Array:
-        """Camera-to-world [4, 4] as Blender holds it after rounding: what is really rendered."""
-        return pose_of(self._object)
+    def rounded(self, camera_to_world: ArrayLike) -> Array:
+        """Camera-to-world [4, 4] as Blender holds it once it was put there: what is really rendered.
+
+        The object's own matrix is that at once; its place in the world would be only after an update of the scene.
+        """
+        self._object.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
+        return _without_scale(np.array(self._object.matrix_basis, np.float64))
 
     def projection(self, resolution: tuple[int, int]) -> Array:
         """Blender's own projection matrix [4, 4] (`calc_matrix_camera`), for tests."""

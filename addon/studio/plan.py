@@ -104,11 +104,10 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
     for split, cameras in cameras_of_splits.items():
         splits[split] = list(range(len(views), len(views) + len(cameras)))
         for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
-            camera.put(pose, lens)
             view = PlannedView(
                 name=f"view_{index:06d}",
                 frame=frame,
-                camera_to_world=camera.stands_at().tolist(),
+                camera_to_world=camera.rounded(pose).tolist(),
                 intrinsics=intrinsics_of(lens, scene, resolution).tolist(),
                 lens=lens.as_dict(),
                 samples=settings["samples"] if split == "train" else settings["reference_samples"],

@@ -81,18 +81,25 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
     for view in missing:
         if reporter.cancelled():
             raise Cancelled("stopped; what is rendered is kept, the same command goes on")
-        before = time.monotonic()
-        studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
         with pace.view_under_way(view):
-            studio.passes.set_for_light(view.samples, view.seed, view.denoise)
-            studio.passes.render_to(folder / view.files[0])
-            lit = time.monotonic()
-            if view.truth:
-                studio.camera.use_depth_of_field(False)
-                studio.passes.set_for_truth()
-                studio.passes.render_to(folder / view.files[1])
-        staging.write_record(folder, view, lit - before, time.monotonic() - lit if view.truth else 0.0)
+            render_view(view, studio, folder)
     return time.monotonic() - started
+
+
+def render_view(view: PlannedView, studio: Studio, folder: Path) -> tuple[float, float]:
+    """Render one view; it is done when its record is written. Returns the seconds of its light and of its truth."""
+    started = time.monotonic()
+    studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
+    studio.passes.set_for_light(view.samples, view.seed, view.denoise)
+    studio.passes.render_to(folder / view.files[0])
+    light, truth = time.monotonic() - started, 0.0
+    if view.truth:
+        studio.camera.use_depth_of_field(False)
+        studio.passes.set_for_truth()
+        studio.passes.render_to(folder / view.files[1])
+        truth = time.monotonic() - started - light
+    staging.write_record(folder, view, light, truth)
+    return light, truth
 
 
 class Pace:

@@ -20,7 +20,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def ladder_samples(reference: int, total: int) -> list[int]:
 
 def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
     """The view with its key, from its own fields and from `common` (scene, resolution, Blender, device ...)."""
-    fields = {**asdict(view), "recipe": RECIPE, "common": common}
+    fields = {**vars(view), "recipe": RECIPE, "common": common}
     del fields["key"], fields["name"]
     key = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
     return PlannedView(**{**view.__dict__, "key": key})
@@ -151,7 +151,11 @@ def write_plan(folder: Path, plan: Plan, view_transform: ViewTransform) -> None:
     """
     with atomic_path(folder / "view_transform.npz") as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **view_transform.arrays())
-    write_json(folder / "plan.json", {"format": FORMAT, "version": VERSION, **asdict(plan)})
+    # asdict would copy all poses of ten thousand views number by number
+    as_json = {**vars(plan), "views": [vars(view) for view in plan.views]}
+    as_json["noise_floor"] = None if plan.noise_floor is None else vars(plan.noise_floor)
+    as_json["noise_ladder"] = [vars(rung) for rung in plan.noise_ladder]
+    write_json(folder / "plan.json", {"format": FORMAT, "version": VERSION, **as_json})
 
 
 def read_plan(folder: Path) -> Plan:

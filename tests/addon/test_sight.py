@@ -7,10 +7,13 @@ import bpy
 import numpy as np
 import pytest
 
+from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.sight import Sight
 from radiance_twin.core.cameras import look_at
+from radiance_twin.core.covers import SPLITS
+from radiance_twin.core.dataset import staging
 
-from .scenes import add_ball, add_box, new_scene
+from .scenes import SETTINGS, add_ball, add_box, new_scene, save
 from .test_studio_render import plan_of
 
 INTRINSICS, SIZE = np.array([100.0, 100.0, 50.0, 50.0]), (100, 100)
@@ -79,3 +82,19 @@ def test_a_camera_in_a_thing_is_moved_around_the_target_and_this_is_said(tmp_pat
     apart = np.linalg.norm(stands - stood, axis=1)
     assert apart[2] > 0.5 and np.delete(apart, 2).max() < 1e-4
     assert np.linalg.norm(stands[2]) == pytest.approx(np.linalg.norm(stood[2]), rel=1e-5)
+
+
+def test_ten_thousand_views_are_planned_and_numbered_in_seconds(tmp_path: Path) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0))
+    counts = {"views": 9_700, "val_views": 100, "test_views": 200}
+    plan, _ = plan_views(save(tmp_path / "scene.blend"), {**SETTINGS, **counts, "rig": "cover"}, tmp_path)
+    assert [view.name for view in plan.views] == [f"view_{number:06d}" for number in range(10_000)]
+    assert [len(plan.splits[split]) for split in SPLITS] == list(counts.values())
+    assert sorted(index for indices in plan.splits.values() for index in indices) == list(range(10_000))
+    assert len({view.key for view in plan.views}) == len({view.seed for view in plan.views}) == 10_000
+    again = staging.read_plan(tmp_path)
+    assert again.views == plan.views and staging.missing_views(tmp_path, again) == plan.work
+    poses = np.array([view.camera_to_world for view in plan.views])
+    facing = np.einsum("nj,nj->n", -poses[:, :3, 2], -poses[:, :3, 3]) / np.linalg.norm(poses[:, :3, 3], axis=1)
+    assert facing.min() > 1 - 1e-6, "each looks at the target"

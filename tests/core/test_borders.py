@@ -59,6 +59,7 @@ FLOORS = {
     "core.view": 5,
     "core.verify": 5,
     "core.check": 5,
+    "core.bench": 5,
     "core.render_more": 5,
     "core.fix_it": 4,
     "core.training": 4,

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast views are rendered, what share of it is not Cycles' own sampling, and what memory they leave behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .processes import blender_command, find_blender
+from .render import RenderSettings, check_blend, check_settings, request_arguments
+from .reporting import Reporter
+from .worker.child import Child, ChildCrashed
+
+# views after which memory should stay what it is: what Blender and Cycles keep for all views is there by then
+SETTLED = 50
+
+
+def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
+    """Render the views of a scene as `render` would, measure, and keep none; the output's name does not matter.
+
+    Returns:
+        scene, views, resolution, samples, denoise, device; views_per_second; first_seconds (of the first view, for
+        which Cycles builds the scene, and which the other figures leave out); besides_sampling (share of the time),
+        truth_share (of the time, a part of it); memory (bytes of Blender's part at the end, None where the system does
+        not tell), memory_growth (since the 50th view, or since half of them when there are fewer).
+
+    Raises:
+        UsageError: a setting makes no sense.
+        UserError: the scene cannot be rendered.
+        Cancelled: nothing is left behind.
+    """
+    check_settings(settings)
+    scene = Path(settings.scene).absolute()
+    check_blend(scene)
+    if settings.views < 2:
+        raise UserError("one view says nothing about speed; ask for two at least (--views)")
+    blender = find_blender(settings.blender)
+    with tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
+        folder = Path(place)
+        arguments = request_arguments(settings, scene, folder)
+        child = Child(blender_command(blender, "addon.studio"), "bench_views", arguments, folder / "bench.log")
+        try:
+            answer = child.run(reporter)
+        except ChildCrashed as crash:
+            raise UserError(
+                f"Blender crashes at this scene (exit code {crash.returncode}); open it in Blender"
+            ) from crash
+    memory, share = answer["memory"], answer["sampling_share"]
+    return {
+        "scene": str(scene),
+        "views": answer["views"],
+        "resolution": list(settings.resolution),
+        "samples": settings.samples,
+        "denoise": settings.denoise,
+        "device": answer["device"],
+        "views_per_second": (answer["views"] - 1) / answer["seconds"],
+        "first_seconds": answer["first_seconds"],
+        "besides_sampling": None if share is None else 1.0 - share,
+        "truth_share": answer["truth_seconds"] / answer["seconds"],
+        "memory": memory[-1] if memory else None,
+        "memory_growth": memory[-1] - memory[min(SETTLED, len(memory) // 2) - 1] if memory else None,
+    }
+
+
+def bench_in_words(result: dict[str, Any]) -> str:
+    """What was measured, for people."""
+    width, height = result["resolution"]
+    besides = "not measured" if result["besides_sampling"] is None else f"{result['besides_sampling']:.1%} of the time"
+    lines = [
+        f"{result['views']} views of {width}x{height} at {result['samples']} samples on {result['device']}, "
+        f"{'denoised' if result['denoise'] else 'not denoised'}",
+        f"{result['views_per_second']:.3g} views per second; the first took {result['first_seconds']:.1f} s",
+        f"Besides Cycles' own sampling: {besides} ({result['truth_share']:.1%} is depth, normals and object index)",
+    ]
+    if result["memory"] is None:
+        return "\n".join([*lines, "Memory: this system does not tell"])
+    growth = result["memory_growth"] / 1e6
+    since = min(SETTLED, result["views"] // 2)
+    memory = (
+        f"Memory after {result['views']} views: {result['memory'] / 1e6:.0f} MB, {growth:+.1f} MB since view {since}"
+    )
+    return "\n".join([*lines, memory])
