@@ -4,6 +4,7 @@
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.cli import decibels
 from ...core.comparison.words import pays_off_in_short
@@ -62,8 +63,8 @@ def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
         ("Foreground", decibels(mean["psnr_foreground"])),
         ("SSIM", f"{mean['ssim']:.3f}"),
         ("FLIP", f"{mean['flip']:.3f}"),
-        ("Classic", f"{seconds['classic']:.2f} s a view"),
-        ("Neural", f"{seconds['neural']:.2f} s a view"),
+        ("Classic", iface_("{:.2f} s a view").format(seconds["classic"])),
+        ("Neural", iface_("{:.2f} s a view").format(seconds["neural"])),
         ("Pays off", pays_off_in_short(metrics)),
     )
     split = layout.box().split(factor=0.4)

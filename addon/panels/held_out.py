@@ -4,6 +4,7 @@
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.errors import Cancelled
 from ..jobs import worker
@@ -17,6 +18,10 @@ from ..studio.view_camera import view_camera
 from .layout import Step, start_or_progress, write
 
 PICTURE_SCALE = 4.6  # in lines of text
+NEWER = {
+    "views": "The views are newer than these figures; compare again",
+    "twin": "The twin is newer than these figures; compare again",
+}
 ORDERS = (
     ("FLIP", "FLIP", "The view whose difference is seen most stands first"),
     ("PSNR", "PSNR", "The view with the lowest PSNR stands first"),
@@ -35,7 +40,7 @@ class RADIANCE_TWIN_UL_views(bpy.types.UIList):
         self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active_property: Any
     ) -> None:
         row = layout.row(align=True)
-        row.label(text=f"View {item.index}")
+        row.label(text=iface_("View {}").format(item.index))
         row.label(text=in_decibels(item.psnr))
         row.label(text=f"{item.flip:.3f}")
         row.operator("radiance_twin.look_from_view", text="", icon="VIEW_CAMERA", emboss=False).index = item.index
@@ -94,8 +99,7 @@ class VIEW3D_PT_radiance_twin_held_out(Step, bpy.types.Panel):
         paths = paths_of_open_file()
         newer = older_than(paths) if paths else ""
         if newer:
-            verb = "are" if newer == "views" else "is"
-            write(layout, context, f"The {newer} {verb} newer than these figures; compare again", icon="INFO")
+            write(layout, context, NEWER[newer], icon="INFO")
         layout.template_list(RADIANCE_TWIN_UL_views.bl_idname, "", lists, "views", lists, "view", rows=4)
         view = selected_view()
         images = {kind: picture(kind) for kind in PICTURES}
@@ -135,9 +139,8 @@ class VIEW3D_PT_radiance_twin_objects(Step, bpy.types.Panel):
         row.prop(painted, "hide_viewport", text="")
         row.operator("radiance_twin.remove_error", text="", icon="TRASH")
         top = float(painted.get(heat.BRIGHTEST, 1.0))
-        write(
-            layout, context, f"FLIP: black 0, violet {top / 3:.3f}, orange {2 * top / 3:.3f}, pale {top:.3f} and more"
-        )
+        colours = iface_("FLIP: black 0, violet {:.3f}, orange {:.3f}, pale {:.3f} and more")
+        write(layout, context, colours.format(top / 3, 2 * top / 3, top))
         write(layout, context, "Grey: no held-out view sees it")
 
 

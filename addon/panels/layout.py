@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.errors import Cancelled
 from ...core.reporting import format_seconds
@@ -65,12 +66,12 @@ def start_or_progress(
 
 def time_left(job: worker.Job) -> str:
     """What is left of a job, to be added to how far it is; empty when nobody knows."""
-    return "" if job.seconds_left is None else f" · {format_seconds(job.seconds_left)} left"
+    return "" if job.seconds_left is None else " · " + iface_("{} left").format(format_seconds(job.seconds_left))
 
 
 def progress(row: bpy.types.UILayout, job: worker.Job, left: str = "") -> None:
     """A bar, and Cancel."""
-    row.progress(factor=job.fraction, type="BAR", text=f"{job.title} {job.fraction:.0%}{left}")
+    row.progress(factor=job.fraction, type="BAR", text=f"{iface_(job.title)} {job.fraction:.0%}{left}")
     row.operator("radiance_twin.cancel", text="", icon="X")
 
 
@@ -91,12 +92,12 @@ def outcome(
 
 
 def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:
-    """A paragraph, wrapped to the width of the sidebar."""
+    """A paragraph in the interface's language, wrapped to the width of the sidebar."""
     scale = context.preferences.system.ui_scale
     width = context.region.width / scale if context.region else 250
     letters = max(20, int((width - 60) / PIXELS_PER_LETTER))
     column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, letters)):
+    for number, line in enumerate(textwrap.wrap(iface_(text), letters)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 

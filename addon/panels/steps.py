@@ -2,6 +2,7 @@
 """The panel: 3D View, sidebar, tab Radiance Twin; its first three numbered steps."""
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
 from ..jobs import worker
@@ -86,7 +87,8 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
             advanced.prop(settings, "seed")
         layout.separator()
         views = settings.views + settings.val_views + settings.test_views
-        row = start_or_progress(layout, "render", "radiance_twin.render_views", f"Render {views} Views", "RENDER_STILL")
+        text = iface_("Render {} Views").format(views)
+        row = start_or_progress(layout, "render", "radiance_twin.render_views", text, "RENDER_STILL")
         if worker.interrupted("render") is not None and worker.running() is None:
             row.operator("radiance_twin.render_views", text="Continue").resume = True
         outcome(layout, context, "render", lambda paths: paths.dataset)

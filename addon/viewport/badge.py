@@ -6,17 +6,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import blf
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from .bakes import Bake
 from .compare.stale import stale
 from .exact import Wish, wishes_of
+from .pens import MARGIN, POINTS, write
 from .twin import bake_of, twins_of
 
-FONT = 0
-POINTS = 11
-MARGIN = 12
 LINE = 1.5
 
 # why no field is shown, said by whoever asks the worker; empty when it can be asked
@@ -41,19 +39,11 @@ def draw_badge(context: bpy.types.Context) -> None:
     bake = next((one for one in bakes if one is not None), None)
     if bake is None:
         return
-    scale = context.preferences.system.ui_scale
-    blf.size(FONT, POINTS * scale)
-    red, green, blue = context.preferences.themes[0].view_3d.space.text_hi[:3]
-    blf.color(FONT, red, green, blue, 1.0)
-    blf.enable(FONT, blf.SHADOW)
-    blf.shadow(FONT, 3, 0.0, 0.0, 0.0, 0.8)
-    blf.position(FONT, MARGIN * scale, MARGIN * scale, 0)
-    blf.draw(FONT, in_words(bake, wishes_of(region.as_pointer()), len(things)))
-    red, green, blue = context.preferences.themes[0].view_3d.object_active[:3]
-    blf.color(FONT, red, green, blue, 1.0)
-    blf.position(FONT, MARGIN * scale, (MARGIN + LINE * POINTS) * scale, 0)
-    blf.draw(FONT, stale())
-    blf.disable(FONT, blf.SHADOW)
+    margin = MARGIN * context.preferences.system.ui_scale
+    theme = context.preferences.themes[0].view_3d
+    write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (margin, margin))
+    above = margin + LINE * POINTS * context.preferences.system.ui_scale
+    write(stale(), (margin, above), colour=theme.object_active[:])
 
 
 def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
@@ -64,17 +54,18 @@ def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
     """
     shown = [wish for wish in wishes if wish.is_shown]
     trained = next((wish for wish in wishes if wish.training), None)
+    rendering = iface_("rendering the field")
     if trained is not None:
-        age = f"{time.monotonic() - trained.taken:.0f} s old" if trained.is_shown else "rendering the field"
+        age = iface_("{:.0f} s old").format(time.monotonic() - trained.taken) if trained.is_shown else rendering
         return f"{trained.training} · {trained.problem or age}"
     quality = [] if bake.psnr is None else [f"{bake.psnr:.1f} dB"]
     waits = [wish for wish in wishes if not wish.complete]
     problem = next((wish.problem for wish in waits if wish.problem), _hindrance if waits else "")
     if not shown:
         own = [] if bake.own_psnr is None else [f"{bake.own_psnr:.1f} dB"]
-        quality = [", ".join([*own, *(f"field {one}" for one in quality)])] if own or quality else []
-        return " · ".join(["Bake", *quality, *([problem] if problem else ["rendering the field"] if waits else [])])
-    name = "Field" if len(shown) == twins else f"Field of {len(shown)} in {twins} twins"
+        quality = [", ".join([*own, *(iface_("field {}").format(one) for one in quality)])] if own or quality else []
+        return " · ".join([iface_("Bake"), *quality, *([problem] if problem else [rendering] if waits else [])])
+    name = iface_("Field") if len(shown) == twins else iface_("Field of {} in {} twins").format(len(shown), twins)
     if waits:
-        return " · ".join([name, *quality, problem or "coarse as yet"])
+        return " · ".join([name, *quality, problem or iface_("coarse as yet")])
     return " · ".join([name, *quality, f"{1000.0 * sum(wish.seconds for wish in shown):.0f} ms"])

@@ -25,6 +25,9 @@ SAMPLES_PER_VOXEL = 2.0
 # floats of a view's uniforms before those of the network
 UNIFORMS = 68
 
+# a place in a viewport, pixels from its lower left corner
+Point = tuple[float, float]
+
 
 class Rectangle(NamedTuple):
     """Part of a viewport in pixels, from its lower left corner."""

@@ -12,9 +12,11 @@ from typing import Any
 
 import bpy
 
+from ..march import Point
+from ..pens import draw_polyline, fill_circle
 from .settings import comparison_of, is_compared, shown_in, wipe_of
-from .wipe import SNAP, Point, Wipe, angle_in_words, part_at
-from .words import draw_polyline, fill_circle, point_at
+from .wipe import SNAP, Wipe, angle_in_words, part_at
+from .words import point_at
 
 # pixels at a scale of one
 HANDLE = 11.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import atan2, cos, degrees, hypot, pi, radians, remainder, sin
 
-Point = tuple[float, float]
+from ..march import Point
 
 
 @dataclass(frozen=True)

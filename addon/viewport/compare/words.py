@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from math import cos, isinf, pi, sin
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
-import blf
 import bpy
-import gpu
-from gpu_extras.batch import batch_for_shader
+from bpy.app.translations import pgettext_iface as iface_
 
-from ..badge import FONT, MARGIN, POINTS
-from ..march import Rectangle
+from ..march import Point, Rectangle
+from ..pens import MARGIN, POINTS, fill, frame, write
 from ..textures import ViewTransformTextures
 from .settings import RadianceTwinComparison, comparison_of, wipe_of
 from .sides import KINDS, Kind, read_pixels, show_difference
-from .wipe import Point, Wipe
+from .wipe import Wipe
 
 if TYPE_CHECKING:
     from .view import Compared
@@ -141,7 +138,7 @@ def _draw_legend(
     show_difference(compared.sides, colours, 1.0, view_transform, target=ramp, overlay=True)
     title = difference_in_words(kind, amplification)
     if waits:
-        title += f" · {problem or 'FLIP follows when the view rests'}"
+        title += " · " + (problem or iface_("FLIP follows when the view rests"))
     write(title, (right, y + height + 0.5 * line), 1.0)
 
 
@@ -157,14 +154,14 @@ def ramp_numbers(kind: str, amplification: float) -> list[str]:
         return ["0", "0.5", "1"]
     most = 255.0 / amplification
     if kind == "SIGNED":
-        return [f"−{most:.3g}", "0", f"+{most:.3g} of 255"]
-    return ["0", f"{0.5 * most:.3g}", f"{most:.3g} of 255"]
+        return [f"−{most:.3g}", "0", iface_("{} of 255").format(f"+{most:.3g}")]
+    return ["0", f"{0.5 * most:.3g}", iface_("{} of 255").format(f"{most:.3g}")]
 
 
 def quality_in_words(psnr: float | None, flip: float | None) -> str:
     """The figures of all that is visible; empty when there are none yet."""
-    words = [] if psnr is None else ["identical" if isinf(psnr) else f"{psnr:.1f} dB in view"]
-    return " · ".join([*words, *([] if flip is None else [f"FLIP {flip:.3f}"])])
+    words = [] if psnr is None else [iface_("identical") if isinf(psnr) else iface_("{:.1f} dB in view").format(psnr)]
+    return " · ".join([*words, *([] if flip is None else [iface_("FLIP {:.3f}").format(flip)])])
 
 
 # ---- loupe ----
@@ -214,73 +211,3 @@ def write_row(name: str, values: Sequence[float], box: Rectangle, y: float, sign
     for number, value in enumerate(values):
         text = f"{value:+.3f}" if signed else f"{value:.3f}"
         write(text.replace("-", "−"), (box.x + box.width * (0.52 + 0.22 * number), y), 1.0)
-
-
-# ---- pens ----
-
-
-def write(text: str, place: Point, across: float, up: float = 0.0) -> None:
-    """Small type with a shadow; `across` 0 … 1 and `up` say which point of the text is at `place`."""
-    preferences = bpy.context.preferences
-    blf.size(FONT, POINTS * preferences.system.ui_scale)
-    red, green, blue = preferences.themes[0].view_3d.space.text_hi[:3]
-    blf.color(FONT, red, green, blue, 1.0)
-    blf.enable(FONT, blf.SHADOW)
-    blf.shadow(FONT, 3, 0.0, 0.0, 0.0, 0.8)
-    width, height = blf.dimensions(FONT, text)
-    blf.position(FONT, round(place[0] - across * width), round(place[1] - up * height), 0)
-    blf.draw(FONT, text)
-    blf.disable(FONT, blf.SHADOW)
-
-
-def fill(rectangle: Rectangle, colour: Sequence[float]) -> None:
-    """A rectangle of one colour."""
-    x, y, width, height = rectangle
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    corners = [(x, y), (x + width, y), (x, y + height), (x + width, y + height)]
-    gpu.state.blend_set("ALPHA")
-    shader.bind()
-    shader.uniform_float("color", tuple(colour))
-    batch_for_shader(shader, "TRI_STRIP", {"pos": corners}).draw(shader)
-    gpu.state.blend_set("NONE")
-
-
-def frame(rectangle: Rectangle, colour: Sequence[float], thickness: float = 1.0) -> None:
-    """A line around a rectangle, outside of it."""
-    x, y, width, height = rectangle
-    gap = 0.5 * thickness
-    corners = [
-        (x - gap, y - gap),
-        (x + width + gap, y - gap),
-        (x + width + gap, y + height + gap),
-        (x - gap, y + height + gap),
-    ]
-    draw_polyline([*corners, corners[0]], colour, thickness)
-
-
-def draw_polyline(points: Sequence[Point], colour: Sequence[float], thickness: float) -> None:
-    """An anti-aliased line through points in pixels."""
-    shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
-    gpu.state.blend_set("ALPHA")
-    shader.bind()
-    shader.uniform_float("viewportSize", gpu.state.viewport_get()[2:])
-    shader.uniform_float("lineWidth", thickness)
-    shader.uniform_float("color", tuple(colour))
-    batch_for_shader(shader, "LINE_STRIP", {"pos": [(x, y, 0.0) for x, y in points]}).draw(shader)
-    gpu.state.blend_set("NONE")
-
-
-def fill_circle(middle: Point, radius: float, colour: Sequence[float]) -> None:
-    """A disc of one colour; its rim is not anti-aliased."""
-    steps = 48
-    rim = [
-        (middle[0] + radius * cos(2.0 * pi * step / steps), middle[1] + radius * sin(2.0 * pi * step / steps))
-        for step in range(steps + 1)
-    ]
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    gpu.state.blend_set("ALPHA")
-    shader.bind()
-    shader.uniform_float("color", tuple(colour))
-    triangles = [corner for a, b in pairwise(rim) for corner in (middle, a, b)]
-    batch_for_shader(shader, "TRIS", {"pos": triangles}).draw(shader)
-    gpu.state.blend_set("NONE")
