@@ -26,6 +26,7 @@ MODULES = (
     "operators.sample",
     "operators.configuration",
     "operators.cancel",
+    "operators.log",
     "panels.steps",
     "panels.compare",
     "panels.compare_view",

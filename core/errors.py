@@ -8,6 +8,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class Fault(UserError):
+    """Something that we did not foresee; the log says more."""
+
+
 class UsageError(UserError):
     """A setting that makes no sense, for example zero views."""
 

@@ -91,10 +91,11 @@ class FlipAnswer:
 
 
 class Frames:
-    """What `child` was asked for, and what has come of it."""
+    """What `child` was asked for, and what has come of it; `brought` tells whether any of it has come."""
 
     def __init__(self, child: Child) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="radiance_twin_frames_", dir=bpy.app.tempdir))
+        self.brought = False
         self._child = child
         self._answers: dict[int, Answer | FlipAnswer] = {}
         self._files: dict[tuple[int, int], FrameFile] = {}
@@ -155,6 +156,7 @@ class Frames:
                     answer.complete = bool(event["complete"])
                 return True
             result = Child.take(event, QuietReporter())
+            self.brought = self.brought or result is not None
             if result is not None and isinstance(answer, Answer):
                 answer.seconds = float(result["seconds"])
             elif result is not None:

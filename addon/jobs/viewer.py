@@ -20,12 +20,15 @@ from numpy.typing import NDArray
 
 from ...core.errors import Cancelled, UserError
 from ...core.processes import worker_command
+from ...core.reporting import QuietReporter
 from ...core.worker.child import Child
 from ..preferences import find_worker_python
 from .frames import Answer, FlipAnswer, Frames, View
+from .logs import new_log
 
 IDLE_SECONDS = 300.0
 SECONDS_BETWEEN_LOOKS = 0.01
+MOST_FAILED = 3
 
 
 class _Server:
@@ -34,7 +37,7 @@ class _Server:
     def __init__(self, python: str, device: str) -> None:
         self.key = (python, device)
         arguments = {"device": device, "idle_seconds": IDLE_SECONDS}
-        self.child = Child(worker_command(python), "serve_frames", arguments)
+        self.child = Child(worker_command(python), "serve_frames", arguments, new_log("serve_frames"))
         self.frames = Frames(self.child)
 
     def can_be_asked(self, python: str, device: str) -> bool:
@@ -45,9 +48,21 @@ class _Server:
     def hear(self) -> None:
         gone = self.child.finished  # asked before reading, so that its last words are read too
         for event in self.child.events():
-            self.frames.take(event)
+            try:
+                # what is about no frame is its hello, or what it says about serving at all
+                if not self.frames.take(event):
+                    Child.take(event, QuietReporter())
+            except (UserError, Cancelled) as error:
+                self.frames.end(str(error))
         if gone:
-            self.frames.end(f"the worker ended unexpectedly (exit code {self.child.returncode})")
+            self.frames.end(
+                f"the worker ended unexpectedly (exit code {self.child.returncode}); see {self.child.log_path}"
+            )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it died before it had brought a single frame."""
+        return self.child.finished and self.child.returncode != 0 and not self.frames.brought
 
     def close(self) -> None:
         self.child.cancel()
@@ -59,6 +74,8 @@ _lock = threading.RLock()
 _server: _Server | None = None
 # whoever renders has the server for itself
 _taken = 0
+# of each kind (Python, device), servers in a row that died before they had brought a frame
+_failed: dict[tuple[str, str], int] = {}
 
 
 def ask(view: View) -> Answer:
@@ -87,8 +104,12 @@ def _server_for(device: str) -> _Server:
     if reason:
         raise UserError(reason)
     if _server is not None and not _server.can_be_asked(python, device):
+        _failed[_server.key] = _failed.get(_server.key, 0) + 1 if _server.has_failed else 0
         stop()
     if _server is None:
+        # a render asks because somebody wants it to; a viewport would ask for ever
+        if _failed.get((python, device), 0) >= MOST_FAILED and not is_taken():
+            raise UserError(f"the worker ended {MOST_FAILED} times before it brought a frame; press F12 to try again")
         _server = _Server(python, device)
     return _server
 

@@ -21,6 +21,7 @@ from ...core.twin_file import Twin
 from ...core.worker.child import Child, ChildCrashed
 from ..preferences import find_worker_python
 from .frames import Answer, Frames, View
+from .logs import new_log
 
 # between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
 PATIENCE = {
@@ -85,12 +86,17 @@ class Job:
         self._finish = finish
         self._begun = begun
         self._frames: Frames | None = None
-        self._child = Child(worker_command(python), request, arguments)
+        self._child = Child(worker_command(python), request, arguments, new_log(request))
 
     @property
     def title(self) -> str:
         """What is being done right now, in a word."""
         return (self.stage or self.request).capitalize()
+
+    @property
+    def log_path(self) -> Path:
+        """What the worker prints."""
+        return self._child.log_path
 
     @property
     def process_id(self) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...core.errors import Cancelled
+from ...core.errors import Cancelled, Fault
 from ...core.reporting import format_seconds
+from ...core.worker.child import ChildCrashed
 from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
 from ..preferences import ROOT, find_worker_python, preferences
@@ -82,6 +83,8 @@ def outcome(
     job = worker.last(request)
     if job is not None and job.error is not None:
         write(layout, context, job.outcome, icon="CANCEL" if isinstance(job.error, Cancelled) else "ERROR")
+        if isinstance(job.error, ChildCrashed | Fault):
+            layout.operator("radiance_twin.open_log", icon="TEXT").filepath = str(job.log_path)
         return
     paths = paths_of_open_file()
     file = None if paths is None else file_of(paths)

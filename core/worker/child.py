@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled, UsageError, UserError
+from ..errors import Cancelled, Fault, UsageError, UserError
 from ..reporting import Reporter
 from .protocol import PROTOCOL
 
@@ -224,7 +224,7 @@ class Child:
                     case "cancelled":
                         raise Cancelled(message)
                     case "internal":
-                        raise UserError(f"{message} (a fault of Radiance Twin; please report it with the log)")
+                        raise Fault(f"{message} (a fault of Radiance Twin; please report it with the log)")
                     case _:
                         raise UserError(message)
         return None

@@ -1,30 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The child's side of the protocol: requests in, JSON lines out. Standard library alone.
 
-The parent writes one line to the child's stdin:
-
-    {"id": 1, "request": "train", "arguments": {...}}
-
-and may later write `{"command": "cancel"}`. The end of stdin means that the parent is gone: the child then stops by
-itself. The child answers on stdout, one JSON object a line, each with the request's id:
-
-    {"event": "hello", "protocol": 1, "product": "0.1.0", "python": "3.11.7"}
-    {"event": "log", "text": "Rendering 76 views on CPU"}
-    {"event": "progress", "stage": "render", "done": 3, "total": 76, "seconds_left": 81.0, "text": "", "figures": {}}
-    {"event": "result", "result": {...}}                            and exit code 0
-    {"event": "error", "kind": "user", "message": "one line"}        and exit code 1 (usage 2, cancelled 130)
-
-A child may also be asked to *serve*: the handler of such a request stays, and hears further ones on the same stdin
-
-    {"id": 2, "request": "frame", "arguments": {...}}
-    {"id": 2, "command": "cancel"}                                   drops this one and leaves the child running
-
-each of them answered by "result" or "error" with its own id; large results lie in files that the request names. Only
-the newest request counts: it cancels the one in work. `{"command": "cancel"}` without an id still ends the child, and
-so do the end of stdin and the time without any request after which the handler leaves. Training serves beside its own
-work: it looks for the newest request between two steps.
-
-Whatever a library prints goes to stderr, never into this stream. Nothing is pickled.
+docs/protocol.md says what goes over the wire, and when who gives up.
 """
 
 from __future__ import annotations
@@ -45,7 +22,8 @@ from ..errors import Cancelled, UserError
 
 PROTOCOL = 1
 SECONDS_BETWEEN_PROGRESS = 0.2
-SECONDS_TO_STOP = 2.0
+# what is left of a child after its parent's death: two seconds with what it takes to notice
+SECONDS_TO_STOP = 1.5
 
 Handler = Callable[[dict[str, Any], "ChildReporter"], dict[str, Any]]
 # hears further requests while it works

@@ -272,7 +272,7 @@ def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene):
     until(lambda: viewer.process_id() is not None)
     os.kill(viewer.process_id(), signal.SIGKILL)
     until(lambda: answer.ended)
-    assert answer.problem == "the worker ended unexpectedly (exit code -9)"
+    assert answer.problem.startswith("the worker ended unexpectedly (exit code -9); see ")
     assert viewer.process_id() is None
     small = engine.view_of(engine.standing_in(depsgraph)[0], depsgraph, engine.Window(0, 0, (8, 8)))
     assert viewer.wait(small, lambda: False).complete

@@ -19,7 +19,7 @@ from radiance_twin.addon.panels import twin as twin_panels
 from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
 
-from .fake_worker import REFUSES, WAITS
+from .fake_worker import DIES, REFUSES, WAITS
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
 
@@ -163,6 +163,15 @@ def test_interrupted_render_offers_to_continue(saved: Path) -> None:
     assert notes.buttons == ["Render 76 Views", "Continue", "Check"]
     assert notes.operators[1][2].resume is True
     assert " ".join(notes.labels).endswith("The scene is not to my liking; choose another")
+
+
+def test_a_worker_that_died_offers_its_log(saved: Path) -> None:
+    settings_of(bpy.context.scene).seed = DIES
+    with pytest.raises(RuntimeError):
+        bpy.ops.radiance_twin.render_views()
+    notes = draw("render")
+    assert notes.buttons == ["Render 76 Views", "Continue", "Open Log", "Check"]
+    assert Path(notes.operators[2][2].filepath).read_text() == "the last words\n"
 
 
 def test_a_check_says_what_to_mend_and_what_the_views_will_cost(saved: Path) -> None:

@@ -2,9 +2,12 @@
 """Parent and child: an answer, progress, a cancel, a crash, a lost parent."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +15,11 @@ import pytest
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.processes import ROOT, blender_command, is_python, worker_command
 from radiance_twin.core.reporting import QuietReporter
+from radiance_twin.core.worker import child as child_module
 from radiance_twin.core.worker.child import Child, ChildCrashed
 
 CHILD = f"""
-import os, runpy, sys, time
+import os, runpy, signal, sys, time
 from pathlib import Path
 sys.dont_write_bytecode = True
 runpy.run_path({str(ROOT / "core" / "bootstrap.py")!r})["register"](Path({str(ROOT)!r}))
@@ -32,7 +36,26 @@ def add(arguments, reporter):
 def refuse(arguments, reporter):
     raise UsageError("no views: ask for at least one")
 
+def ignore(arguments, reporter):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    reporter.log("ignoring")
+    while True:
+        time.sleep(1)
+
+def compute(arguments, reporter):
+    import numba
+    # a kernel that asks nobody, as the worker's are compiled
+    forever = numba.njit("i8(i8)", nogil=True)(endless)
+    reporter.log("computing")
+    return {{"sum": forever(1)}}
+
+def endless(n):
+    while n:
+        n = n * 3 + 1 | 1
+    return n
+
 def wait(arguments, reporter):
+    reporter.log("waiting")
     while not reporter.cancelled():
         time.sleep(0.01)
     raise Cancelled("stopped; what is done is kept")
@@ -41,8 +64,38 @@ def die(arguments, reporter):
     print("last words", file=sys.stderr, flush=True)
     os.kill(os.getpid(), 9)
 
-serve({{"add": add, "refuse": refuse, "wait": wait, "die": die, "fail": lambda a, r: 1 / 0}}, "test")
+handlers = {{"add": add, "refuse": refuse, "wait": wait, "ignore": ignore, "compute": compute, "die": die}}
+serve({{**handlers, "fail": lambda a, r: 1 / 0}}, "test")
 """
+
+
+# starts a child and then does nothing but wait for its own end
+PARENT = f"""
+import runpy, sys, time
+from pathlib import Path
+runpy.run_path({str(ROOT / "core" / "bootstrap.py")!r})["register"](Path({str(ROOT)!r}))
+from radiance_twin.core.worker.child import Child
+child = Child([sys.executable, "-c", sys.argv[1]], sys.argv[2], {{}})
+while not any(event["event"] == "log" for event in child.events()):
+    time.sleep(0.01)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about yet does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def child(request: str, **arguments: object) -> Child:
@@ -77,6 +130,61 @@ def test_a_crash_is_told_with_the_last_lines(tmp_path: Path) -> None:
     with pytest.raises(ChildCrashed) as crash:
         child("die").run(QuietReporter())
     assert crash.value.returncode == -9 and "last words" in crash.value.log
+
+
+def test_the_conversations_of_the_documentation() -> None:
+    blocks = (ROOT / "docs" / "protocol.md").read_text("utf-8").split("```")[1::2]
+    assert len(blocks) == 2
+    for block in blocks:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout and process.stderr
+        for line in block.strip().splitlines():
+            said = json.loads(line[2:])
+            if line.startswith(">"):
+                print(line[2:], file=process.stdin, flush=True)
+                continue
+            heard = json.loads(process.stdout.readline())
+            assert heard.keys() == said.keys()
+            if heard["event"] != "hello":
+                assert heard == said
+            else:
+                assert heard["protocol"] == said["protocol"] and heard["process"] == process.pid
+        assert process.stdout.read() == "", "the child has said all that is documented"
+        process.communicate()
+        assert process.returncode == (130 if '"cancel"' in block else 0)
+
+
+@pytest.mark.parametrize("deafness", ["stopped", "ignores"])
+def test_a_child_that_ignores_a_cancel_is_terminated_and_killed(deafness: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "SECONDS_FROM_TERMINATE_TO_KILL", 0.5)
+    process = child("ignore")
+    until(lambda: any(event["event"] == "log" for event in process.events()), "it ignores everything")
+    if deafness == "stopped":
+        os.kill(process.pid, signal.SIGSTOP)
+    process.cancel(patience=0.5)
+    asked = time.monotonic()
+    until(lambda: not process.events() and process.finished, "it is killed")
+    assert process.returncode == -signal.SIGKILL and time.monotonic() - asked > 1.0, "after both waits"
+    process.close()
+
+
+@pytest.mark.parametrize("what", ["parent", "parent with a busy child"])
+def test_a_child_ends_with_its_killed_parent(what: str) -> None:
+    request = "wait" if what == "parent" else "compute"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD, request], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    until(lambda: not alive(pid), "it has noticed")
+    parent.communicate()
 
 
 def test_a_child_outlives_its_parent_by_two_seconds_at_most() -> None:
