@@ -22,7 +22,7 @@ from .test_panel import Notes
 
 ADDON = Path(layout.__file__).parents[1]
 SAID = [*sorted((ADDON / "panels").glob("*.py")), ADDON / "viewport/badge.py", ADDON / "viewport/compare/words.py"]
-WORD = re.compile("[A-Za-z]{2}")
+WORD = re.compile("[A-Za-z]{3}")
 
 
 @pytest.mark.parametrize("path", SAID, ids=lambda path: path.stem)
