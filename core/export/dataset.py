@@ -13,13 +13,28 @@ from ..arguments import DATASET_EXPORTS, DATASET_PICTURES, LOOKS
 from ..colour import standard_view_transform
 from ..dataset.store import Dataset, open_dataset
 from ..dataset.surface_points import seen_points
-from ..dataset.writers import coco, colmap, hdf5, nerf, nerfstudio, ngp, plain, usd, webdataset, yolo
+from ..dataset.writers import (
+    bop,
+    coco,
+    colmap,
+    hdf5,
+    kitti,
+    kubric,
+    nerf,
+    nerfstudio,
+    ngp,
+    plain,
+    usd,
+    webdataset,
+    yolo,
+)
 from ..dataset.writers.posed import Task, Written
 from ..errors import UsageError, UserError
 from ..files import atomic_folder, atomic_path, require_writable_file
 from ..ply import points_ply
 from ..reporting import Reporter, followed
 from .read_back import LABELS, READERS, require_same_cameras, require_same_labels
+from .read_objects import OBJECTS, require_same_objects
 
 WRITERS: dict[str, Callable[[Task], Written]] = {
     "nerf": nerf.write,
@@ -29,6 +44,9 @@ WRITERS: dict[str, Callable[[Task], Written]] = {
     "colmap-text": colmap.write_text,
     "coco": coco.write,
     "yolo": yolo.write,
+    "bop": bop.write,
+    "kitti": kitti.write,
+    "kubric": kubric.write,
     "webdataset": webdataset.write,
     "hdf5": hdf5.write,
     "usd": usd.write,
@@ -87,6 +105,8 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
             worst = None
             if settings.format in READERS:
                 worst = require_same_cameras(dataset, folder, settings.format, written.names, task.points.positions)
+            elif settings.format in OBJECTS:
+                worst = require_same_objects(dataset, folder, settings.format)
             elif settings.format in LABELS:
                 require_same_labels(dataset, folder, settings.format)
         for remark in written.remarks:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...colour import ViewTransform
+from ...colour import ViewTransform, composite
 from ...errors import UserError
 from ..contents import SPLITS
 from ..store import Dataset
@@ -42,6 +42,11 @@ class Task:
     def picture(self, index: int, path: str) -> None:
         """Write a view's light to `path` in the folder."""
         write_picture(self.new_file(path), self.dataset.rgba(index), self.view_transform)
+
+    def opaque_picture(self, index: int, path: str) -> None:
+        """Write a view's light over the dataset's background, without alpha: for programs that know none."""
+        opaque = composite(self.dataset.rgba(index), self.dataset.background)
+        write_picture(self.new_file(path), np.insert(opaque, 3, 1.0, axis=-1), self.view_transform)
 
     def depth(self, index: int, path: str) -> None:
         """Write a view's planar depth as a 16-bit PNG of `depth_unit`."""
