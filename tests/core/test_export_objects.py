@@ -192,6 +192,8 @@ def test_kubric_clips_by_the_rules_of_its_reader(source: Path, tmp_path: Path) -
             assert np.array_equal(segments, np.select([objects == 3, objects == 7], [1, 2]))
             visibility = [instance["visibility"][frame] for instance in words["instances"]]
             assert visibility == [(segments == 1).sum(), (segments == 2).sum()]
+            classes = np.asarray(Image.open(clip / f"class_index_{frame:05d}.png"))
+            assert np.array_equal(classes, dataset.pixels("class_index", view))
             # Kubric's depth is the distance from the camera
             distance = np.asarray(Image.open(clip / f"depth_{frame:05d}.tiff"))
             on_ball = np.linalg.norm(

@@ -3,7 +3,8 @@
 
 colors [H, W, 3 or 4] uint8, depth [H, W] float32 planar, normals [H, W, 3] float32 in the camera's OpenGL axes, halved
 and moved to 0 … 1 (0.5 where nothing is), instance_segmaps [H, W], instance_attribute_maps (JSON). Beside them
-cam2world_matrix and cam_K, whose principal point counts pixel centres from 0 as OpenCV does.
+cam2world_matrix and cam_K, whose principal point counts pixel centres from 0 as OpenCV does, and all further passes
+under their own names, as the dataset has them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from .posed import Task, Written, require_png
 
 # BlenderProc's depth of the background
 FAR = 1e10
+# the passes that BlenderProc has under names and in forms of its own
+THEIRS = {"depth", "normal", "object_index"}
 
 
 def write(task: Task) -> Written:
     """Write the folder."""
     require_png(task, "hdf5")
     dataset, written = task.dataset, Written()
-    passes = set(dataset.passes)
+    passes = set(task.passes)
     labelled = "object_index" in passes and bool(dataset.objects)
     categories = categories_of(dataset) if labelled else []
     for split, index in task.each_view():
@@ -56,6 +59,7 @@ def write(task: Task) -> Written:
                 for entry in dataset.objects
             ]
             arrays["instance_attribute_maps"] = np.bytes_(json.dumps(table))
+        arrays |= {name: dataset.pixels(name, index) for name in passes - THEIRS}
         with h5py.File(task.new_file(written.names[index]), "w") as file:
             for name, array in arrays.items():
                 file.create_dataset(name, data=array, compression="gzip" if np.ndim(array) > 1 else None)

@@ -3,8 +3,9 @@
 
 rgba_, segmentation_ (palette; 0 is the background, then the instances in metadata's order), depth_ (TIFF, float32,
 distances from the camera's centre), normal_ (16-bit, world space, (n + 1) · 65535 / 2), forward_flow_, backward_flow_
-(16-bit, rows before columns, between the least and the greatest of the clip that data_ranges.json tells). Cameras have
-OpenGL axes and quaternions w x y z; K is for a picture of one by one, its y upwards and its depth negative.
+(16-bit, rows before columns, between the least and the greatest of the clip that data_ranges.json tells); passes that
+Kubric does not know are EXR or PNG under their own names. Cameras have OpenGL axes and quaternions w x y z; K is for a
+picture of one by one, its y upwards and its depth negative.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ FAR = 1e10
 # of the sensor, millimetres: only its ratio to the focal length can be seen
 SENSOR = 36.0
 FLOWS = {"flow_forward": "forward_flow", "flow_backward": "backward_flow"}
+THEIRS = {"depth", "normal", "object_index", *FLOWS}
 
 
 def write(task: Task) -> Written:
@@ -119,6 +121,8 @@ def _write_passes(
     Image.fromarray(distance).save(task.new_file(f"{name.format('depth')}.tiff"))
     if "normal" in dataset.passes:
         _write_16_bit(task, f"{name.format('normal')}.png", (dataset.normal(index) + 1.0) / 2.0)
+    for kind in set(task.passes) - THEIRS:
+        task.pixels(kind, index, name.format(kind))
     for ours, theirs in FLOWS.items():
         if theirs in ranges:
             least, most = ranges[theirs]["min"], ranges[theirs]["max"]

@@ -51,6 +51,27 @@ def write_labels(path: Path, labels: NDArray[Any]) -> None:
     Image.fromarray(labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels.astype(np.uint16)).save(path)
 
 
+def write_pixels(stem: Path, name: str, pixels: NDArray[Any]) -> str:
+    """A pass [H, W] or [H, W, channels] as it is, to `stem` with the ending that is returned.
+
+    .png: one whole number to a pixel (valid: 255 and 0). .exr: everything else in 32 bits, one channel as Z (depth) or
+    V, two as X and Y, three as R, G and B, more by their numbers.
+    """
+    if pixels.ndim == 2 and pixels.dtype.kind == "u":
+        write_labels(stem.with_name(f"{stem.name}.png"), 255 * pixels if name == "valid" else pixels)
+        return ".png"
+    values = pixels.astype(np.float32)
+    if pixels.ndim == 2:
+        channels = {"Z" if name == "depth" else "V": values}
+    elif pixels.shape[2] == 3:
+        channels = {"RGB": values}
+    else:
+        letters = "XY" if pixels.shape[2] == 2 else "0123456789"
+        channels = {letters[number]: values[..., number] for number in range(pixels.shape[2])}
+    write_exr(stem.with_name(f"{stem.name}.exr"), channels)
+    return ".exr"
+
+
 def write_depth(path: Path, depth: NDArray[np.float32], unit: float) -> None:
     """Planar depth [H, W] in whole `unit`s as a 16-bit PNG; 0 stays 0 (nothing there), the farthest is 65535 units."""
     steps = np.where(depth > 0.0, np.clip(np.rint(depth / unit), 1, 65535), 0)

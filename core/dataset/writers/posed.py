@@ -16,7 +16,7 @@ from ...errors import UserError
 from ..contents import SPLITS
 from ..store import Dataset
 from ..surface_points import SurfacePoints, seen_points
-from .pictures import depth_unit, write_depth, write_labels, write_picture
+from .pictures import depth_unit, write_depth, write_labels, write_picture, write_pixels
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Task:
         opaque = composite(self.dataset.rgba(index), self.dataset.background)
         write_picture(self.new_file(path), np.insert(opaque, 3, 1.0, axis=-1), self.view_transform)
 
+    def pixels(self, name: str, index: int, stem: str) -> str:
+        """Write any pass but rgba as it is; see `write_pixels`. Returns the file's name, `stem` with its ending."""
+        return f"{stem}{write_pixels(self.new_file(stem), name, self.dataset.pixels(name, index))}"
+
     def depth(self, index: int, path: str) -> None:
         """Write a view's planar depth as a 16-bit PNG of `depth_unit`."""
         write_depth(self.new_file(path), self.dataset.depth(index), self.depth_unit)
@@ -61,6 +65,11 @@ class Task:
         whole = self.folder / path
         whole.parent.mkdir(parents=True, exist_ok=True)
         return whole
+
+    @property
+    def passes(self) -> list[str]:
+        """Names of all passes but rgba."""
+        return [name for name in self.dataset.passes if name != "rgba"]
 
     @property
     def views(self) -> list[tuple[str, int]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """WebDataset: tar shards per split, a view's files side by side under one key.
 
-KEY.png (or .exr), KEY.depth.npy, KEY.normal.npy, KEY.object_index.png, KEY.json. Sorted names and fixed dates: the same
+KEY.png (or .exr), KEY.json, and each pass by its name: whole numbers as KEY.object_index.png, others as KEY.depth.npy.
+Sorted names and fixed dates: the same
 dataset gives the same bytes.
 """
 
@@ -16,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from .pictures import write_labels, write_picture
+from .pictures import write_picture, write_pixels
 from .posed import Task, Written
 from .record import record_of
 
@@ -47,20 +48,18 @@ def write(task: Task) -> Written:
 
 def _files(task: Task, split: str, index: int) -> dict[str, bytes]:
     dataset = task.dataset
-    passes = set(dataset.passes)
-    record = record_of(dataset, split, index)
-    files = {"json": json.dumps(record).encode()}
+    files = {"json": json.dumps(record_of(dataset, split, index), allow_nan=False).encode()}
     with TemporaryDirectory() as folder:
         picture = Path(folder) / f"rgba{task.ending}"
         write_picture(picture, dataset.rgba(index), task.view_transform)
         files[task.ending[1:]] = picture.read_bytes()
-        if "object_index" in passes:
-            labels = Path(folder) / "labels.png"
-            write_labels(labels, dataset.object_index(index))
-            files["object_index.png"] = labels.read_bytes()
-    for name, read in (("depth", dataset.depth), ("normal", dataset.normal)):
-        if name in passes:
-            data = io.BytesIO()
-            np.save(data, read(index))
-            files[f"{name}.npy"] = data.getvalue()
+        for name in task.passes:
+            pixels = dataset.pixels(name, index)
+            if pixels.ndim == 2 and pixels.dtype.kind == "u":
+                write_pixels(Path(folder) / name, name, pixels)
+                files[f"{name}.png"] = (Path(folder) / f"{name}.png").read_bytes()
+            else:
+                data = io.BytesIO()
+                np.save(data, pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels)
+                files[f"{name}.npy"] = data.getvalue()
     return dict(sorted(files.items()))
