@@ -33,12 +33,36 @@ def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer) -> Any:
 
 
 def pass_names() -> dict[str, str]:
-    """Our name of each pass to its name in a multilayer EXR."""
+    """The dataset's name of each pass that Cycles renders to its name in a multilayer EXR.
+
+    `flow_forward` and `flow_backward` are two channels each of one pass; `coverage` and `coverage_index` come from
+    several, whose names go on with a number.
+    """
+    new = bpy.app.version >= (5, 0, 0)
+    kinds = {"diffuse": "Diff", "glossy": "Gloss", "transmission": "Trans", "volume": "Volume"}
+    parts = {"direct": "Dir", "indirect": "Ind", "color": "Col"}
+    light = {
+        f"{kind}_{part}": f"{kind.capitalize()} {part.capitalize()}" if new else f"{short}{end}"
+        for kind, short in kinds.items()
+        for part, end in parts.items()
+    }
     return {
+        **light,
         "rgba": "Combined",
         "depth": "Depth",
         "normal": "Normal",
-        "object_index": "Object Index" if bpy.app.version >= (5, 0, 0) else "IndexOB",
+        "object_index": "Object Index" if new else "IndexOB",
+        "material_index": "Material Index" if new else "IndexMA",
+        "position": "Position",
+        "flow_forward": "Vector",
+        "flow_backward": "Vector",
+        "albedo": light["diffuse_color"],
+        "emission": "Emission" if new else "Emit",
+        "environment": "Environment" if new else "Env",
+        "ambient_occlusion": "Ambient Occlusion" if new else "AO",
+        "shadow": "Shadow Catcher",
+        "coverage": "CryptoObject",
+        "coverage_index": "CryptoObject",
     }
 
 

@@ -130,6 +130,10 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
         elif name == "resolution":
             said = "x".join(map(str, default))
             parser.add_argument(flag, type=resolution, default=default, metavar=words, help=f"{about['help']} ({said})")
+        elif about["many"]:
+            # a plain list of choices would be a page of usage
+            said = f"{about['help']}: {', '.join(about['choices'])}" if about["choices"] else about["help"]
+            parser.add_argument(flag, nargs="*", default=default, metavar=words, help=said.replace("%", "%%"))
         elif isinstance(default, tuple):
             said = " ".join(f"{value:g}" for value in default)
             parser.add_argument(

@@ -19,7 +19,9 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .classes import class_complaint
 from .errors import UsageError, UserError
+from .passes import ASKED_PASSES
 from .rigs import RIGS, SHAPED_RIGS, RigShape, rig_shape
 
 VERSION = 1
@@ -39,15 +41,17 @@ def option(
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
+    many: bool = False,
 ) -> Any:
     """A field of `Configuration`.
 
     Args:
         section: of the file, "" for its top. help: what it means, for people. words: what stands for its value in help.
         choices: all that it may be. least, most: limits of a number, or of each number.
+        many: whether it is any number of texts; then choices are of each.
     """
     about = {"section": section, "help": help, "words": words, "choices": choices, "least": least, "most": most}
-    return field(default=default, metadata=about)
+    return field(default=default, metadata={**about, "many": many})
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,21 @@ class Configuration:
     denoise: bool = option(True, "render", "Open Image Denoise, guided by albedo and normal")
     film: str = option("auto", "render", "what stands behind the scene", choices=FILMS)
     cycles_device: str = option("auto", "render", "what Cycles renders on", choices=CYCLES_DEVICES)
+    passes: tuple[str, ...] = option(
+        (), "render", "besides light, depth, normals and object index", "PASS", tuple(ASKED_PASSES), many=True
+    )
+    labels: bool = option(True, "labels", "boxes, poses, visibility and keypoints of every object in every view")
+    classes: tuple[str, ...] = option(
+        (),
+        "labels",
+        'rules like "chair = Chair*", "plant = collection:Plants" or "glass = material:Glass*", the first that fits '
+        "wins; an object's custom property class wins over all, and without a rule its name is its class",
+        "RULE",
+        many=True,
+    )
+    keypoints: tuple[str, ...] = option(
+        (), "labels", "names of empties, vertex groups and bones, with * for any text", "NAME", many=True
+    )
 
 
 FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Configuration)}
@@ -211,6 +230,9 @@ def _name_of(section: str) -> str:
 def _converted(one: Field[Any], value: Any) -> Any:
     """The value as the field holds it; None when it is of another kind."""
     default = one.default
+    if one.metadata["many"]:
+        texts = isinstance(value, list) and all(isinstance(text, str) and text for text in value)
+        return tuple(value) if texts else None
     if isinstance(default, tuple):
         if not isinstance(value, list) or len(value) != len(default):
             return None
@@ -231,6 +253,8 @@ def _number(value: Any, kind: type) -> Any:
 
 def _expected(one: Field[Any]) -> str:
     default = one.default
+    if one.metadata["many"]:
+        return 'write a list of texts, like ["..."]'
     if isinstance(default, tuple):
         kind = "whole numbers" if isinstance(default[0], int) else "numbers"
         return f"write {len(default)} {kind}, like {_toml(default)}"
@@ -244,8 +268,13 @@ def _expected(one: Field[Any]) -> str:
 def _complaint(name: str, value: Any) -> str:
     """What is wrong with a value of the right kind; empty when nothing is."""
     about = FIELDS[name].metadata
+    if name == "classes":
+        return class_complaint(value)
     if about["choices"]:
-        return "" if value in about["choices"] else f"{value} is unknown; choose one of {', '.join(about['choices'])}"
+        for word in value if about["many"] else [value]:
+            if word not in about["choices"]:
+                return f"{word} is unknown; choose one of {', '.join(about['choices'])}"
+        return ""
     least = -math.inf if about["least"] is None else about["least"]
     most = math.inf if about["most"] is None else about["most"]
     for number in value if isinstance(value, tuple | list) else [value]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # objects to a pixel that `coverage` keeps, the largest share first
@@ -49,6 +50,7 @@ PASSES: dict[str, Pass] = {
     "volume_indirect": Pass("f2", 3, "light that volumes scatter after bounces"),
     "emission": Pass("f2", 3, "light that surfaces emit"),
     "environment": Pass("f2", 3, "light of the world behind everything"),
+    "shadow": Pass("f2", 3, "what shadow catchers leave of the light behind them; 1 without shadow"),
     "ambient_occlusion": Pass("f2", 3, "share of the sky that the surroundings leave open"),
     "coverage_index": Pass("u2", COVERAGE_DEPTH, "objects that share the pixel, the largest share first"),
     "coverage": Pass("f2", COVERAGE_DEPTH, "the share of each object of coverage_index"),
@@ -56,3 +58,26 @@ PASSES: dict[str, Pass] = {
 
 # those that `ViewPixels` has no attribute for
 FURTHER = tuple(name for name in PASSES if name not in ("rgba", "depth", "normal", "object_index", "valid"))
+
+# what may be asked for, and the passes that it brings
+ASKED_PASSES: dict[str, tuple[str, ...]] = {
+    "albedo": ("albedo",),
+    "diffuse": ("albedo", "diffuse_direct", "diffuse_indirect"),
+    "glossy": ("glossy_color", "glossy_direct", "glossy_indirect"),
+    "transmission": ("transmission_color", "transmission_direct", "transmission_indirect"),
+    "volume": ("volume_direct", "volume_indirect"),
+    "emission": ("emission",),
+    "environment": ("environment",),
+    "shadow": ("shadow",),
+    "ambient_occlusion": ("ambient_occlusion",),
+    "coverage": ("coverage_index", "coverage"),
+    "position": ("position",),
+    "material_index": ("material_index",),
+    "class_index": ("class_index",),
+}
+
+
+def passes_of(asked: Iterable[str]) -> tuple[str, ...]:
+    """The passes that these words of `ASKED_PASSES` bring, in the order of `PASSES`."""
+    wanted = {name for word in asked for name in ASKED_PASSES[word]}
+    return tuple(name for name in PASSES if name in wanted)

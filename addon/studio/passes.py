@@ -1,26 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is rendered of a view: one picture of light, and one clean sample of depth, normal and object index."""
+"""What is rendered of a view: one picture of light, and one clean sample of depth, normal and object index.
+
+Further passes join the one or the other: what is an average over a pixel goes with the light, what must not be one with
+the clean sample.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
 
 from ...core.errors import UserError
+from ...core.passes import COVERAGE_DEPTH
 from .. import compat
 from .scene import rendered_layer
 
 # Cycles looks the pixel filter up in a table whose middle is 4e-4 pixels off at the usual width of 1.5
 WIDTH_OF_TRUTH = 0.01
+# what switches a pass on, in the layer's settings or in Cycles' settings of the layer
+SWITCHES_OF_LIGHT = {
+    **{
+        f"{kind}_{part}": f"use_pass_{kind}_{part}"
+        for kind in ("diffuse", "glossy", "transmission", "volume")
+        for part in ("direct", "indirect", "color")
+    },
+    "albedo": "use_pass_diffuse_color",
+    "emission": "use_pass_emit",
+    "environment": "use_pass_environment",
+    "ambient_occlusion": "use_pass_ambient_occlusion",
+    "shadow": "use_pass_shadow_catcher",
+    "coverage": "use_pass_cryptomatte_object",
+}
+SWITCHES_OF_TRUTH = {
+    "depth": "use_pass_z",
+    "normal": "use_pass_normal",
+    "object_index": "use_pass_object_index",
+    "material_index": "use_pass_material_index",
+    "position": "use_pass_position",
+    "flow_forward": "use_pass_vector",
+}
+ALWAYS = ("depth", "normal", "object_index")
 
 
 class Passes:
     """Sets the scene up for the one or the other, and renders it."""
 
-    def __init__(self, scene: bpy.types.Scene) -> None:
-        """Passes, file format, and the sampling that is the same for every view."""
+    def __init__(self, scene: bpy.types.Scene, further: Iterable[str]) -> None:
+        """Passes, file format, and the sampling that is the same for every view.
+
+        Args:
+            further: names of passes of core/passes.py that are rendered besides those that every view has.
+        """
+        wanted = (*ALWAYS, *further)
+        self._of_light = {switch for name, switch in SWITCHES_OF_LIGHT.items() if name in wanted}
+        self._of_truth = {switch for name, switch in SWITCHES_OF_TRUTH.items() if name in wanted}
         self._scene = scene
         self._layer = layer = rendered_layer(scene)
         for owner in (layer, compat.cycles_of(layer)):
@@ -28,6 +64,7 @@ class Passes:
                 if name.startswith("use_pass_") or name == "denoising_store_passes":
                     setattr(owner, name, False)
         layer.use_pass_combined = True
+        layer.pass_cryptomatte_depth = COVERAGE_DEPTH
         layer.samples = 0  # a layer's own number of samples would win over ours
         compat.use_multilayer_exr(scene.render.image_settings)
         cycles = compat.cycles_of(scene)
@@ -41,7 +78,9 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
         cycles.pixel_filter_type, cycles.filter_width = self._filter
-        self._use_truth_passes(False)
+        self._render_passes(self._of_light, self._of_truth)
+        # light is held as half floats anyway
+        self._scene.render.image_settings.color_depth = "16"
         if denoise:
             cycles.denoiser = "OPENIMAGEDENOISE"
             cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
@@ -54,13 +93,14 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
         cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", WIDTH_OF_TRUTH
-        self._use_truth_passes(True)
+        self._render_passes(self._of_truth, self._of_light)
+        self._scene.render.image_settings.color_depth = "32"
 
-    def _use_truth_passes(self, use: bool) -> None:
-        layer = self._layer
-        layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = use
-        # the dataset holds light as half floats anyway, but depth as floats
-        self._scene.render.image_settings.color_depth = "32" if use else "16"
+    def _render_passes(self, these: set[str], not_those: set[str]) -> None:
+        for owner in (self._layer, compat.cycles_of(self._layer)):
+            for switch in these | not_those:
+                if hasattr(owner, switch):
+                    setattr(owner, switch, switch in these)
 
     def render_to(self, path: Path) -> None:
         """Render into an EXR that is complete or absent.

@@ -12,11 +12,13 @@ import numpy as np
 
 from ...core.camera_file import PosedCamera, read_cameras
 from ...core.cameras import lens_from_intrinsics, look_at
+from ...core.classes import class_rules
 from ...core.covers import GOLDEN_ANGLE, SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
 from ...core.files import sha256_of_file
+from ...core.passes import passes_of
 from ...core.rigs import PLACED_RIGS, choose_frames, fitting_distance, place_cameras, rig_shape
 from .. import compat
 from ..view_transform import bake_view_transform
@@ -32,8 +34,17 @@ from .cameras import (
     pose_and_lens_at,
 )
 from .devices import Device, use_device
-from .passes import Passes
-from .scene import Measured, external_files, give_pass_indices, measure, open_scene, prepare_scene
+from .passes import ALWAYS, Passes
+from .scene import (
+    Measured,
+    external_files,
+    give_pass_indices,
+    materials_of,
+    measure,
+    objects_table,
+    open_scene,
+    prepare_scene,
+)
 from .sight import Sight
 
 # how often a camera that stands in or before something is moved around the target to a better place
@@ -76,7 +87,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
     given = read_cameras(settings["poses"]) if settings["poses"] else []
     if given:
         _suit_scene(scene, given, settings["rig"])
-    passes = Passes(scene)
+    further = passes_of(settings["passes"])
+    passes = Passes(scene, further)
     device = use_device(scene, settings["cycles_device"])
     denoise = bool(settings["denoise"])
     if denoise and not compat.has_open_image_denoise():
@@ -98,6 +110,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         "film": film,
         "blender": [bpy.app.version_string, bpy.app.build_hash.decode()],
         "device": device.kind,
+        "passes": further,
     }
     views: list[PlannedView] = []
     splits: dict[str, list[int]] = {}
@@ -132,8 +145,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         resolution=resolution,
         film=film,
         bounds=measured.bounds.tolist(),
-        objects=give_pass_indices(measured.objects),
-        passes=compat.pass_names(),
+        **_tables(measured, settings["classes"]),
+        passes={name: compat.pass_names().get(name, "") for name in ("rgba", *ALWAYS, *further)},
         scene_name=path.stem,
         scene_hash=common["scene"],
         scene_bytes=path.stat().st_size,
@@ -280,6 +293,21 @@ def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samp
     other_seed = staging.view_seed(seed, f"{view.name} again")
     changed = replace(view, name=name, seed=other_seed, samples=samples or view.samples, truth=False)
     return staging.with_key(changed, common)
+
+
+def _tables(measured: Measured, rules: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The plan's tables of objects, classes and materials; what has no pass index is given one."""
+    materials = materials_of(measured.objects)
+    give_pass_indices([rendered.original for rendered in measured.objects])
+    give_pass_indices(materials)
+    objects = objects_table(measured.objects, class_rules(rules))
+    return {
+        "objects": objects,
+        "classes": [
+            {"index": number, "name": name} for number, name in enumerate(sorted({o["class"] for o in objects}), 1)
+        ],
+        "materials": [{"index": material.pass_index, "name": material.name} for material in materials],
+    }
 
 
 def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:

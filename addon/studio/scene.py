@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.classes import ClassRule, class_of
 from ...core.errors import UserError
 
 Bounds = NDArray[np.float64]
@@ -24,10 +25,11 @@ LAYER = "view"
 
 @dataclass(frozen=True)
 class RenderedObject:
-    """One object that renders, and the box [2, 3] around all its instances in world units."""
+    """One object that renders, the box [2, 3] around all its instances in the world, and that in its own space."""
 
     original: bpy.types.Object
     bounds: Bounds
+    local_bounds: Bounds
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,40 @@ def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
     return results[0]
 
 
-def give_pass_indices(objects: list[RenderedObject]) -> list[dict[str, Any]]:
-    """Give every object that has no pass index a free one; returns the dataset's table of objects."""
-    used = {o.original.pass_index for o in objects}
+def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Material]) -> None:
+    """Give everything that has no pass index a free one."""
+    used = {thing.pass_index for thing in things}
     free = (number for number in range(1, 65536) if number not in used)
-    for rendered in objects:
-        if rendered.original.pass_index == 0:
-            rendered.original.pass_index = next(free, 0)
-    return [{"index": o.original.pass_index, "name": o.original.name, "bounds": o.bounds.tolist()} for o in objects]
+    for thing in things:
+        if thing.pass_index == 0:
+            thing.pass_index = next(free, 0)
+
+
+def objects_table(objects: list[RenderedObject], rules: list[ClassRule]) -> list[dict[str, Any]]:
+    """The dataset's table of objects."""
+    return [
+        {
+            "index": rendered.original.pass_index,
+            "name": rendered.original.name,
+            "class": _class_of(rendered.original, rules),
+            "bounds": rendered.bounds.tolist(),
+            "local_bounds": rendered.local_bounds.tolist(),
+        }
+        for rendered in objects
+    ]
+
+
+def materials_of(objects: list[RenderedObject]) -> list[bpy.types.Material]:
+    """All materials that the objects' slots name, by name."""
+    found = {slot.material for rendered in objects for slot in rendered.original.material_slots if slot.material}
+    return sorted(found, key=lambda material: str(material.name_full))
+
+
+def _class_of(item: bpy.types.Object, rules: list[ClassRule]) -> str:
+    own = item.get("class")
+    collections = [group.name for group in bpy.data.collections if item.name in group.all_objects]
+    materials = [slot.material.name for slot in item.material_slots if slot.material]
+    return class_of(rules, item.name, own if isinstance(own, str) else "", collections, materials)
 
 
 def external_files() -> list[str]:
@@ -156,11 +184,12 @@ def external_files() -> list[str]:
 
 def _measure(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     boxes: dict[str, Bounds] = {}
+    local: dict[str, Bounds] = {}
     originals: dict[str, bpy.types.Object] = {}
-    for original, points in _visible_points(depsgraph):
-        box = np.stack([points.min(axis=0), points.max(axis=0)])
+    for original, own, points in _visible_points(depsgraph):
         key = original.name_full
-        boxes[key] = _union([boxes.get(key, box), box])
+        boxes[key] = _union([boxes[key], _box(points)] if key in boxes else [_box(points)])
+        local[key] = _union([local[key], _box(own)] if key in local else [_box(own)])
         originals[key] = original
     if not boxes:
         raise UserError(
@@ -170,10 +199,10 @@ def _measure(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     centre = _union([boxes[key] for key in chosen]).mean(axis=0)
     distances = [
         float(np.linalg.norm(points - centre, axis=1).max())
-        for original, points in _visible_points(depsgraph)
+        for original, _, points in _visible_points(depsgraph)
         if original.name_full in chosen
     ]
-    objects = [RenderedObject(originals[key], boxes[key]) for key in sorted(boxes)]
+    objects = [RenderedObject(originals[key], boxes[key], local[key]) for key in sorted(boxes)]
     names = None if target is None else frozenset(originals[key].name for key in chosen)
     return Measured(objects, _union(list(boxes.values())), centre, max(distances), names)
 
@@ -194,9 +223,11 @@ def _members_of_target(target: str, rendered: set[str]) -> set[str]:
     return chosen
 
 
-def _visible_points(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64]]]:
-    """The original and points [n, 3] in world space of everything that a camera can see: the vertices of a surface,
-    the corners of the box around whatever else there is."""
+def _visible_points(
+    depsgraph: bpy.types.Depsgraph,
+) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
+    """The original and points [n, 3], in its own space and in the world, of everything that a camera can see: the
+    vertices of a surface, the corners of the box around whatever else there is."""
     for instance in depsgraph.object_instances:
         item = instance.object
         if not instance.show_self or not item.visible_camera:
@@ -208,7 +239,7 @@ def _visible_points(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.types.
             points = np.array(item.bound_box)
         if points is not None:
             matrix = np.array(instance.matrix_world)
-            yield item.original, points @ matrix[:3, :3].T + matrix[:3, 3]
+            yield item.original, points, points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np.float64] | None:
@@ -223,6 +254,10 @@ def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np
     if item.type != "MESH":
         item.to_mesh_clear()
     return points.reshape(-1, 3).astype(np.float64)
+
+
+def _box(points: NDArray[np.float64]) -> Bounds:
+    return np.stack([points.min(axis=0), points.max(axis=0)])
 
 
 def _union(boxes: list[Bounds]) -> Bounds:

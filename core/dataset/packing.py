@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,13 +16,11 @@ from ..cameras import world_from_field_of_bounds
 from ..errors import Cancelled, UserError
 from ..reporting import Reporter
 from .contents import DatasetHeader, ViewPixels
+from .cycles import view_pixels
 from .staging import Plan, PlannedView, read_record, read_view_transform
 from .writing import write_dataset
 
 Array = NDArray[np.float32]
-
-# Cycles writes 1e10 where a ray hits nothing; a scene may well be some kilometres deep
-DEPTH_OF_A_MISS = 1e9
 
 
 def pack(folder: Path, plan: Plan, output: str | os.PathLike[str], reporter: Reporter) -> None:
@@ -52,6 +51,8 @@ def dataset_header(folder: Path, plan: Plan) -> DatasetHeader:
         view_transform=read_view_transform(folder, plan),
         configuration=plan.configuration,
         objects=plan.objects,
+        classes=plan.classes,
+        materials=plan.materials,
         scene_name=plan.scene_name,
         scene_hash=plan.scene_hash,
         scene_bytes=plan.scene_bytes,
@@ -79,27 +80,26 @@ def read_layers(path: Path) -> dict[str, Array]:
                 channels.setdefault(layer_and_pass.rpartition(".")[2], {})[letter] = channel.pixels
     except Exception as error:  # the binding raises RuntimeError, ValueError and worse for what it cannot read
         raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); render again") from error
-    order = "RGBAXYZ"
+    order = "RGBArgbaXYZW"
     return {
         name: np.stack([letters[c] for c in sorted(letters, key=order.find)], axis=-1).astype(np.float32)
         for name, letters in channels.items()
     }
 
 
-def view_pixels(beauty: dict[str, Array], truth: dict[str, Array], passes: dict[str, str]) -> ViewPixels:
-    """The dataset's passes from those of Cycles. `passes`: the dataset's name of each to its name in the EXRs."""
-    depth = truth[passes["depth"]][..., 0]
-    hit = (depth > 0) & (depth < DEPTH_OF_A_MISS)
-    normal = truth[passes["normal"]]
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    normal = np.divide(normal, length, out=np.zeros_like(normal), where=hit[..., None] & (length > 1e-3))
-    index = np.where(hit, np.rint(truth[passes["object_index"]][..., 0]), 0)
-    return ViewPixels(
-        rgba=beauty[passes["rgba"]],
-        depth=np.where(hit, depth, 0.0).astype(np.float32),
-        normal=normal,
-        object_index=np.clip(index, 0, 65535).astype(np.uint16),
-    )
+def read_hashes(path: Path) -> dict[str, int]:
+    """The number by which Cryptomatte in an EXR knows each object, by the object's name.
+
+    The manifest is a part of the specification (Friedman and Jones, "Fully automatic ID mattes", 2015).
+    """
+    import OpenEXR
+
+    header = OpenEXR.File(str(path), header_only=True).parts[0].header
+    for key, value in header.items():
+        if key.startswith("cryptomatte/") and key.endswith("/name") and str(value).endswith("CryptoObject"):
+            manifest = json.loads(header[key.removesuffix("name") + "manifest"])
+            return {str(name): int(number, 16) for name, number in manifest.items()}
+    return {}
 
 
 def _read_views(folder: Path, plan: Plan, reporter: Reporter) -> Iterator[ViewPixels]:
@@ -122,8 +122,9 @@ def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
         raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")
     try:
         beauty, *truth = (read_layers(folder / name) for name in view.files)
+        hashes = read_hashes(folder / view.files[0]) if "coverage" in plan.passes else {}
         light = ViewPixels(rgba=beauty[plan.passes["rgba"]])
-        pixels = view_pixels(beauty, truth[0], plan.passes) if truth else light
+        pixels = view_pixels(plan, beauty, truth[0], hashes) if truth else light
     except UserError:
         (folder / f"{view.name}.json").unlink(missing_ok=True)  # or it would count as done for ever
         raise

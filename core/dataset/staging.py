@@ -80,8 +80,8 @@ class Plan:
         views: in the dataset's order. splits: "train", "val", "test" to their indices.
         noise_floor: the middle test view once more with another seed; noise_floor_of is that view's index.
         noise_ladder: that view again with 1, 2, 4 ... samples.
-        bounds: [2][3] of everything that renders. objects: dictionaries with index, name, bounds.
-        passes: the dataset's name of a pass to its name in the EXRs.
+        bounds: [2][3] of everything that renders. objects, classes, materials: as in `DatasetHeader`.
+        passes: the dataset's name of each pass to its name in the EXRs, "" when it is made of others.
         device: what renders, for people. view_transform: without its arrays.
     """
 
@@ -103,6 +103,8 @@ class Plan:
     view_transform: dict[str, Any]
     configuration: dict[str, Any]
     noise_ladder: list[PlannedView] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    materials: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def work(self) -> list[PlannedView]:

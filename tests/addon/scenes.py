@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small scenes whose pictures can be computed by hand, and a reader of EXRs that is not ours."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ SETTINGS: dict[str, Any] = {
     "test_camera": None,
     **asdict(RigShape()),
     "poses": None,
+    "passes": [],
+    "labels": False,
+    "classes": [],
+    "keypoints": [],
 }
 
 
@@ -156,5 +161,20 @@ def read_exr(path: Path) -> dict[str, np.ndarray]:
             channels.setdefault(pass_name, {})[letter] = pixels[..., index]
         part += 1
     source.close()
-    order = "RGBAXYZ"
+    order = "RGBArgbaXYZW"
     return {name: np.stack([c[k] for k in sorted(c, key=order.find)], axis=-1) for name, c in channels.items()}
+
+
+def read_cryptomatte(path: Path) -> dict[str, int]:
+    """The manifest of objects in an EXR by OpenImageIO: an object's name to its hash."""
+    bpy.utils.expose_bundled_modules()
+    import OpenImageIO
+
+    source = OpenImageIO.ImageInput.open(str(path))
+    found = {attribute.name: attribute.value for attribute in source.spec().extra_attribs}
+    source.close()
+    for name, value in found.items():
+        if name.startswith("cryptomatte/") and str(value).endswith("CryptoObject"):
+            manifest = json.loads(found[name.replace("/name", "/manifest")])
+            return {thing: int(number, 16) for thing, number in manifest.items()}
+    return {}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon.studio import scene as studio_scene
-from radiance_twin.addon.studio.scene import give_pass_indices, measure, open_scene, prepare_scene
+from radiance_twin.addon.studio.scene import give_pass_indices, measure, objects_table, open_scene, prepare_scene
 from radiance_twin.core.errors import UserError
 
 from .scenes import add_ball, add_box, new_scene, save
@@ -112,7 +112,9 @@ def test_pass_indices_are_given_where_there_are_none_and_kept_where_there_are() 
     scene = new_scene()
     for name, index in (("Apple", 0), ("Bowl", 2), ("Cup", 0), ("Dish", 2)):
         add_box(name).pass_index = index
-    table = give_pass_indices(measure(scene, None).objects)
+    objects = measure(scene, None).objects
+    give_pass_indices([rendered.original for rendered in objects])
+    table = objects_table(objects, [])
     assert [(entry["name"], entry["index"]) for entry in table] == [("Apple", 1), ("Bowl", 2), ("Cup", 3), ("Dish", 2)]
     assert table[0]["bounds"] == [[-1, -1, -1], [1, 1, 1]]
 

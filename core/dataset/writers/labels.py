@@ -7,18 +7,15 @@ part, and where an object is thinner than a pixel they may miss it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import classes
 from ...errors import UserError
 from ..store import Dataset
-
-# the number that Blender appends to copies: "Chair.001"
-COPY = re.compile(r"\.\d{3,}$")
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class VisibleObject:
 
 def class_of(entry: dict[str, Any]) -> str:
     """The class of an entry of the table of objects: the one it has been given, else its name less a copy's number."""
-    return str(entry.get("class") or COPY.sub("", str(entry["name"])))
+    return classes.class_of([], str(entry["name"]), str(entry.get("class") or ""))
 
 
 def categories_of(dataset: Dataset) -> list[str]:
