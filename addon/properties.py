@@ -11,6 +11,7 @@ from ..core.arguments import TURNTABLE_FRAMES
 from ..core.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
 from ..core.presets import BAKES, PRESETS
 from ..core.reporting import format_seconds
+from ..core.rigs import PLACED_RIGS
 
 # the words of the command line are the values here, so that both say the same
 RIG_ITEMS = (
@@ -21,6 +22,13 @@ RIG_ITEMS = (
     ("random", "Random", "Anywhere on a part of the sphere, by the seed", "STICKY_UVS_DISABLE", 5),
     ("rings", "Rings", "Rings one above the other", "ALIGN_JUSTIFY", 6),
     ("spiral", "Spiral", "One line that climbs around the target", "FORCE_VORTEX", 7),
+    (
+        "walk",
+        "Random Walk",
+        "Through the free space around the scene's camera: for rooms and other places",
+        "CON_FOLLOWPATH",
+        8,
+    ),
     (
         "animated",
         "Animated Camera",
@@ -113,6 +121,14 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     rings: bpy.props.IntProperty(name="Rings", **like_flag("rings", min=1, soft_max=20, max=1000))
     turns: bpy.props.FloatProperty(name="Turns", **like_flag("turns", min=0.1, soft_max=20.0, max=1000.0))
     stereo: bpy.props.FloatProperty(name="Stereo", subtype="DISTANCE", **like_flag("stereo", min=0.0, soft_max=1.0))
+    least_target: bpy.props.FloatProperty(name="Least Target", subtype="FACTOR", **like_flag("least_target"))
+    frames: bpy.props.StringProperty(name="Frames", **like_flag("frames"))
+    train_camera: bpy.props.PointerProperty(
+        name="Train Camera",
+        description="Another camera than the scene's, along which the views lie",
+        type=bpy.types.Object,
+        poll=lambda settings, thing: thing.type == "CAMERA",
+    )
     test_camera: bpy.props.PointerProperty(
         name="Test Camera",
         description="Another camera, along which the held-out views lie",
@@ -185,6 +201,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
 
 
 ANGLES = ("elevation", "azimuth")
+CAMERAS = ("train_camera", "test_camera")
 
 
 def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
@@ -193,11 +210,15 @@ def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
 
 
 def target_name(settings: RadianceTwinSettings) -> str | None:
-    """Name of what the cameras look at, None for all that renders or for the animated rig."""
-    if settings.rig == "animated":
+    """Name of what the cameras look at, None for all that renders or for rigs that go their own way."""
+    if settings.rig not in PLACED_RIGS:
         return None
     chosen = {"OBJECT": settings.target_object, "COLLECTION": settings.target_collection}.get(settings.target)
-    return None if chosen is None else str(chosen.name)
+    return _name_of(chosen)
+
+
+def _name_of(thing: bpy.types.ID | None) -> str | None:
+    return None if thing is None else thing.name
 
 
 def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
@@ -205,14 +226,16 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     same = ("rig", "views", "val_views", "test_views", "samples", "reference_samples", "denoise", "film", "seed")
     degrees = {name: [round(math.degrees(angle), 4) for angle in getattr(settings, name)] for name in ANGLES}
     lengths = {name: [round(value, 6) for value in getattr(settings, name)] for name in ("distance", "stretch")}
-    other = settings.test_camera if settings.rig == "animated" else None
+    animated = settings.rig == "animated"
     return {
         **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings")},
         **degrees,
         **lengths,
         "turns": round(settings.turns, 6),
-        "stereo": 0.0 if settings.rig == "animated" else round(settings.stereo, 6),
-        "test_camera": None if other is None else other.name,
+        "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
+        "least_target": round(settings.least_target, 6),
+        "frames": (settings.frames or None) if animated else None,
+        **{name: _name_of(getattr(settings, name) if animated else None) for name in CAMERAS},
         "resolution": [settings.width, settings.height],
         "target": target_name(settings),
     }
@@ -233,9 +256,9 @@ def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -
             else:
                 settings.target = "OBJECT" if thing is not None else "COLLECTION"
                 settings.target_object, settings.target_collection = thing, None if thing is not None else group
-        elif name == "test_camera":
-            settings.test_camera = bpy.data.objects.get(value)
-            missing += [value] if settings.test_camera is None else []
+        elif name in CAMERAS:
+            setattr(settings, name, bpy.data.objects.get(value))
+            missing += [value] if getattr(settings, name) is None else []
         else:
             setattr(settings, name, value)
     return missing

@@ -65,6 +65,14 @@ class Configuration:
     test_views: int = option(12, "cameras", "held-out views for the comparison", "N", least=0)
     resolution: tuple[int, int] = option((200, 200), "cameras", "pixels of a view", "WxH", least=1, most=LARGEST_SIDE)
     target: str | None = option(None, "cameras", "object or collection that the cameras look at, else all", "NAME")
+    least_target: float = option(
+        0.02,
+        "cameras",
+        "share of a picture that the target has to fill; cameras that see less of it are moved",
+        "SHARE",
+        least=0.0,
+        most=1.0,
+    )
     elevation: tuple[float, float] = option(
         RigShape.elevation, "cameras", f"degrees above the horizon, of {SHAPED}", ("FROM", "TO")
     )
@@ -90,6 +98,12 @@ class Configuration:
         "cameras",
         "give each camera a partner this far to its right, in scene units; 0 gives it none",
         "DISTANCE",
+    )
+    frames: str | None = option(
+        None, "cameras", "of the rig animated: some frames, like 1-100:5,120, else the scene's own", "FRAMES"
+    )
+    train_camera: str | None = option(
+        None, "cameras", "of the rig animated: the views lie along this camera, else along the scene's own", "NAME"
     )
     test_camera: str | None = option(
         None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"

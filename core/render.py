@@ -19,7 +19,7 @@ from .files import require_writable_file, require_writable_folder
 from .locks import locked
 from .processes import blender_command, find_blender
 from .reporting import Reporter
-from .rigs import PLACED_RIGS, rig_shape
+from .rigs import PLACED_RIGS, frames_in_words, rig_shape
 from .worker.child import Child, ChildCrashed
 
 # plain, zstd-compressed (since 3.0), gzip-compressed (before)
@@ -114,10 +114,16 @@ def check_settings(settings: RenderSettings) -> None:
     rig_shape(vars(settings)).check()
     if settings.stereo and settings.rig not in PLACED_RIGS:
         raise UsageError(f"--stereo has no meaning with --rig {settings.rig}, whose camera goes its own way")
-    if settings.test_camera is not None and settings.rig != "animated":
-        raise UsageError(f"--test-camera has no meaning with --rig {settings.rig}; it belongs to --rig animated")
-    if settings.target is not None and settings.rig == "animated":
-        raise UsageError("--target has no meaning with --rig animated, whose camera goes its own way; leave one out")
+    for name in ("frames", "train_camera", "test_camera"):
+        if getattr(settings, name) is not None and settings.rig != "animated":
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} has no meaning with --rig {settings.rig}; it belongs to --rig animated")
+    if settings.frames is not None:
+        frames_in_words(settings.frames)
+    if settings.target is not None and settings.rig not in PLACED_RIGS:
+        raise UsageError(
+            f"--target has no meaning with --rig {settings.rig}, whose camera goes its own way; leave one out"
+        )
     if Path(settings.output).suffix != ".h5":
         raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,20 +12,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cameras import look_at
-from .covers import SPLITS, fibonacci, hammersley, on_sphere, rings, spiral, split_points, uniform, van_der_corput
+from .covers import (
+    GOLDEN_ANGLE,
+    SPLITS,
+    fibonacci,
+    hammersley,
+    on_sphere,
+    rings,
+    spiral,
+    split_points,
+    uniform,
+    van_der_corput,
+)
 from .errors import UsageError, UserError
 
 Array = NDArray[np.float64]
+# from an origin [3] along unit directions [N, 3]: how far it is [N] to what stands there
+Reach = Callable[[Array, Array], Array]
 
-# rigs that stand around a target; `animated` follows the scene's own camera instead
+# rigs that stand around a target; `walk` goes through free space and `animated` follows the scene's own camera
 PLACED_RIGS = ("hemisphere", "sphere", "orbit", "cover", "random", "rings", "spiral")
-RIGS = (*PLACED_RIGS, "animated")
+RIGS = (*PLACED_RIGS, "walk", "animated")
 # those whose part of the sphere can be chosen
 SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 
 MARGIN = 1.1
 ORBIT_ELEVATION = np.radians(30.0)
 CANDIDATE_TURNS = 64
+# of a walk from view to view: standard deviations of how it turns, climbs and turns its head, radians; how far up or
+# down it looks at most; directions that it tries, and those in which there has to be room
+TURN, CLIMB, HEAD, TILT = 0.5, 0.15, 0.7, 0.5
+TRIES, AROUND = 24, 26
 
 
 @dataclass(frozen=True)
@@ -140,13 +158,12 @@ def interleave(counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def choose_frames(first: int, last: int, step: int, counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:
-    """Frames of each split, evenly spread over the frames first, first + step .. last.
+def choose_frames(frames: NDArray[np.int64], counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:
+    """Those of rising `frames` that each split takes, evenly spread.
 
     Raises:
         UserError: there are fewer frames than views.
     """
-    frames = np.arange(first, last + 1, step)
     total = sum(counts.values())
     if len(frames) < total:
         held_out = counts["val"] + counts["test"]
@@ -156,6 +173,57 @@ def choose_frames(first: int, last: int, step: int, counts: dict[str, int]) -> d
         )
     chosen = frames[np.round(np.linspace(0, len(frames) - 1, total)).astype(np.int64)]
     return {split: chosen[slots] for split, slots in interleave(counts).items()}
+
+
+def frames_in_words(text: str) -> NDArray[np.int64]:
+    """Rising frames that are written like "1-100:5, 120": every fifth from 1 to 100, and 120.
+
+    Raises:
+        UsageError: it is written otherwise, or names too many.
+    """
+    frames: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,7})(?:-(\d{1,7})(?::(\d{1,7}))?)?\s*", part)
+        if found is None or found[3] == "0":
+            raise UsageError(f"--frames is {text}; write frames like 1-100:5,120 (every fifth from 1 to 100, and 120)")
+        first = int(found[1])
+        frames.update(range(first, int(found[2] or first) + 1, int(found[3] or 1)))
+    return np.array(sorted(frames), np.int64)
+
+
+def walk(count: int, begin: ArrayLike, step: float, clearance: float, reach: Reach, seed: int) -> Array:
+    """Camera-to-world matrices [count, 4, 4] along a random walk through free space, which looks around as it goes.
+
+    The first views of a longer walk are those of a shorter one.
+
+    Args:
+        begin: [3], the first place, with room around it.
+        step: from view to view. clearance: how far the walk stays away from everything.
+        reach: how far it is [N] from an origin [3] along unit directions [N, 3] to what stands there.
+    """
+    place = np.asarray(begin, np.float64)
+    around = fibonacci(AROUND)
+    heading, head, tilt = 2.0 * np.pi * np.random.default_rng(seed).random(), 0.0, 0.0
+    poses = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        turn, climb, turn_of_head, lift = rng.normal(size=4) * (TURN, CLIMB, HEAD, 0.5 * TILT)
+        if number:
+            # straight on, more or less, and anywhere else where that does not go
+            for angle in heading + np.concatenate([[turn], rng.uniform(-np.pi, np.pi, TRIES)]):
+                way = np.array([np.cos(angle), np.sin(angle), climb]) / np.hypot(1.0, climb)
+                there = place + step * way
+                if reach(place, way[None])[0] >= step + clearance and reach(there, around).min() >= clearance:
+                    place, heading = there, angle
+                    break
+        head, tilt = head + turn_of_head, float(np.clip(0.7 * tilt + lift, -TILT, TILT))
+        for angle in heading + head + np.arange(TRIES) * GOLDEN_ANGLE:
+            gaze = np.array([np.cos(tilt) * np.cos(angle), np.cos(tilt) * np.sin(angle), np.sin(tilt)])
+            # not into a wall from close by
+            if reach(place, gaze[None])[0] >= 2.0 * clearance:
+                break
+        poses.append(look_at(place, place + gaze))
+    return np.array(poses).reshape(-1, 4, 4)
 
 
 def fitting_distance(radius: float, intrinsics: ArrayLike, width: int, height: int) -> float:

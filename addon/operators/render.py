@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from ...core.reporting import format_seconds
+from ...core.rigs import PLACED_RIGS
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
@@ -60,10 +61,11 @@ def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> st
     if settings.rig == "animated":
         if view_camera(scene):
             return "Leave the held-out view first: the rig follows the scene's own camera"
-        return "" if scene.camera else "The scene has no camera to follow"
-    if settings.target == "OBJECT" and settings.target_object is None:
+        return "" if scene.camera or settings.train_camera else "The scene has no camera to follow"
+    placed = settings.rig in PLACED_RIGS
+    if placed and settings.target == "OBJECT" and settings.target_object is None:
         return "Choose the target object"
-    if settings.target == "COLLECTION" and settings.target_collection is None:
+    if placed and settings.target == "COLLECTION" and settings.target_collection is None:
         return "Choose the target collection"
     if not any(thing.type in RENDERS and not thing.hide_render for thing in scene.objects):
         return "The scene has nothing to render"

@@ -40,7 +40,11 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
         layout.prop(settings, "rig")
         if settings.rig == "animated":
             layout.prop(context.scene, "camera")
+            layout.prop(settings, "train_camera")
             layout.prop(settings, "test_camera")
+            layout.prop(settings, "frames")
+        elif settings.rig == "walk":
+            layout.prop(context.scene, "camera")
         else:
             layout.prop(settings, "target")
             if settings.target == "OBJECT":
@@ -66,6 +70,7 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
                 advanced.column().prop(settings, "distance")
                 advanced.column().prop(settings, "stretch")
                 advanced.prop(settings, "stereo")
+                advanced.prop(settings, "least_target")
             advanced.prop(settings, "film")
             row = advanced.row(align=True)
             row.operator("radiance_twin.save_configuration", icon="EXPORT")

@@ -145,17 +145,19 @@ def _without_scale(matrix: Array) -> Array:
     return pose
 
 
-def pose_and_lens_at(scene: bpy.types.Scene, frame: int) -> tuple[Array, Lens]:
-    """Pose and lens of the scene's camera in a frame (markers may change which one it is); the scene stays there.
+def pose_and_lens_at(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object | None = None) -> tuple[Array, Lens]:
+    """Pose and lens of a camera in a frame, or of the scene's own (markers may change which one it is) when none is
+    given; the scene stays there.
 
     Raises:
         UserError: it has none then, or one that is not perspective.
     """
     scene.frame_set(frame)
-    if not is_perspective(scene.camera):
+    camera = camera or scene.camera
+    if not is_perspective(camera):
         raise UserError(f"in frame {frame} the scene has no perspective camera; add one or choose another rig")
-    camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return pose_of(camera), lens_of(camera)
+    evaluated = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return pose_of(evaluated), lens_of(evaluated)
 
 
 class StudioCamera:

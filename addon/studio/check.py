@@ -10,14 +10,12 @@ import numpy as np
 
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
-from ...core.errors import Cancelled
 from ...core.reporting import Reporter
 from .plan import Studio, plan_views
 from .render import render_missing
+from .sight import complaints, named, spread
 
 PROBE = 3
-# views that are asked by rays, evenly spread
-MOST_ASKED = 200
 # transforms that a trainer can undo
 INVERTIBLE = ("Standard", "Raw")
 
@@ -42,7 +40,7 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         for name in studio.missing
     ]
     findings += [_finding(remark, "") for remark in studio.remarks]
-    findings += _of_sight(plan, studio, reporter)
+    findings += _of_sight(plan, studio)
     view = plan.view_transform["view"]
     if view not in INVERTIBLE:
         findings.append(
@@ -51,7 +49,7 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
                 "export with the usual --look standard, or --images exr",
             )
         )
-    probed = _spread(plan.views, PROBE)
+    probed = spread(plan.views, PROBE)
     reporter.log(f"Rendering {len(probed)} of {len(plan.views)} views as a probe")
     render_missing(plan, probed, studio, folder, reporter)
     return {
@@ -62,24 +60,18 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
     }
 
 
-def _of_sight(plan: Plan, studio: Studio, reporter: Reporter) -> list[dict[str, str]]:
-    complaints: dict[str, list[str]] = {}
-    for view in _spread(plan.views, MOST_ASKED):
-        if reporter.cancelled():
-            raise Cancelled("stopped; nothing is left behind")
-        pose, intrinsics = np.array(view.camera_to_world), np.array(view.intrinsics)
-        complaint = studio.sight.complaint(pose, intrinsics, plan.resolution)
-        cut = studio.sight.cut_by_clipping(pose, float(view.lens["clip_start"]))
-        if complaint:
-            complaints.setdefault(complaint, []).append(view.name)
-        elif cut:
-            complaints.setdefault(f"has {cut} cut open by its near clipping", []).append(view.name)
+def _of_sight(plan: Plan, studio: Studio) -> list[dict[str, str]]:
+    wrong = complaints(plan, studio.sight)
+    for view in spread(plan.views):
+        cut = studio.sight.cut_by_clipping(np.array(view.camera_to_world), float(view.lens["clip_start"]))
+        if cut:
+            wrong.setdefault(f"has {cut} cut open by its near clipping", []).append(view.name)
     return [
         _finding(
-            f"{_named(names)} {complaint}",
-            "lower the camera's Clip Start" if "clipping" in complaint else "move the target, or choose another rig",
+            in_words,
+            "lower the camera's Clip Start" if "clipping" in in_words else "move the target, or choose another rig",
         )
-        for complaint, names in sorted(complaints.items(), key=lambda one: -len(one[1]))
+        for in_words in named(wrong)
     ]
 
 
@@ -94,15 +86,6 @@ def _seconds_of_all(plan: Plan, probed: list[PlannedView], folder: Path) -> floa
     else:
         later = each[0] / probed[0].samples
     return once + later * sum(view.samples for view in plan.work)
-
-
-def _named(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more: each"
-
-
-def _spread(views: list[PlannedView], count: int) -> list[PlannedView]:
-    places = np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int)
-    return [views[place] for place in sorted(set(places.tolist()))]
 
 
 def _finding(what: str, remedy: str) -> dict[str, str]:

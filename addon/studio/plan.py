@@ -11,32 +11,26 @@ import bpy
 import numpy as np
 
 from ...core.camera_file import PosedCamera, read_cameras
-from ...core.cameras import lens_from_intrinsics, look_at
+from ...core.cameras import lens_from_intrinsics
 from ...core.classes import class_rules
-from ...core.covers import GOLDEN_ANGLE, SPLITS
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
 from ...core.files import sha256_of_file
 from ...core.passes import passes_of
-from ...core.rigs import PLACED_RIGS, choose_frames, fitting_distance, place_cameras, rig_shape
+from ...core.rigs import PLACED_RIGS
 from .. import compat
 from ..view_transform import bake_view_transform
 from .cameras import (
-    PLACED_CLIP,
-    Array,
-    Lens,
     StudioCamera,
     intrinsics_of,
     is_perspective,
     lens_for,
-    lens_of,
-    pose_and_lens_at,
 )
 from .devices import Device, use_device
 from .passes import ALWAYS, Passes
+from .rig import cameras_of_rig, sight_of
 from .scene import (
-    Measured,
     external_files,
     give_pass_indices,
     materials_of,
@@ -46,9 +40,6 @@ from .scene import (
     prepare_scene,
 )
 from .sight import Sight
-
-# how often a camera that stands in or before something is moved around the target to a better place
-TURNS = 16
 
 
 @dataclass(frozen=True)
@@ -101,7 +92,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
         cameras_of_splits = {"train": posed, "val": [], "test": []}
     else:
-        cameras_of_splits = _cameras_of_rig(scene, settings, resolution, measured, remarks)
+        cameras_of_splits, of_rig = cameras_of_rig(scene, settings, resolution, measured)
+        remarks += of_rig
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
@@ -162,7 +154,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
             f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
         )
     missing = [name for name in needed if not Path(name).exists()]
-    return plan, Studio(scene, camera, passes, sight_of(scene, measured), remarks, missing)
+    return plan, Studio(scene, camera, passes, sight_of(scene, measured, settings), remarks, missing)
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
@@ -177,101 +169,9 @@ def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
     if scene.render.use_motion_blur:
         lines.append("Everything stands still: there is no motion blur")
     camera = scene.camera
-    if rig in PLACED_RIGS and camera is not None and is_perspective(camera) and camera.data.dof.use_dof:
+    if rig != "animated" and camera is not None and is_perspective(camera) and camera.data.dof.use_dof:
         lines.append(f"The rig {rig} has no depth of field")
     return lines
-
-
-def _cameras_of_rig(
-    scene: bpy.types.Scene,
-    settings: dict[str, Any],
-    resolution: tuple[int, int],
-    measured: Measured,
-    remarks: list[str],
-) -> dict[str, list[tuple[int, Array, Lens]]]:
-    """Frame, pose and lens of every view, by split; what is good to know of them goes to `remarks`.
-
-    Raises:
-        UserError: the rig needs what the scene does not have.
-    """
-    counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
-    own = scene.camera
-    if settings["rig"] == "animated":
-        current, subframe = scene.frame_current, scene.frame_subframe
-        frames = choose_frames(scene.frame_start, scene.frame_end, scene.frame_step, counts)
-        found: dict[str, list[tuple[int, Array, Lens]]] = {}
-        for split in SPLITS:
-            if split != "train":
-                _look_through(scene, settings["test_camera"])
-            found[split] = [(int(frame), *pose_and_lens_at(scene, int(frame))) for frame in frames[split]]
-        scene.camera = own
-        scene.frame_set(current, subframe=subframe)
-        poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
-        if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
-            raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
-        return found
-    if own is not None and not is_perspective(own):
-        remarks.append("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
-    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
-    distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
-    shape = rig_shape(settings)
-    near = distance * shape.distance[0] * min(shape.stretch)
-    # everything that renders lies within this of every camera
-    furthest = distance * shape.distance[1] * max(shape.stretch)
-    furthest += float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
-    placed = Lens(
-        **{
-            **lens.as_dict(),
-            "use_dof": False,
-            "clip_start": PLACED_CLIP[0] * near,
-            "clip_end": PLACED_CLIP[1] * furthest,
-        }
-    )
-    poses_of = place_cameras(settings["rig"], counts, measured.centre, distance, shape, int(settings["seed"]))
-    sight, intrinsics = sight_of(scene, measured), intrinsics_of(lens, scene, resolution)
-    moved = 0
-    for poses in () if shape.stereo else poses_of.values():
-        for number, pose in enumerate(poses):
-            if sight.complaint(pose, intrinsics, resolution):
-                other = _around_the_trouble(sight, pose, intrinsics, resolution)
-                moved += other is not pose
-                poses[number] = other
-    if moved:
-        remarks.append(f"{moved} cameras stood in or before something and were moved around the target")
-    return {split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()}
-
-
-def sight_of(scene: bpy.types.Scene, measured: Measured) -> Sight:
-    """What can be seen of what was measured."""
-    return Sight(scene, measured.target, measured.centre)
-
-
-def _around_the_trouble(sight: Sight, pose: Array, intrinsics: Array, resolution: tuple[int, int]) -> Array:
-    """The first camera without a complaint among those further around the vertical, else the given one."""
-    for turn in range(1, TURNS):
-        c, s = np.cos(turn * GOLDEN_ANGLE), np.sin(turn * GOLDEN_ANGLE)
-        offset = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ (pose[:3, 3] - sight.centre)
-        other = look_at(sight.centre + offset, sight.centre)
-        if not sight.complaint(other, intrinsics, resolution):
-            return other
-    return pose
-
-
-def _look_through(scene: bpy.types.Scene, name: str | None) -> None:
-    """Make another camera the scene's own, whatever markers say; the one that it has when none is named.
-
-    Raises:
-        UserError: there is no such camera.
-    """
-    if name is None:
-        return
-    other = scene.objects.get(name)
-    if other is None or other.type != "CAMERA":
-        cameras = ", ".join(sorted(thing.name for thing in scene.objects if thing.type == "CAMERA"))
-        raise UserError(f"the scene has no camera named {name}; it has {cameras}")
-    for marker in scene.timeline_markers:
-        marker.camera = None
-    scene.camera = other
 
 
 def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 
+from ...core.coverage import overlap
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled, UserError
@@ -19,6 +20,7 @@ from ...core.reporting import Reporter
 from .. import compat
 from .cameras import Lens
 from .plan import Studio, plan_views
+from .sight import complaints, named
 
 SECONDS_BETWEEN_HEARTBEATS = 1.0
 
@@ -56,6 +58,8 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Report
     """What is good to know, and what is going to be rendered."""
     for remark in studio.remarks:
         reporter.log(remark)
+    for line in named(complaints(plan, studio.sight)):
+        reporter.log(line)
     if studio.missing:
         reporter.log(f"{len(studio.missing)} files that the scene needs are missing, for example {studio.missing[0]}")
     counts = {split: len(indices) for split, indices in plan.splits.items()}
@@ -67,6 +71,9 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Report
         f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
         f"at {settings['reference_samples']}, {denoised}, film {plan.film}"
     )
+    apart = overlap(plan, studio.sight.centre)
+    if apart:
+        reporter.log(apart)
 
 
 def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:

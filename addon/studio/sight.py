@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.cameras import ray_directions
 from ...core.covers import fibonacci
+from ...core.dataset.staging import Plan, PlannedView
 
 Array = NDArray[np.float64]
 
@@ -22,8 +23,10 @@ ACROSS, DOWN, AROUND = 12, 9, 14
 TRIED = np.random.default_rng(0).permutation(np.stack(np.divmod(np.arange(ACROSS * DOWN), DOWN), axis=1))
 # a wall: so much of the picture is nearer than this share of the way to the target
 WALL_SHARE, WALL_NEAR = 0.9, 0.15
-# of the rays, under which a view shows too little of its target
+# of the rays, under which a view shows too little of its target, unless more is asked for
 BLIND = 0.02
+# of a plan, how many views are asked, and of those the share that stands inside what is the place of all
+MOST_ASKED, PLACE_SHARE = 200, 0.9
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,21 @@ class Sight:
         scene: with everything in its place.
         target: names of the objects to be seen; None: anything.
         centre: [3], of the target.
+        least: share of a picture that the target has to fill.
     """
 
     scene: bpy.types.Scene
     target: frozenset[str] | None
     centre: Array
+    least: float = BLIND
 
     def complaint(self, pose: Array, intrinsics: Array, size: tuple[int, int]) -> str:
         """Why a view is of little use, in words that follow its name; empty when it is well."""
-        inside = self._inside(pose[:3, 3])
-        if inside:
-            return f"stands inside {inside}"
+        inside = self.inside(pose[:3, 3])
+        return f"stands inside {inside}" if inside else self.complaint_of_picture(pose, intrinsics, size)
+
+    def complaint_of_picture(self, pose: Array, intrinsics: Array, size: tuple[int, int]) -> str:
+        """The same of what the picture shows alone, wherever the camera stands."""
         width, height = size
         pixels = (TRIED + 0.5) / (ACROSS, DOWN) * (width, height)
         limit = WALL_NEAR * float(np.linalg.norm(pose[:3, 3] - self.centre))
@@ -55,19 +62,24 @@ class Sight:
                 seen += self.target is None or hit[0] in self.target
                 near[hit[0]] += hit[1] < limit
             # most views are well, and have shown it after a few rays
-            if seen >= BLIND * len(TRIED) and tried - near.total() >= (1.0 - WALL_SHARE) * len(TRIED):
+            if seen >= self.least * len(TRIED) and tried - near.total() >= (1.0 - WALL_SHARE) * len(TRIED):
                 return ""
-        if seen < BLIND * len(TRIED):
-            return "sees nothing of the target"
+        if seen < self.least * len(TRIED):
+            return "sees too little of the target" if seen else "sees nothing of the target"
         return f"looks into {near.most_common(1)[0][0]} from close by"
+
+    def distances(self, origin: Array, ways: Array) -> Array:
+        """How far it is [N] along unit directions [N, 3] to a surface; infinite where there is none."""
+        hits = [self._first(origin, way) for way in ways]
+        return np.array([np.inf if hit is None else hit[1] for hit in hits])
 
     def cut_by_clipping(self, pose: Array, clip_start: float) -> str:
         """The object that stands between a camera and where its picture begins; empty when there is none."""
         hit = self._first(pose[:3, 3], -pose[:3, 2])
         return hit[0] if hit is not None and hit[1] < clip_start else ""
 
-    def _inside(self, place: Array) -> str:
-        """The object whose inner side is seen in most directions."""
+    def inside(self, place: Array) -> str:
+        """The object whose inner side is seen from a place in most directions; empty when it is in the open."""
         backs, outside = Counter[str](), 0
         for way in fibonacci(AROUND):
             hit = self._first(place, way)
@@ -87,3 +99,33 @@ class Sight:
         if not hit:
             return None
         return thing.name, float(np.linalg.norm(np.array(place) - origin)), np.array(normal)
+
+
+def complaints(plan: Plan, sight: Sight) -> dict[str, list[str]]:
+    """What is wrong with views, and their names; of many views some are asked, evenly spread."""
+    asked = spread(plan.views)
+    found: dict[str, list[str]] = {}
+    for view in asked:
+        complaint = sight.complaint(np.array(view.camera_to_world), np.array(view.intrinsics), plan.resolution)
+        if complaint:
+            found.setdefault(complaint, []).append(view.name)
+    # what nearly all views stand in is a place, and no thing in their way
+    return {
+        complaint: names
+        for complaint, names in found.items()
+        if not (complaint.startswith("stands inside") and len(names) > PLACE_SHARE * len(asked) > 1)
+    }
+
+
+def named(wrong: dict[str, list[str]]) -> list[str]:
+    """Complaints about views in words, what most have first."""
+    return [
+        f"{names[0]} {complaint}" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more: each {complaint}"
+        for complaint, names in sorted(wrong.items(), key=lambda one: -len(one[1]))
+    ]
+
+
+def spread(views: list[PlannedView], count: int = MOST_ASKED) -> list[PlannedView]:
+    """At most so many of them, evenly spread."""
+    places = np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int)
+    return [views[place] for place in sorted(set(places.tolist()))]

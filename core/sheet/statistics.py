@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..coverage import degrees_to_nearest
 from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
@@ -90,7 +91,7 @@ def pose_spread(dataset: Dataset) -> dict[str, Any]:
     distances = np.linalg.norm(offsets, axis=1)
     ways = offsets / np.maximum(distances, 1e-12)[:, None]
     train, test = (ways[dataset.splits[name]] for name in ("train", "test"))
-    nearest = np.degrees(np.arccos(np.clip((test @ train.T).max(axis=1), -1.0, 1.0))) if len(train) else np.zeros(0)
+    nearest = degrees_to_nearest(test, train) if len(train) else np.zeros(0)
     return {
         "distance": _range(distances),
         "elevation": _range(np.degrees(np.arcsin(np.clip(ways[:, 2], -1.0, 1.0)))),

@@ -127,13 +127,14 @@ def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch
         ("cover", "SCENE", ["rig", "target", "elevation", "azimuth"]),
         ("rings", "SCENE", ["rig", "target", "elevation", "azimuth", "rings"]),
         ("spiral", "SCENE", ["rig", "target", "elevation", "turns"]),
-        ("animated", "OBJECT", ["rig", "camera", "test_camera"]),
+        ("walk", "OBJECT", ["rig", "camera"]),
+        ("animated", "OBJECT", ["rig", "camera", "train_camera", "test_camera", "frames"]),
     ],
 )
 def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str, shown: list[str]) -> None:
     settings = settings_of(bpy.context.scene)
     settings.rig, settings.target = rig, target
-    around = [] if rig == "animated" else ["distance", "stretch", "stereo"]
+    around = [] if rig in ("walk", "animated") else ["distance", "stretch", "stereo", "least_target"]
     rest = ["views", "width", "height", "test_views", "val_views", *around, "film"]
     assert draw("cameras").properties == [*shown, *rest]
 

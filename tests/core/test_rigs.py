@@ -74,20 +74,52 @@ def test_splits_are_interleaved_evenly() -> None:
 
 
 def test_frames_are_spread_over_the_whole_animation() -> None:
-    frames = rigs.choose_frames(1, 250, 1, COUNTS)
+    frames = rigs.choose_frames(np.arange(1, 251), COUNTS)
     everything = np.sort(np.concatenate(list(frames.values())))
     assert (everything[0], everything[-1], len(np.unique(everything))) == (1, 250, 76)
     assert set(np.diff(everything)) <= {3, 4}
 
 
 def test_every_frame_is_used_when_there_are_just_enough() -> None:
-    frames = rigs.choose_frames(10, 28, 2, {"train": 7, "val": 1, "test": 2})
+    frames = rigs.choose_frames(np.arange(10, 29, 2), {"train": 7, "val": 1, "test": 2})
     assert sorted(np.concatenate(list(frames.values()))) == list(range(10, 29, 2))
 
 
 def test_an_animation_that_is_too_short_says_so() -> None:
     with pytest.raises(UserError, match="24 frames, too few for 76 views"):
-        rigs.choose_frames(1, 24, 1, COUNTS)
+        rigs.choose_frames(np.arange(1, 25), COUNTS)
+
+
+def test_frames_are_written_as_ranges_with_steps() -> None:
+    assert rigs.frames_in_words("1-20:5, 30,8").tolist() == [1, 6, 8, 11, 16, 30]
+    assert rigs.frames_in_words("3-5").tolist() == [3, 4, 5]
+    for wrong in ("", "1-", "1-20:0", "five", "1:5"):
+        with pytest.raises(UsageError, match="write frames like 1-100:5,120"):
+            rigs.frames_in_words(wrong)
+
+
+def room(origin: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """How far it is to the walls of a room of 6 x 4 x 3 around the origin, and to a pillar of radius 0.5 in it."""
+    to_wall = np.where(ways > 0, 1.0, -1.0) * (3.0, 2.0, 1.5) - origin
+    walls = np.min(to_wall / np.where(ways == 0, -1e-12, ways), axis=1)
+    flat, across = origin[:2] - (1.2, 0.0), ways[:, :2]
+    a, b, c = (across**2).sum(axis=1), across @ flat, flat @ flat - 0.25
+    root = b * b - a * c
+    pillar = np.where((root > 0) & (-b > 0), (-b - np.sqrt(np.maximum(root, 0))) / np.maximum(a, 1e-12), np.inf)
+    return np.minimum(walls, pillar)
+
+
+def test_a_walk_stays_in_the_open_and_looks_all_around() -> None:
+    poses = rigs.walk(300, (-1.0, 0.0, 0.0), step=0.3, clearance=0.3, reach=room, seed=3)
+    places, gaze = poses[:, :3, 3], -poses[:, :3, 2]
+    assert (np.abs(places) < np.array([3.0, 2.0, 1.5]) - 0.25).all(), "away from the walls"
+    assert np.linalg.norm(places[:, :2] - (1.2, 0.0), axis=1).min() > 0.5 + 0.2, "and from the pillar"
+    assert np.linalg.norm(np.diff(places, axis=0), axis=1).max() < 0.31, "one step after the other"
+    assert np.ptp(places, axis=0)[:2] == pytest.approx([5.4, 3.4], abs=0.6), "through the whole room"
+    turned = np.histogram(np.arctan2(gaze[:, 1], gaze[:, 0]), 8, (-np.pi, np.pi))[0]
+    assert turned.min() > 10 and np.abs(np.arcsin(gaze[:, 2])).max() < 0.6
+    assert [room(place, way[None])[0] >= 0.6 for place, way in zip(places, gaze, strict=True)].count(False) == 0
+    assert np.array_equal(poses[:40], rigs.walk(40, (-1.0, 0.0, 0.0), 0.3, 0.3, room, 3))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cameras of a rig in a scene: around its target, through its free space, or along its own camera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.cameras import look_at
+from ...core.covers import GOLDEN_ANGLE, SPLITS, fibonacci
+from ...core.errors import UserError
+from ...core.rigs import (
+    choose_frames,
+    fitting_distance,
+    frames_in_words,
+    interleave,
+    place_cameras,
+    rig_shape,
+    walk,
+)
+from .cameras import PLACED_CLIP, Array, Lens, intrinsics_of, is_perspective, lens_of, pose_and_lens_at
+from .scene import Measured
+from .sight import Sight
+
+# frame, pose and lens of a view
+Placed = tuple[int, Array, Lens]
+
+# how often a camera that stands in or before something is moved around the target to a better place
+TURNS = 16
+# of a walk, in sizes of the free space around its beginning: from view to view, and from what stands there
+STEP, CLEARANCE = 0.2, 0.12
+# directions in which the free space is measured, and places at which a walk may begin
+AROUND, BEGINNINGS = 32, 64
+
+
+def cameras_of_rig(
+    scene: bpy.types.Scene, settings: dict[str, Any], resolution: tuple[int, int], measured: Measured
+) -> tuple[dict[str, list[Placed]], list[str]]:
+    """Every view of the scene by split, and what is good to know of them. The scene is as it was afterwards.
+
+    Raises:
+        UserError: the rig needs what the scene does not have.
+    """
+    counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
+    if settings["rig"] == "animated":
+        return _along_cameras(scene, settings, counts), []
+    own, remarks = scene.camera, []
+    if own is not None and not is_perspective(own):
+        remarks.append("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
+    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
+    if settings["rig"] == "walk":
+        return _walking(scene, settings, counts, resolution, measured, lens), remarks
+    distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
+    shape = rig_shape(settings)
+    # everything that renders lies within this of every camera
+    furthest = distance * shape.distance[1] * max(shape.stretch)
+    furthest += float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
+    placed = _without_focus(lens, distance * shape.distance[0] * min(shape.stretch), furthest)
+    poses_of = place_cameras(settings["rig"], counts, measured.centre, distance, shape, int(settings["seed"]))
+    sight, intrinsics = sight_of(scene, measured, settings), intrinsics_of(lens, scene, resolution)
+    moved = 0
+    for poses in () if shape.stereo else poses_of.values():
+        for number, pose in enumerate(poses):
+            if sight.complaint(pose, intrinsics, resolution):
+                other = _around_the_trouble(sight, pose, intrinsics, resolution)
+                moved += other is not pose
+                poses[number] = other
+    if moved:
+        remarks.append(
+            f"{moved} cameras stood in or before something, or saw too little of the target, and were moved around it"
+        )
+    return {
+        split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()
+    }, remarks
+
+
+def sight_of(scene: bpy.types.Scene, measured: Measured, settings: dict[str, Any]) -> Sight:
+    """What can be seen of what was measured."""
+    return Sight(scene, measured.target, measured.centre, float(settings["least_target"]))
+
+
+def _around_the_trouble(sight: Sight, pose: Array, intrinsics: Array, resolution: tuple[int, int]) -> Array:
+    """The first camera without a complaint among those further around the vertical, else the given one."""
+    for turn in range(1, TURNS):
+        offset = _turn(turn * GOLDEN_ANGLE) @ (pose[:3, 3] - sight.centre)
+        there = look_at(sight.centre + offset, sight.centre)
+        if not sight.complaint(there, intrinsics, resolution):
+            return there
+    return pose
+
+
+def _turn(angle: float) -> Array:
+    """The rotation [3, 3] around the vertical."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _along_cameras(scene: bpy.types.Scene, settings: dict[str, Any], counts: dict[str, int]) -> dict[str, list[Placed]]:
+    """Along the scene's own camera, or along those that are named, in some of its frames."""
+    own, current, subframe = scene.camera, scene.frame_current, scene.frame_subframe
+    everything = np.arange(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+    frames = choose_frames(frames_in_words(settings["frames"]) if settings["frames"] else everything, counts)
+    train = _camera_named(scene, settings["train_camera"])
+    other = _camera_named(scene, settings["test_camera"]) or train
+    try:
+        found = {
+            split: [
+                (int(frame), *pose_and_lens_at(scene, int(frame), train if split == "train" else other))
+                for frame in frames[split]
+            ]
+            for split in SPLITS
+        }
+    finally:
+        scene.frame_set(current, subframe=subframe)
+        scene.camera = own  # a marker may have put another in its place
+    poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
+    if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
+        raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
+    return found
+
+
+def _camera_named(scene: bpy.types.Scene, name: str | None) -> bpy.types.Object | None:
+    """A camera of the scene, None when none is named.
+
+    Raises:
+        UserError: there is no such camera.
+    """
+    if name is None:
+        return None
+    thing = scene.objects.get(name)
+    if thing is None or thing.type != "CAMERA":
+        cameras = ", ".join(sorted(thing.name for thing in scene.objects if thing.type == "CAMERA"))
+        raise UserError(f"the scene has no camera named {name}; it has {cameras}")
+    return thing
+
+
+def _walking(
+    scene: bpy.types.Scene,
+    settings: dict[str, Any],
+    counts: dict[str, int],
+    resolution: tuple[int, int],
+    measured: Measured,
+    lens: Lens,
+) -> dict[str, list[Placed]]:
+    """Through the free space around the scene's camera, or else around the middle of the scene."""
+    sight, seed = sight_of(scene, measured, settings), int(settings["seed"])
+    lower, upper = measured.bounds
+
+    def reach(origin: Array, ways: Array) -> Array:
+        """How far it is to a surface, or out of the scene, which may have no walls."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out = np.where(ways == 0, np.inf, np.where(ways > 0, upper - origin, lower - origin) / ways)
+        return np.minimum(sight.distances(origin, ways), np.maximum(out.min(axis=1), 0.0))
+
+    rng = np.random.default_rng(seed)
+    beginnings = [measured.centre, *rng.uniform(lower, upper, (BEGINNINGS, 3))]
+    # who stands a camera there means that place, whatever is around it
+    own = [] if scene.camera is None else [np.array(scene.camera.matrix_world.translation, np.float64)]
+    for begin in [*own, *(place for place in beginnings if not sight.inside(place))]:
+        around = reach(begin, fibonacci(AROUND))
+        room = float(np.median(around))
+        if around.min() >= CLEARANCE * room > 0.0:
+            break
+    else:
+        raise UserError("there is no free space to walk in; stand the scene's camera where the walk shall begin")
+    poses = walk(sum(counts.values()), begin, STEP * room, CLEARANCE * room, reach, seed)
+    intrinsics = intrinsics_of(lens, scene, resolution)
+    for number, pose in enumerate(poses):
+        for turn in range(TURNS):
+            turned = pose.copy()
+            turned[:3, :3] = _turn(turn * GOLDEN_ANGLE) @ pose[:3, :3]
+            # where there are no walls, some look into the void
+            if not sight.complaint_of_picture(turned, intrinsics, resolution):
+                poses[number] = turned
+                break
+    placed = _without_focus(lens, CLEARANCE * room, float(np.linalg.norm(upper - lower)))
+    return {
+        split: [(scene.frame_current, poses[slot], placed) for slot in slots]
+        for split, slots in interleave(counts).items()
+    }
+
+
+def _without_focus(lens: Lens, nearest: float, furthest: float) -> Lens:
+    """The lens of cameras that are placed: all is sharp, and nothing between two distances is clipped."""
+    clip = {"clip_start": PLACED_CLIP[0] * nearest, "clip_end": PLACED_CLIP[1] * furthest}
+    return Lens(**{**lens.as_dict(), "use_dof": False, **clip})
