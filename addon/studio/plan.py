@@ -31,6 +31,7 @@ from .devices import Device, use_device
 from .passes import ALWAYS, Passes
 from .rig import cameras_of_rig, sight_of
 from .scene import (
+    Measured,
     external_files,
     give_pass_indices,
     materials_of,
