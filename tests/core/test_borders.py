@@ -70,6 +70,7 @@ FLOORS = {
     "core.bake": 3,
     "core.field": 2,
     "core.render": 2,
+    "core.coverage": 2,
     "core.dataset": 1,
     "core.worker": 1,  # the protocol and the child's handle, which Blender's side uses too
     "core": 0,
