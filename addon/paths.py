@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import bpy
 
+from ..core.twin_file import unfinished_path
+
 UNSAVED = "Save the file first: what is made goes into the folder radiance_twin beside it"
 
 
@@ -15,6 +17,11 @@ class Paths(NamedTuple):
     dataset: Path
     twin: Path
     report: Path
+
+    @property
+    def unfinished_twin(self) -> Path:
+        """What a training that did not end had learned."""
+        return unfinished_path(self.twin)
 
     @property
     def metrics(self) -> Path:

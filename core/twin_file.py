@@ -75,6 +75,11 @@ class Twin:
         return pairs if np.isfinite(pairs).all() else []
 
 
+def unfinished_path(path: str | os.PathLike[str]) -> Path:
+    """Where a training keeps what it has learned until the twin at `path` is finished."""
+    return Path(path).with_suffix(".unfinished.twin")
+
+
 def write_twin(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write a twin, complete or not at all. Format and version are added to `metadata`.
 

@@ -26,6 +26,16 @@ class RADIANCE_TWIN_OT_train(bpy.types.Operator):
     bl_idname = "radiance_twin.train"
     bl_label = "Train"
 
+    resume: bpy.props.BoolProperty(
+        name="Continue",
+        description="Go on with the training that was interrupted, from what it had learned a minute before",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return cls.bl_rna.properties["resume"].description if properties.resume else ""
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return can_run(cls, why_not_train())
@@ -35,7 +45,9 @@ class RADIANCE_TWIN_OT_train(bpy.types.Operator):
         assert paths is not None, "poll has asked for a saved file"
         settings = settings_of(context.scene)
         arguments = training_arguments(settings)
-        if settings.go_on and paths.twin.is_file():
+        if self.resume:
+            arguments["resume"] = str(paths.unfinished_twin)
+        elif settings.go_on and paths.twin.is_file():
             arguments["resume"] = str(paths.twin)
         return run(self, lambda: start_train(arguments, paths.dataset, paths.twin, settings.load_after))
 

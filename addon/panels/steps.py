@@ -135,7 +135,9 @@ class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):
             layout.prop(settings, "go_on")
         layout.prop(settings, "load_after")
         layout.separator()
-        start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
+        row = start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
+        if paths is not None and paths.unfinished_twin.is_file() and worker.running() is None:
+            row.operator("radiance_twin.train", text="Continue").resume = True
         outcome(layout, context, "train", lambda paths: paths.twin)
         if paths is not None and there and not is_loaded(paths.twin):
             layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)

@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import UserError
-from ..field.cuda.failure import failures_told
+from ..field.cuda.failure import DeviceFull, failures_told
 from ..field.cuda.launch import Kernels, Value, Work
 from ..field.cuda.parameters import Parameters, occupancy_words, occupied_cells
 from ..field.cuda.program import Choice, Counter, Setting, State
@@ -67,7 +66,7 @@ class CudaStepper:
         seed: int,
         log: Callable[[str], None],
     ) -> None:
-        """Raises: UserError: the GPU has too little memory."""
+        """Raises: DeviceFull: the GPU has too little memory."""
         self.loss = math.nan
         self.rays = 0
         self.samples = 0
@@ -91,7 +90,7 @@ class CudaStepper:
                 **self._take_cells(candidates),
             }
         except torch.OutOfMemoryError as error:
-            raise UserError(
+            raise DeviceFull(
                 f"the GPU has too little memory for {pixels.count:,} pixels and {field.table.numel():,} table entries; "
                 "close other programs, render smaller views, or use --device cpu"
             ) from error
@@ -149,7 +148,7 @@ class CudaStepper:
                 return wanted
             except torch.OutOfMemoryError as error:
                 if wanted // 2 < LEAST_SAMPLES:
-                    raise UserError(
+                    raise DeviceFull(
                         "the GPU has too little memory left to train with; close other programs, or use --device cpu"
                     ) from error
                 wanted //= 2

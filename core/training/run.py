@@ -17,7 +17,7 @@ from ..colour import composite
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cuda.check import require_agreement
-from ..field.cuda.failure import KernelsUnavailable
+from ..field.cuda.failure import DeviceFull, KernelsUnavailable
 from ..field.cuda.load import load_kernels
 from ..field.model import FieldConfig, RadianceField
 from ..field.render import TrainedField, ray_renderer
@@ -25,7 +25,7 @@ from .cpu_execution import CpuExecution
 from .cuda_stepper import CudaStepper
 from .execution import Execution
 from .host_stepper import HostStepper
-from .recipe import Recipe, scale_of
+from .recipe import Recipe, Scale, scale_of
 from .safeguard import Safeguard
 from .sampler import ViewPixels, load_pixels
 from .see_through import seen_through
@@ -34,6 +34,8 @@ from .stepper import Stepper
 from .torch_execution import TorchExecution
 
 QUICK_PIXELS = 8192
+# logarithm of the entries of the smallest hash table that is tried where memory is short
+SMALLEST_TABLE = 14
 
 
 class Run:
@@ -189,21 +191,30 @@ def prepare(
     chosen = pixels_worth_training(pixels, candidates, scale.step, pool)
     if not len(chosen):
         raise UserError(f"the training views of {dataset.path} hold no valid pixel; check their masks")
-    config = FieldConfig(
-        # near a known surface the field starts half opaque; in an unknown cube light must reach the far side
-        density_shift=4.0 if pixels.has_depth else 1.0,
-        finest_resolution=scale.finest_resolution,
-        log2_table_size=scale.log2_table_size,
-        hidden=recipe.hidden,
-        background=dataset.film == "world",
-    )
-    field = RadianceField(config, seed).to(device) if start is None else start.model
+
+    def begin(scale: Scale) -> RadianceField:
+        if start is not None:
+            return start.model
+        config = FieldConfig(
+            # near a known surface the field starts half opaque; in an unknown cube light must reach the far side
+            density_shift=4.0 if pixels.has_depth else 1.0,
+            finest_resolution=scale.finest_resolution,
+            log2_table_size=scale.log2_table_size,
+            hidden=recipe.hidden,
+            background=dataset.film == "world",
+        )
+        return RadianceField(config, seed).to(device)
+
+    def run_kernels(scale: Scale) -> Run:
+        field = begin(scale)
+        kernels = load_kernels(field.config, device)
+        require_agreement(field, kernels)
+        stepper = CudaStepper(field, pixels, chosen, candidates, kernels, recipe, scale, seed, log)
+        return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
+
     if device.type == "cuda" and not reference:
         try:
-            kernels = load_kernels(field.config, device)
-            require_agreement(field, kernels)
-            stepper = CudaStepper(field, pixels, chosen, candidates, kernels, recipe, scale, seed, log)
-            return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
+            return _with_room(run_kernels, scale, SMALLEST_TABLE if start is None else scale.log2_table_size, log)
         except KernelsUnavailable as error:
             log(f"{error}; plain PyTorch trains instead, several times slower")
 
@@ -212,5 +223,19 @@ def prepare(
             return CpuExecution(trained, occupied, scale.step, recipe, pool)
         return TorchExecution(trained, occupied, scale.step, recipe)
 
+    field = begin(scale)
     host_stepper = HostStepper(field, pixels, chosen, candidates, execute, recipe, scale, seed)
     return Run(field, host_stepper, pixels, chosen, dataset, scale.step, log)
+
+
+def _with_room(make: Callable[[Scale], Run], scale: Scale, smallest: int, log: Callable[[str], None]) -> Run:
+    """What `make` makes, with the largest hash table that the GPU has room for."""
+    while True:
+        try:
+            return make(scale)
+        except DeviceFull:
+            if scale.log2_table_size <= smallest:
+                raise
+        # not before: as long as the error is at hand, what could be allocated is held
+        scale = replace(scale, log2_table_size=scale.log2_table_size - 1)
+        log(f"the GPU's memory is short: training {2**scale.log2_table_size:,} table entries a level")

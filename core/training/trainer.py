@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,33 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ... import __version__
 from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
 from ..bake.make import bake_bricks
 from ..bake.picture import bake_picture
 from ..cameras import Camera, pixel_grid, rays_in_field
 from ..comparison.metrics import display_image, image_metrics
-from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError
 from ..field.cpu import thread_pool
 from ..field.device import choose_device
-from ..field.model import config_metadata, field_arrays
-from ..field.occupancy import occupancy_bits
 from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
 from ..reporting import Reporter
 from ..twin_file import write_twin
+from .metadata import arrays_of_field, metadata_of_twin
 from .recipe import Recipe
 from .resume import Earlier, read_earlier
 from .run import Run, prepare
+from .unfinished import Unfinished
 
 # seconds between two reports of progress
 REPORT_EVERY = 0.5
@@ -97,7 +93,8 @@ def train(
 
     Raises:
         UsageError: a setting makes no sense.
-        UserError: the dataset or the device cannot be used, the training diverged, or the twin cannot be written.
+        UserError: the dataset or the device cannot be used, the training diverged, or the twin cannot be written. What
+            was trained until then may lie in an unfinished twin beside it (see unfinished.py).
         Cancelled: what was trained until then was written first, unless nothing was.
     """
     _check(settings)
@@ -109,6 +106,7 @@ def train(
         if settings.until_psnr is not None and not len(dataset.splits["val"]):
             raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
+        unfinished = Unfinished(output, settings.resume, reporter)
         run = prepare(
             dataset, device, settings.seed, pool, recipe, start=earlier.field if earlier else None, log=reporter.log
         )
@@ -119,7 +117,7 @@ def train(
         goal = _goal(settings, device, earlier)
         if onlooker is not None:
             onlooker.begin(dataset)
-        ended = _loop(run, goal, reporter, onlooker)
+        ended = _loop(run, goal, reporter, onlooker, lambda: unfinished.look(run, earlier))
         cancelled = ended == "cancelled"
         clock.lap("training")
         if cancelled and not run.steps:
@@ -136,11 +134,18 @@ def train(
         measured = validate(lambda camera: _bake_and_behind(stored, field, camera, pool), dataset, reporter, cancelled)
         clock.lap("baking")
         clock.seconds["training"] = run.seconds
-        metadata = _metadata(dataset, field, run, settings, earlier, views, clock, device)
+        told = {
+            "seed": settings.seed,
+            "device": str(device),
+            "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
+            "views": views,
+        }
+        metadata = metadata_of_twin(dataset, field, run, earlier, told)
         metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
-        arrays = {**field_arrays(field.model), **occupancy_bits(field.occupied), **baked}
+        arrays = {**arrays_of_field(field), **baked}
         arrays |= {f"view_transform/{name}": values for name, values in dataset.view_transform.arrays().items()}
         write_twin(output, metadata, arrays)
+        unfinished.remove()
         clock.lap("writing")
     if cancelled:
         raise Cancelled
@@ -228,8 +233,8 @@ def _goal(settings: TrainSettings, device: torch.device, earlier: Earlier | None
     return Goal("seconds", seconds, earlier.seconds if earlier else 0.0, settings.until_psnr)
 
 
-def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None) -> str:
-    """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "cancelled"."""
+def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, keep: Callable[[], None]) -> str:
+    """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "cancelled"; calls `keep` often."""
     report_at = 0.0
     psnr_at = 0.0
     figures: dict[str, Any] = {}
@@ -244,6 +249,7 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None) -
             onlooker.look(run)
         if run.seconds >= report_at:
             report_at = run.seconds + REPORT_EVERY
+            keep()
             if run.has_validation and run.seconds >= psnr_at:
                 whole = run.seconds / goal.done(run) * goal.total
                 psnr_at = run.seconds + max(1.0, 0.02 * run.seconds if goal.until_psnr else 0.05 * whole)
@@ -349,53 +355,3 @@ def _means(views: list[dict[str, Any]]) -> dict[str, float | None]:
 def _mean(values: list[float | None]) -> float | None:
     finite = [value for value in values if value is not None]
     return round(sum(finite) / len(finite), 3) if finite else None
-
-
-def _metadata(
-    dataset: Dataset,
-    field: TrainedField,
-    run: Run,
-    settings: TrainSettings,
-    earlier: Earlier | None,
-    views: list[dict[str, Any]],
-    clock: Clock,
-    device: torch.device,
-) -> dict[str, Any]:
-    before = earlier.seconds if earlier else 0.0
-    return {
-        "scene_name": dataset.scene_name,
-        "model": config_metadata(field.model.config),
-        "march": {"step": field.step, "occupancy_resolution": field.occupied.shape[0]},
-        "world_from_field": field.world_from_field.tolist(),
-        "bounds": dataset.bounds.tolist(),
-        "film": dataset.film,
-        "background": dataset.background.tolist(),
-        "view_transform": dataset.view_transform.to_metadata(),
-        "training": {
-            # of all runs when this one went on from another
-            "seconds": round(run.seconds + before, 3),
-            "steps": run.steps + (earlier.steps if earlier else 0),
-            "resumed_at_step": earlier.steps if earlier else 0,
-            "rays": run.rays,
-            "samples": run.samples,
-            "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
-            # seconds since the first step of the first run, PSNR over pixels of the val views
-            "history": [
-                *(earlier.history if earlier else []),
-                *((round(seconds + before, 3), round(psnr, 3)) for seconds, psnr in run.history),
-            ],
-            "views": views,
-            "seed": settings.seed,
-            "device": str(device),
-            "scene_hash": dataset.scene_hash,
-            "blender": dataset.blender_version,
-            "dataset_digest": dataset_digest(dataset.path),
-            "software": {
-                "radiance_twin": __version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "numba": numba.__version__,
-            },
-        },
-    }

@@ -166,6 +166,17 @@ def test_interrupted_render_offers_to_continue(saved: Path) -> None:
     assert " ".join(notes.labels).endswith("The scene is not to my liking; choose another")
 
 
+def test_a_training_that_was_killed_is_gone_on_with(saved: Path) -> None:
+    bpy.ops.radiance_twin.render_views()
+    unfinished = saved / "radiance_twin" / "table.unfinished.twin"
+    unfinished.touch()
+    notes = draw("train")
+    assert notes.buttons == ["Train", "Continue"] and notes.operators[1][2].resume is True
+    bpy.ops.radiance_twin.train(resume=True)
+    job = worker.last("train")
+    assert job is not None and job.arguments["resume"] == str(unfinished)
+
+
 def test_a_worker_that_died_offers_its_log(saved: Path) -> None:
     settings_of(bpy.context.scene).seed = DIES
     with pytest.raises(RuntimeError):

@@ -21,14 +21,15 @@ from radiance_twin.core.bake.march import render_bake
 from radiance_twin.core.cameras import Camera
 from radiance_twin.core.comparison.metrics import display_image, image_metrics
 from radiance_twin.core.dataset.digest import dataset_digest
-from radiance_twin.core.dataset.store import open_dataset
+from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.field.render import load_field, render_view
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.training import trainer
+from radiance_twin.core.training import trainer, unfinished
 from radiance_twin.core.training.host_stepper import HostStepper
 from radiance_twin.core.training.recipe import Recipe
+from radiance_twin.core.training.run import Run
 from radiance_twin.core.training.safeguard import Safeguard
 from radiance_twin.core.training.trainer import TrainSettings, train
 from radiance_twin.core.twin_file import read_twin, write_twin
@@ -196,6 +197,37 @@ def test_cancelling_writes_a_good_twin_first(scene: Path, tmp_path: Path) -> Non
     twin = read_twin(output)
     assert 0 < twin.metadata["training"]["seconds"] < 600
     assert quality(scene, output) > 10
+
+
+def test_what_a_killed_training_had_learned_is_gone_on_with(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "SECONDS_APART", 0.0)
+    monkeypatch.setattr(trainer, "REPORT_EVERY", 0.0)
+    output = tmp_path / "scene.twin"
+
+    class Killed(BaseException):
+        """What nobody catches."""
+
+    class Kills:
+        def begin(self, dataset: Dataset) -> None:
+            """It only waits."""
+
+        def look(self, run: Run) -> None:
+            if run.steps == 60:
+                raise Killed
+
+    left, reporter = tmp_path / "scene.unfinished.twin", QuietReporter()
+    for notes in (0, 1):
+        with pytest.raises(Killed):
+            train(TrainSettings(str(scene), str(output), steps=400), reporter, QUICK, Kills())
+        assert list(tmp_path.iterdir()) == [left]
+        assert sum(str(left) in line and "--resume" in line for line in reporter.lines) == notes
+    kept = read_twin(left).metadata["training"]["steps"]
+    assert 0 < kept < 60
+    train(TrainSettings(str(scene), str(output), steps=20, resume=str(left)), QuietReporter(), QUICK)
+    assert list(tmp_path.iterdir()) == [output]
+    assert read_twin(output).metadata["training"]["steps"] == kept + 20
 
 
 def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: Path) -> None:

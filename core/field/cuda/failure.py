@@ -27,6 +27,10 @@ class KernelsUnavailable(Exception):
         self.details = details
 
 
+class DeviceFull(UserError):
+    """The GPU's memory does not suffice; less may be asked of it."""
+
+
 def failures_told(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """`work`, whose failures on the device are UserErrors: its own, and those of what was started before it."""
 

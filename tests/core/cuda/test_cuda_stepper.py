@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.field.cuda.program import Counter, Setting, program_of
 from radiance_twin.core.field.model import FieldConfig
-from radiance_twin.core.training import cuda_arrays, cuda_stepper
+from radiance_twin.core.training import cuda_arrays, cuda_stepper, run
 from radiance_twin.core.training.recipe import Recipe, scale_of
 
 from .trainings import QUICK, advance, bytes_of, on_host, prepared, stepper_of
@@ -164,5 +164,28 @@ def test_a_batch_that_does_not_fit_is_halved(ball: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="too little memory left"):
         prepared(ball, replace(QUICK, samples_on_cuda=8192))
     full_for, room = "pixels", 1000
+    with pytest.raises(UserError, match=r"too little memory for 12,288 pixels .*--device cpu"):
+        prepared(ball)
+
+
+def test_a_table_that_does_not_fit_is_halved(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allocate, said = cuda_stepper.allocate, []
+    config = prepared(ball)._field.config
+    smaller = config.log2_table_size - 1
+
+    def scarce(shapes: Any, device: torch.device) -> Any:
+        if "table_first" in shapes and bytes_of(shapes) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return allocate(shapes, device)
+
+    monkeypatch.setattr(cuda_stepper, "allocate", scarce)
+    monkeypatch.setattr(run, "SMALLEST_TABLE", smaller - 1)
+    room = bytes_of(cuda_arrays.adam_shapes(program_of(replace(config, log2_table_size=smaller))))
+    training = prepared(ball, log=said.append)
+    assert said == [f"the GPU's memory is short: training {2**smaller:,} table entries a level"]
+    assert training._field.config.log2_table_size == smaller
+    advance(training, 2)
+    assert np.isfinite(stepper_of(training).loss)
+    room = 1000
     with pytest.raises(UserError, match=r"too little memory for 12,288 pixels .*--device cpu"):
         prepared(ball)
