@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arguments import TURNTABLE_FRAMES
 from ..core.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
+from ..core.passes import ASKED_PASSES, PASSES
 from ..core.presets import BAKES, PRESETS
 from ..core.reporting import format_seconds
 from ..core.rigs import PLACED_RIGS
@@ -52,6 +53,16 @@ DEVICE_ITEMS = (
     ("cuda", "CUDA", "An NVIDIA GPU"),
     ("cpu", "CPU", "The processor"),
 )
+PASS_ITEMS = tuple(
+    (
+        word,
+        word.replace("_", " ").title(),
+        "; ".join(f"{name}: {PASSES[name].meaning}" for name in passes),
+        "NONE",
+        1 << number,
+    )
+    for number, (word, passes) in enumerate(ASKED_PASSES.items())
+)
 PRESET_ITEMS = (
     *(
         (
@@ -80,6 +91,9 @@ CYCLES_DEVICE_ITEMS = tuple(
 def like_flag(name: str, **more: Any) -> dict[str, Any]:
     """What a property shares with the setting of the command line: words, default, limits; `more` goes before them."""
     about = FIELDS[name].metadata
+    # what is many is a text of its own kind here
+    if about["many"]:
+        return {"description": about["help"][0].upper() + about["help"][1:], **more}
     shared = {"description": about["help"][0].upper() + about["help"][1:], "default": DEFAULTS[name]}
     shared |= {"min": about["least"], "max": about["most"]}
     return {word: value for word, value in {**shared, **more}.items() if value is not None}
@@ -159,6 +173,12 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     reference_samples: bpy.props.IntProperty(name="Reference", **like_flag("reference_samples", soft_max=4096))
     denoise: bpy.props.BoolProperty(name="Denoise", **like_flag("denoise"))
     cycles_device: bpy.props.EnumProperty(name="Device", items=CYCLES_DEVICE_ITEMS, **like_flag("cycles_device"))
+    passes: bpy.props.EnumProperty(
+        name="Passes", items=PASS_ITEMS, options={"ENUM_FLAG"}, **like_flag("passes", default=set())
+    )
+    labels: bpy.props.BoolProperty(name="Label Objects", **like_flag("labels"))
+    classes: bpy.props.StringProperty(name="Classes", **like_flag("classes"))
+    keypoints: bpy.props.StringProperty(name="Keypoints", **like_flag("keypoints"))
     preset: bpy.props.EnumProperty(
         name="Quality", description="How long to train", items=PRESET_ITEMS, default="preview"
     )
@@ -202,6 +222,8 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
 
 ANGLES = ("elevation", "azimuth")
 CAMERAS = ("train_camera", "test_camera")
+# settings that are several texts, and one text with commas here
+LISTS = ("classes", "keypoints")
 
 
 def settings_of(scene: bpy.types.Scene) -> RadianceTwinSettings:
@@ -227,10 +249,14 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     degrees = {name: [round(math.degrees(angle), 4) for angle in getattr(settings, name)] for name in ANGLES}
     lengths = {name: [round(value, 6) for value in getattr(settings, name)] for name in ("distance", "stretch")}
     animated = settings.rig == "animated"
+    lists = {name: [text.strip() for text in getattr(settings, name).split(",") if text.strip()] for name in LISTS}
     return {
         **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings")},
         **degrees,
         **lengths,
+        **lists,
+        "passes": [word for word in ASKED_PASSES if word in settings.passes],
+        "labels": settings.labels,
         "turns": round(settings.turns, 6),
         "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
         "least_target": round(settings.least_target, 6),
@@ -249,6 +275,10 @@ def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -
             settings.width, settings.height = value
         elif name in ANGLES:
             setattr(settings, name, [math.radians(angle) for angle in value])
+        elif name in LISTS:
+            setattr(settings, name, ", ".join(value))
+        elif name == "passes":
+            settings.passes = set(value)
         elif name == "target":
             thing, group = bpy.data.objects.get(value), bpy.data.collections.get(value)
             if thing is None and group is None:

@@ -116,7 +116,12 @@ class Configuration:
     film: str = option("auto", "render", "what stands behind the scene", choices=FILMS)
     cycles_device: str = option("auto", "render", "what Cycles renders on", choices=CYCLES_DEVICES)
     passes: tuple[str, ...] = option(
-        (), "render", "besides light, depth, normals and object index", "PASS", tuple(ASKED_PASSES), many=True
+        (),
+        "render",
+        "more than light, depth, normals and object index",
+        "PASS",
+        tuple(ASKED_PASSES),
+        many=True,
     )
     labels: bool = option(True, "labels", "boxes, poses, visibility and keypoints of every object in every view")
     classes: tuple[str, ...] = option(

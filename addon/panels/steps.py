@@ -9,7 +9,7 @@ from ..jobs import worker
 from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
 from ..preferences import find_worker_python
-from ..properties import settings_of
+from ..properties import RadianceTwinSettings, settings_of
 from .layout import Step, advanced_panel, outcome, progress, start_or_progress, time_left, write
 
 STATUS_UNITS = 12  # width of the progress bar in the status bar, in buttons
@@ -90,6 +90,7 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
             advanced.prop(settings, "reference_samples")
             advanced.prop(settings, "cycles_device")
             advanced.prop(settings, "seed")
+        passes_and_labels(layout, settings)
         layout.separator()
         views = settings.views + settings.val_views + settings.test_views
         text = iface_("Render {} Views").format(views)
@@ -101,6 +102,22 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
         if bpy.data.filepath and (job is None or job.request == "check"):
             start_or_progress(layout, "check", "radiance_twin.check", "Check", "VIEWZOOM")
             found(layout, context)
+
+
+def passes_and_labels(layout: bpy.types.UILayout, settings: RadianceTwinSettings) -> None:
+    """What a view holds besides light, depth, normals and object index, folded away at first."""
+    header, body = layout.panel("radiance_twin_passes", default_closed=True)
+    header.label(text="Passes and Labels")
+    if body is None:
+        return
+    body.use_property_split = False
+    body.grid_flow(row_major=True, columns=2, align=True).prop(settings, "passes")
+    body.use_property_split = True
+    body.prop(settings, "labels")
+    body.prop(settings, "classes")
+    column = body.column()
+    column.active = settings.labels
+    column.prop(settings, "keypoints")
 
 
 def found(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -149,9 +149,12 @@ def test_settings_go_into_a_file_and_come_back(saved_file: Path, tmp_path: Path)
     settings.rig, settings.views, settings.width, settings.height = "rings", 7, 320, 180
     settings.elevation, settings.stretch = np.radians((10.0, 65.0)), (1.0, 2.0, 0.5)
     settings.target, settings.target_object = "OBJECT", bpy.data.objects["Cube"]
+    settings.passes, settings.classes = {"albedo", "coverage"}, "chair = Chair*, plant = collection:Plants"
     before = render_arguments(settings)
+    assert before["passes"] == ["albedo", "coverage"]
+    assert before["classes"] == ["chair = Chair*", "plant = collection:Plants"]
     assert bpy.ops.radiance_twin.save_configuration(filepath=str(tmp_path / "views.toml")) == {"FINISHED"}
-    for name in ("rig", "views", "width", "height", "elevation", "stretch", "target"):
+    for name in ("rig", "views", "width", "height", "elevation", "stretch", "target", "passes", "classes"):
         settings.property_unset(name)
     assert render_arguments(settings) != before
     assert bpy.ops.radiance_twin.load_configuration(filepath=str(tmp_path / "views.toml")) == {"FINISHED"}

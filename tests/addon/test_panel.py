@@ -37,7 +37,7 @@ class Notes:
     def column(self, **_: Any) -> Notes:
         return self
 
-    row = box = split = column
+    row = box = split = grid_flow = column
 
     def separator(self) -> None:
         pass

@@ -21,6 +21,7 @@ from radiance_twin.core.configuration import (
     read_configuration,
 )
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.passes import ASKED_PASSES
 from radiance_twin.core.render import RenderSettings
 
 from .labelled_dataset import CENTRED, write
@@ -69,6 +70,8 @@ def test_a_file_says_what_flags_would_say_and_flags_win(tmp_path: Path) -> None:
             "stretch": st.tuples(*[st.floats(0.001, 1e6)] * 3),
             "denoise": st.booleans(),
             "film": st.sampled_from(("auto", "world", "transparent")),
+            "passes": st.lists(st.sampled_from(sorted(ASKED_PASSES))).map(tuple),
+            "keypoints": st.lists(st.text('abcü*"\\', min_size=1)).map(tuple),
         },
     )
 )
@@ -99,6 +102,9 @@ def test_any_settings_survive_the_file(tmp_path_factory: pytest.TempPathFactory,
         ("[cameras]\nturns = nan", "line 2: turns is nan"),
         ('[render]\ndenoise = "yes"', 'line 2: denoise is "yes"; write true or false'),
         ("[render]\nsamples = 99999999999", "line 2: samples is 99999999999; it must be between 1 and 16777216"),
+        ("[render]\npasses = 'albedo'", 'line 2: passes is "albedo"; write a list of texts, like ["..."]'),
+        ("[render]\npasses = ['colour']", "line 2: passes colour is unknown; choose one of albedo, diffuse"),
+        ("[labels]\nclasses = ['Chair*']", "line 2: classes has no rule 'Chair*'; write it like 'chair = Chair*'"),
         ("version = 2", "is for a newer Radiance Twin (version 2); update yours"),
         ('version = "new"', 'line 1: version is "new"; write version = 1'),
         ("[cameras", "is no TOML"),
