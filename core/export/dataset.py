@@ -33,7 +33,8 @@ from ..errors import UsageError, UserError
 from ..files import atomic_folder, atomic_path, require_writable_file
 from ..ply import points_ply
 from ..reporting import Reporter, followed
-from .read_back import LABELS, READERS, require_same_cameras, require_same_labels
+from .read_back import READERS, require_same_cameras
+from .read_labels import LABELS, require_same_labels
 from .read_objects import OBJECTS, require_same_objects
 
 WRITERS: dict[str, Callable[[Task], Written]] = {
@@ -44,6 +45,7 @@ WRITERS: dict[str, Callable[[Task], Written]] = {
     "colmap-text": colmap.write_text,
     "coco": coco.write,
     "yolo": yolo.write,
+    "yolo-pose": yolo.write_pose,
     "bop": bop.write,
     "kitti": kitti.write,
     "kubric": kubric.write,

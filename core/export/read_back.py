@@ -7,25 +7,20 @@ cameras, and the distance between the two pixels is the error.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pxr import Sdf, Usd, UsdGeom, UsdRender
-from pycocotools.coco import COCO
 
 from ..cameras import Camera
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
 from ..dataset.readers.posed import PosedImages, Problems
 from ..dataset.store import Dataset
-from ..dataset.writers.labels import categories_of, visible_objects
 from ..errors import UserError
 
 Array = NDArray[np.float64]
@@ -60,27 +55,6 @@ def require_same_cameras(dataset: Dataset, folder: Path, format: str, names: dic
             )
         worst = max(worst, error)
     return worst
-
-
-def require_same_labels(dataset: Dataset, folder: Path, format: str) -> None:
-    """Hold the written boxes and masks against the object index.
-
-    Raises:
-        UserError: an object is missing or elsewhere.
-    """
-    categories = categories_of(dataset)
-    for split, indices in dataset.splits.items():
-        read = LABELS[format](folder, split) if len(indices) else {}
-        for index in (int(view) for view in indices):
-            expected = visible_objects(dataset, index, categories)
-            found = read.get(index, [])
-            if len(found) != len(expected) or not all(
-                label.category == thing.category
-                and np.abs(np.subtract(label.box(dataset.size[index]), thing.box)).max() < MOST_ERROR
-                and (label.mask is None or np.array_equal(label.mask, thing.mask))
-                for label, thing in zip(found, expected, strict=True)
-            ):
-                raise UserError(f"the labels of view {index} do not read back as {format}; please report this")
 
 
 def _error(dataset: Dataset, index: int, camera: Camera, points: Array) -> float:
@@ -180,43 +154,6 @@ def _read_usd(folder: Path) -> dict[str, Camera]:
     return cameras
 
 
-@dataclass(frozen=True)
-class _Label:
-    """A label as read: class from 0; left, top, width and height in pixels or shares of the picture; mask."""
-
-    category: int
-    numbers: tuple[float, ...]
-    mask: NDArray[np.bool_] | None = None
-    shares: bool = False
-
-    def box(self, size: NDArray[np.int32]) -> tuple[float, ...]:
-        return tuple(np.multiply(self.numbers, np.tile(size, 2))) if self.shares else self.numbers
-
-
-def _coco_labels(folder: Path, split: str) -> dict[int, list[_Label]]:
-    with contextlib.redirect_stdout(io.StringIO()):  # the library talks
-        read = COCO(folder / "annotations" / f"instances_{split}.json")
-    return {
-        image - 1: [
-            _Label(one["category_id"] - 1, tuple(one["bbox"]), read.annToMask(one).astype(np.bool_))
-            for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
-        ]
-        for image in read.getImgIds()
-    }
-
-
-def _yolo_labels(folder: Path, split: str) -> dict[int, list[_Label]]:
-    labels: dict[int, list[_Label]] = {}
-    for path in (folder / "labels" / split).glob("*.txt"):
-        labels[int(path.stem)] = []
-        for line in path.read_text(encoding="ascii").splitlines():
-            category, x, y, wide, high = line.split()
-            width, height = float(wide), float(high)
-            corner = (float(x) - width / 2, float(y) - height / 2)
-            labels[int(path.stem)].append(_Label(int(category), (*corner, width, height), shares=True))
-    return labels
-
-
 def _recorded(record: dict[str, list[float]]) -> Camera:
     width, height = (int(side) for side in record["size"])
     return Camera(np.array(record["camera_to_world"]), np.array(record["intrinsics"]), (width, height))
@@ -237,5 +174,3 @@ READERS: dict[str, Callable[[Path], dict[str, Camera]]] = {
     "usd": _read_usd,
     "folder": _read_plain,
 }
-
-LABELS: dict[str, Callable[[Path, str], dict[int, list[_Label]]]] = {"coco": _coco_labels, "yolo": _yolo_labels}

@@ -70,8 +70,8 @@ def test_coverage_knows_what_one_view_more_sees(path: Path) -> None:
         assert counted(dataset)["coverage"]["never"] == 0.0
 
 
-def test_what_should_be_looked_at_is_said(path: Path) -> None:
-    with open_dataset(path) as dataset:
+def test_what_should_be_looked_at_is_said(tmp_path: Path) -> None:
+    with open_dataset(write(tmp_path / "plain.h5", CENTRED, labelled=False)) as dataset:
         dataset.splits["train"] = np.array([0])
         # a second camera where the first one stands
         dataset.camera_to_world[5] = dataset.camera_to_world[2]

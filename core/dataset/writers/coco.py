@@ -2,7 +2,9 @@
 """COCO: annotations/instances_{train,val,test}.json with compressed run lengths, and PNG pictures.
 
 The format of the data page of COCO and of pycocotools, which encodes the masks: column-major runs, boxes as
-[left, top, width, height], areas in pixels. One annotation an object and view, of its visible part.
+[left, top, width, height], areas in pixels. One annotation an object and view, of its visible part. A dataset with
+labels adds amodal_bbox and visible_fraction, which are no part of the standard, and keypoints as COCO has them of
+people: names by category, [x, y, 0 | 1 hidden | 2 seen] of each, pixel centres at whole numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 from ..contents import SPLITS
-from .labels import categories_of, visible_objects
+from ..store import Dataset
+from .labels import Keypoint, categories_of, keypoint_names, visible_objects
 from .posed import Task, Written, require_png
 
 
@@ -27,11 +30,15 @@ def write(task: Task) -> Written:
     require_png(task, "coco")
     written = Written()
     categories = categories_of(task.dataset)
+    names = keypoint_names(task.dataset)
     content: dict[str, dict[str, Any]] = {
         split: {
             "info": {"description": task.dataset.scene_name, "version": "1.0"},
             "licenses": [],
-            "categories": [{"id": place + 1, "name": name} for place, name in enumerate(categories)],
+            "categories": [
+                {"id": place + 1, "name": name, **({"keypoints": names[name], "skeleton": []} if name in names else {})}
+                for place, name in enumerate(categories)
+            ],
             "images": [],
             "annotations": [],
         }
@@ -41,7 +48,7 @@ def write(task: Task) -> Written:
     for split, index in task.each_view():
         width, height = (int(side) for side in task.dataset.size[index])
         name = f"{index:06d}.png"
-        task.picture(index, f"{split}/{name}")
+        task.opaque_picture(index, f"{split}/{name}")
         written.names[index] = f"{split}/{name}"
         content[split]["images"].append({"id": index + 1, "file_name": name, "width": width, "height": height})
         for thing in visible_objects(task.dataset, index, categories):
@@ -56,8 +63,27 @@ def write(task: Task) -> Written:
                     "area": int(thing.mask.sum()),
                     "bbox": list(thing.box),
                     "segmentation": {"size": runs["size"], "counts": runs["counts"].decode("ascii")},
+                    **_amodal(task.dataset, index, thing.index),
+                    **_keypoints(thing.keypoints),
                 }
             )
     for split, words in content.items():
         task.new_file(f"annotations/instances_{split}.json").write_text(json.dumps(words) + "\n", encoding="utf-8")
     return written
+
+
+def _amodal(dataset: Dataset, view: int, index: int) -> dict[str, Any]:
+    """The box around all of an object that the picture would show, and which share is seen; nothing when unknown."""
+    place = next(place for place, entry in enumerate(dataset.objects) if int(entry["index"]) == index)
+    if dataset.labels is None or not dataset.labels.amodal_pixels[view, place]:
+        return {}
+    left, top, right, bottom = dataset.labels.amodal_box[view, place].tolist()
+    fraction = float(dataset.labels.visible_fraction[view, place])
+    return {"amodal_bbox": [left, top, right - left, bottom - top], "visible_fraction": fraction}
+
+
+def _keypoints(points: list[Keypoint | None]) -> dict[str, Any]:
+    if not points:
+        return {}
+    rows = [(point[0] - 0.5, point[1] - 0.5, point[2]) if point else (0.0, 0.0, 0) for point in points]
+    return {"keypoints": [number for row in rows for number in row], "num_keypoints": len(points) - points.count(None)}

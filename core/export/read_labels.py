@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads back formats that tell what is seen of objects in the picture: boxes, masks and keypoints.
+
+The readers know each format's conventions and nothing of the writers; what they find is held against the object index
+and the labels of the dataset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+
+from ..dataset.store import Dataset
+from ..dataset.writers.labels import Keypoint, VisibleObject, categories_of, visible_objects
+from ..errors import UserError
+from .read_back import MOST_ERROR
+
+
+@dataclass(frozen=True)
+class FoundLabel:
+    """A label as read: class from 0; left, top, width and height in pixels or shares of the picture; mask.
+
+    Keypoints are u, v and state of those that are in the picture; None where the format has none.
+    """
+
+    category: int
+    box: NDArray[np.float64]
+    mask: NDArray[np.bool_] | None = None
+    keypoints: list[Keypoint] | None = None
+    shares: bool = False
+
+
+def require_same_labels(dataset: Dataset, folder: Path, format: str) -> None:
+    """Hold the written boxes and masks against the object index.
+
+    Raises:
+        UserError: an object is missing or elsewhere.
+    """
+    categories = categories_of(dataset)
+    for split, indices in dataset.splits.items():
+        read = LABELS[format](folder, split) if len(indices) else {}
+        for index in (int(view) for view in indices):
+            expected = visible_objects(dataset, index, categories)
+            found = read.get(index, [])
+            if len(found) != len(expected) or not all(
+                _is_same(label, thing, dataset.size[index]) for label, thing in zip(found, expected, strict=True)
+            ):
+                raise UserError(f"the labels of view {index} do not read back as {format}; please report this")
+
+
+def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -> bool:
+    scale = size if label.shares else np.ones(2)
+    found = [(u * scale[0], v * scale[1], state) for u, v, state in label.keypoints or []]
+    points = [] if label.keypoints is None else [point for point in thing.keypoints if point]
+    return (
+        label.category == thing.category
+        and np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR
+        and (label.mask is None or np.array_equal(label.mask, thing.mask))
+        and len(found) == len(points)
+        and all(np.abs(np.subtract(one, other)).max() < MOST_ERROR for one, other in zip(found, points, strict=True))
+    )
+
+
+def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
+    with contextlib.redirect_stdout(io.StringIO()):  # the library talks
+        read = COCO(folder / "annotations" / f"instances_{split}.json")
+    return {
+        image - 1: [
+            FoundLabel(
+                one["category_id"] - 1,
+                np.array(one["bbox"]),
+                read.annToMask(one).astype(np.bool_),
+                _triples(one["keypoints"], 0.5) if "keypoints" in one else None,
+            )
+            for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
+        ]
+        for image in read.getImgIds()
+    }
+
+
+def _yolo_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
+    labels: dict[int, list[FoundLabel]] = {}
+    for path in (folder / "labels" / split).glob("*.txt"):
+        labels[int(path.stem)] = []
+        for line in path.read_text(encoding="ascii").splitlines():
+            category, *numbers = line.split()
+            x, y, width, height, *points = map(float, numbers)
+            box = np.array([x - width / 2, y - height / 2, width, height])
+            keypoints = _triples(points, 0.0) if points else None
+            labels[int(path.stem)].append(FoundLabel(int(category), box, keypoints=keypoints, shares=True))
+    return labels
+
+
+def _triples(numbers: list[float], first_centre: float) -> list[Keypoint]:
+    """Keypoints from rows of x, y, state, without those that are not in the picture."""
+    rows = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    return [(x + first_centre, y + first_centre, int(state)) for x, y, state in rows if state]
+
+
+LABELS: dict[str, Callable[[Path, str], dict[int, list[FoundLabel]]]] = {
+    "coco": _coco_labels,
+    "yolo": _yolo_labels,
+    "yolo-pose": _yolo_labels,
+}
