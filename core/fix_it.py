@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def propose(dataset: Dataset, points: ErrorPoints, count: int, reporter: Reporte
     sees = np.zeros((len(candidates), len(regions.mass)), np.bool_)
     ways = np.zeros((*sees.shape, 3), np.float32)
     for number, pose in enumerate(candidates):
-        sees[number], ways[number] = trained.sees(Camera(pose, pattern.intrinsics, pattern.size))
+        sees[number], ways[number] = trained.sees(replace(pattern, camera_to_world=pose))
     facing = np.clip(regions.facing(ways) / FACE_TO_FACE, 0.0, 1.0)
     # the largest cosine between the candidate's way of seeing a region and that of any view which trains it
     nearest = np.full(sees.shape, -1.0, np.float32)
@@ -175,7 +175,7 @@ def propose(dataset: Dataset, points: ErrorPoints, count: int, reporter: Reporte
         if not len(total) or total.max() <= NOTHING:
             break
         best = int(total.argmax())
-        camera = Camera(candidates[best], pattern.intrinsics, pattern.size)
+        camera = replace(pattern, camera_to_world=candidates[best])
         proposals.append(_with_reason(camera, frame, worth[best], regions, trained, dataset))
         closeness = np.einsum("crk,rk->cr", ways, ways[best])
         np.maximum(nearest, np.where(sees[best], closeness, -1.0), out=nearest)

@@ -50,10 +50,7 @@ class ClassicOrbit:
     plan: Plan
 
     def cameras(self) -> list[Camera]:
-        return [
-            Camera(np.array(view.camera_to_world), np.array(view.intrinsics), self.plan.resolution)
-            for view in self.plan.views
-        ]
+        return [view.camera(self.plan.resolution) for view in self.plan.views]
 
     def rgba(self, number: int) -> NDArray[np.float32]:
         """[H, W, 4] scene-linear, premultiplied."""

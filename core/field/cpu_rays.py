@@ -11,6 +11,29 @@ from .cpu_kernels import ONE, ZERO, compiled
 
 
 @compiled
+def _shifted_way(ways: Any, pixel: int, row: int, column: int, rows: int, width: int, shift: Any, way: Any) -> None:
+    """Fill `way` [3] with the unit direction `shift` [2] beside a pixel's centre, from the pixels next to it.
+
+    Where the picture or what the lens draws ends, the pixel on the other side tells as well.
+    """
+    for k in range(3):
+        way[k] = ways[pixel, k]
+    for axis in range(2):
+        place, count, stride = (column, width, 1) if axis == 0 else (row, rows, width)
+        side = 1 if shift[axis] >= ZERO else -1
+        for sign in (side, -side):
+            other = pixel + sign * stride
+            if 0 <= place + sign < count and (ways[other, 0] or ways[other, 1] or ways[other, 2]):
+                for k in range(3):
+                    way[k] += np.float32(sign) * shift[axis] * (ways[other, k] - ways[pixel, k])
+                break
+    square = way[0] * way[0] + way[1] * way[1] + way[2] * way[2]
+    if square > ZERO:
+        for k in range(3):
+            way[k] /= np.sqrt(square)
+
+
+@compiled
 def gather_rays(
     pixels: Any,
     first_pixel: Any,
@@ -18,6 +41,7 @@ def gather_rays(
     rotations: Any,
     centres: Any,
     intrinsics: Any,
+    ways: Any,
     distances: Any,
     shifts: Any,
     origins: Any,
@@ -27,6 +51,7 @@ def gather_rays(
 ) -> None:
     """Rays (field coordinates) through `pixels` [R]; `shifts` [R, 2] moves them from the pixels' centres.
 
+    `ways` [P, 3] are the pixels' directions when no pinhole tells them; [0, 3]: it does.
     `nearest` and `farthest` [R] are filled with the pixels' own distances and with the largest among their neighbours,
     when `distances` [P] knows any (it may be empty).
     """
@@ -42,11 +67,17 @@ def gather_rays(
         first, width = first_pixel[view], np.int64(widths[view])
         row = (pixel - first) // width
         column = pixel - first - row * width
-        x = (np.float32(column) + np.float32(0.5) + shifts[i, 0] - intrinsics[view, 2]) / intrinsics[view, 0]
-        y = -(np.float32(row) + np.float32(0.5) + shifts[i, 1] - intrinsics[view, 3]) / intrinsics[view, 1]
-        length = ONE / np.sqrt(x * x + y * y + ONE)
+        if ways.shape[0]:
+            rows = (first_pixel[view + 1] - first) // width
+            _shifted_way(ways, pixel, row, column, rows, width, shifts[i], directions[i])
+        else:
+            x = (np.float32(column) + np.float32(0.5) + shifts[i, 0] - intrinsics[view, 2]) / intrinsics[view, 0]
+            y = -(np.float32(row) + np.float32(0.5) + shifts[i, 1] - intrinsics[view, 3]) / intrinsics[view, 1]
+            length = ONE / np.sqrt(x * x + y * y + ONE)
+            for k in range(3):
+                way = rotations[view, k, 0] * x + rotations[view, k, 1] * y - rotations[view, k, 2]
+                directions[i, k] = way * length
         for k in range(3):
-            directions[i, k] = (rotations[view, k, 0] * x + rotations[view, k, 1] * y - rotations[view, k, 2]) * length
             origins[i, k] = centres[view, k]
         if distances.shape[0]:
             nearest[i] = distances[pixel]

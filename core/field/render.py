@@ -110,8 +110,8 @@ def look(
     solid: float,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[F4, F4]:
-    """Picture [H, W, 4] (scene-linear, premultiplied; alpha is the field's own, whatever lies behind it) and planar
-    depth [H, W] (scene units, 0 = nothing).
+    """Picture [H, W, 4] (scene-linear, premultiplied; alpha is the field's own, whatever lies behind it) and depth
+    [H, W] (as the camera means it, scene units, 0 = nothing). What the lens does not draw is transparent.
 
     Args:
         pattern: shift to the right and down in pixels and shift of the samples in steps, of each ray to a pixel.
@@ -120,8 +120,8 @@ def look(
     Raises:
         Cancelled: `cancelled` said so.
     """
-    # premultiplied colour, alpha, planar depth times alpha (field units)
-    if field.kernels is not None and not camera.orthographic:
+    # premultiplied colour, alpha, depth times alpha (field units)
+    if field.kernels is not None and not camera.orthographic and camera.model.is_pinhole:
         seen = field.kernels.picture(_camera_in_field(field, camera), camera.size, pattern, cancelled).reshape(-1, 5)
     else:
         seen = _seen_by_rays(field, camera, pattern, cancelled)
@@ -144,7 +144,7 @@ def _seen_by_rays(
     pattern: Sequence[tuple[float, float, float]],
     cancelled: Callable[[], bool],
 ) -> F4:
-    """[H·W, 5] premultiplied colour, alpha and planar depth times alpha (field units), by blocks of rays."""
+    """[H·W, 5] premultiplied colour, alpha and depth times alpha (field units), by blocks of rays."""
     render = ray_renderer(field)
     centres = pixel_grid(*camera.size).reshape(-1, 2)
     seen = np.zeros((len(centres), 5), np.float32)
@@ -152,7 +152,8 @@ def _seen_by_rays(
         for first in range(0, len(centres), 8 * RAYS_AT_ONCE):
             if cancelled():
                 raise Cancelled
-            block = slice(first, first + 8 * RAYS_AT_ONCE)
+            block = np.arange(first, min(first + 8 * RAYS_AT_ONCE, len(centres)))
+            block = block[camera.draws(centres[block] + (right, down))]
             pixels = centres[block] + (right, down)
             origin, directions = rays_in_field(camera, pixels, field.world_from_field)
             origins = np.broadcast_to(origin.astype(np.float32), directions.shape)

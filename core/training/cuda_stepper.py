@@ -128,6 +128,8 @@ class CudaStepper:
             arrays[name].copy_(torch.from_numpy(values.astype(np.uint32).view(np.int32)))
         cameras = np.concatenate([pixels.rotations.reshape(-1, 9), pixels.centres, pixels.intrinsics], axis=1)
         arrays["cameras"].copy_(torch.from_numpy(cameras))
+        if len(pixels.ways):
+            arrays["ways"] = torch.from_numpy(pixels.ways).to(self._device)
         return arrays
 
     def _take_cells(self, candidates: NDArray[np.bool_]) -> dict[str, Tensor]:
@@ -163,6 +165,7 @@ class CudaStepper:
     def _bind(self) -> None:
         arrays: dict[str, Value] = {
             "farthest": None,
+            "ways": None,
             "alias_threshold": None,
             "alias_other": None,
             "error": None,

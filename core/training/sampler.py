@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cameras import distance_over_depth, pixel_grid, uniform_scale
+from ..cameras import Camera, pixel_grid, uniform_scale
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..field.cpu_rays import gather_rays
@@ -53,6 +53,8 @@ class ViewPixels:
         first_pixel: [V + 1] i8.
         widths: [V] i4.
         rotations: [V, 3, 3] camera to field axes, without scale. centres: [V, 3] in the field. intrinsics: [V, 4].
+        ways: [P, 3] unit directions in the field through the pixels' centres (0: the lens draws nothing) when a camera
+            is no pinhole; [0, 3]: all are, and rotations and intrinsics tell.
         beyond: [P] pixels whose light may come from behind their hits (see `see_through.py`); [0]: there are none.
         background: [3] scene-linear, what the views are shown over.
     """
@@ -65,6 +67,7 @@ class ViewPixels:
     rotations: F4
     centres: F4
     intrinsics: F4
+    ways: F4 = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     beyond: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     background: F4 = field(default_factory=lambda: np.zeros(3, np.float32))
 
@@ -122,6 +125,7 @@ class ViewPixels:
             self.rotations,
             self.centres,
             self.intrinsics,
+            self.ways,
             self.distances,
             np.zeros((count, 2), np.float32) if shifts is None else shifts,
             origins,
@@ -159,23 +163,27 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
     has_depth = dataset.has_depth and (dataset.depth_complete or dataset.film == "transparent")
     distances = np.empty(first[-1] if has_depth else 0, np.float32)
     rotations, centres = np.empty((len(views), 3, 3), np.float32), np.empty((len(views), 3), np.float32)
+    ways = np.empty((0 if dataset.all_pinholes else first[-1], 3), np.float32)
     for position, index in enumerate(views):
         part = slice(first[position], first[position + 1])
         colour, width = dataset.rgba(int(index)).reshape(-1, 4), int(widths[position])
+        camera = dataset.camera(int(index))
         if not np.isfinite(colour).all():
             raise UserError(f"view {int(index)} of {dataset.path} holds values that are not finite; render it again")
         counts = dataset.valid(int(index)).reshape(-1)
         if dataset.film == "world":
             colour[:, 3] = -1.0
         if has_depth:
-            distance = _along_the_ray(dataset.depth(int(index)), dataset.intrinsics[index], scale).reshape(-1)
+            distance = _along_the_ray(dataset.depth(int(index)), camera, scale).reshape(-1)
             distance[~counts] = NOTHING
             distances[part] = distance
             if dataset.film == "world":
                 colour[:, 3] = _opacity_from_hits(distance, width)
         colour[~counts] = (0.0, 0.0, 0.0, 1.0)  # opaque, for all that is known
         rgba[part], valid[part] = colour, counts
-        matrix = dataset.camera_to_world[index]
+        if len(ways):
+            ways[part] = np.nan_to_num(camera.ray_directions(pixel_grid(*camera.size))).reshape(-1, 3) @ turned.T
+        matrix = camera.camera_to_world
         rotations[position] = turned @ (matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
         centres[position] = field_from_world[:3, :3] @ matrix[:3, 3] + field_from_world[:3, 3]
     intrinsics = dataset.intrinsics[views].astype(np.float32)
@@ -183,8 +191,9 @@ def load_pixels(dataset: Dataset, views: NDArray[np.int64]) -> ViewPixels:
         distances = distances[:0]
     # pictures with the world in them have nothing else behind them
     background = np.zeros(3, np.float32) if dataset.film == "world" else dataset.background
+    widths = widths.astype(np.int32)
     return ViewPixels(
-        rgba, distances, valid, first, widths.astype(np.int32), rotations, centres, intrinsics, background=background
+        rgba, distances, valid, first, widths, rotations, centres, intrinsics, ways, background=background
     )
 
 
@@ -204,9 +213,8 @@ def over_neighbours(image: NDArray[Any], width: int, choose: np.ufunc) -> NDArra
     return result
 
 
-def _along_the_ray(depth: F4, intrinsics: NDArray[np.float64], scale: float) -> F4:
-    """Planar depth [H, W] (world units) to distance along each pixel's ray (field units)."""
-    height, width = depth.shape
-    stretch = distance_over_depth(intrinsics, pixel_grid(width, height))
-    known = np.isfinite(depth) & (depth > 0)
+def _along_the_ray(depth: F4, camera: Camera, scale: float) -> F4:
+    """Depth [H, W] of a camera (world units) to distance along each pixel's ray (field units)."""
+    stretch = camera.distance_over_depth(pixel_grid(*camera.size))
+    known = np.isfinite(depth) & (depth > 0) & np.isfinite(stretch)
     return np.where(known, np.where(known, depth, 0.0) * stretch * scale, NOTHING).astype(np.float32)

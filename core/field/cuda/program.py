@@ -138,8 +138,9 @@ class Choice(IntEnum):
 #   rays_count, sample capacity, rows ... u4; step (field units), jitter (steps), threshold ... f4
 #   chosen [C] u4 indices into pixels; alias_threshold [C] f4, alias_other [C] u4: Walker's alias table over `chosen`,
 #     both 0 for equal chances; first_pixel [V + 1] u4; widths [V] u4; cameras [V, 16] f4: rotation (camera to field,
-#     9, C order), centre (3), fx fy cx cy; pixels [P, 4] f2: targets; farthest [P] f4: the largest distance among a
-#     pixel and its eight neighbours (1e30: nothing is known), 0: of none is anything known;
+#     9, C order), centre (3), fx fy cx cy; ways [P, 3] f4: as `ViewPixels.ways`, 0: pinholes; pixels [P, 4] f2:
+#     targets; farthest [P] f4: the largest distance among a pixel and its eight neighbours (1e30: nothing is known),
+#     0: of none is anything known;
 #     cut: how far behind a known opaque surface samples are taken; pattern [TOGETHER, 2] f4 shifts in pixels, 0: none
 #   error [C] f4: moving average (share `error_rate` new) of each chosen pixel's loss, 0: not wanted
 #   cells [N] u4: candidate cells (i as in bits); cell_density [N] f4: infinity = never asked; asked: so many per call;
@@ -153,8 +154,8 @@ class Choice(IntEnum):
 _SIGNATURES = {
     "begin_step": "counters:u4* state:f4* settings:f4* choices:u4*",
     "generate_rays": "counters:u4* settings:f4* choices:u4* chosen:u4* chosen_count:u4 alias_threshold:f4* "
-    "alias_other:u4* first_pixel:u4* widths:u4* cameras:f4* views:u4 pixels:f2* farthest:f4* cut:f4 pattern:f4* "
-    "rays:f4* targets:f4* behind:f4* harmonics:f2* picked:u4*",
+    "alias_other:u4* first_pixel:u4* widths:u4* cameras:f4* views:u4 ways:f4* pixels:f2* farthest:f4* cut:f4 "
+    "pattern:f4* rays:f4* targets:f4* behind:f4* harmonics:f2* picked:u4*",
     "march_rays": "counters:u4* rays:f4* step:f4 bits:u4* coarse:u4* resolution:u4 capacity:u4 samples:f4* "
     "sample_ray:u4* ray_first:u4* ray_count:u4*",
     "forward_density": "counters:u4* capacity:u4 samples:f4* table:f2* weights:u4* encoded:f2* geometry:f2* "

@@ -14,7 +14,7 @@ from radiance_twin.core.cameras import ray_directions
 from radiance_twin.core.field.cuda.program import Choice, Counter, Setting
 from radiance_twin.core.field.directions import spherical_harmonics
 from radiance_twin.core.field.march import march
-from radiance_twin.core.training.sampler import NOTHING
+from radiance_twin.core.training.sampler import NOTHING, ViewPixels
 
 from .batch import CAPACITY, CELLS, RAYS, SMALL, STEP, Device, places_of, reference_samples, some_rays
 from .random_numbers import philox
@@ -75,6 +75,7 @@ def some_pixels(device: Device, seed: int = 0) -> Any:
         "cameras": np.concatenate([rotations.reshape(VIEWS, 9), centres, intrinsics], axis=1),
         "pixels": rgba,
         "farthest": farthest,
+        "ways": None,
         "pattern": None,
         "alias_threshold": None,
         "alias_other": None,
@@ -133,6 +134,35 @@ def test_rays_are_those_of_the_sampler(host: Any, together: int) -> None:
     generate(device)
     assert device.count(Counter.DRAWS) == 2
     assert (device.picked != before).mean() > 0.9
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_rays_of_other_lenses_are_those_of_the_sampler(host: Any, together: int) -> None:
+    """The same rule on both sides, also at the rim of what a lens draws; test_training_sampler.py says it is right."""
+    device = Device(host, SMALL)
+    pixels = some_pixels(device)
+    ways = np.random.default_rng(2).normal(size=(len(pixels.rgba), 3)).astype(np.float32)
+    ways[::7] = 0.0
+    device.arrays["ways"] = ways
+    device.choices[Choice.TOGETHER] = together
+    shifts = np.random.default_rng(1).uniform(-0.5, 0.5, (together, 2)).astype(np.float32)
+    device.arrays["pattern"] = shifts
+    generate(device)
+    sampled = ViewPixels(
+        pixels.rgba.astype(np.float16),
+        np.zeros(0, np.float32),
+        np.ones(len(pixels.rgba), np.bool_),
+        device.first_pixel.astype(np.int64),
+        device.widths.astype(np.int32),
+        pixels.rotations,
+        pixels.centres,
+        pixels.intrinsics,
+        ways,
+    )
+    moved = np.tile(shifts, (RAYS // together, 1)) if together > 1 else np.zeros((RAYS, 2), np.float32)
+    expected = sampled.rays(device.chosen[device.picked].astype(np.int64), moved)
+    np.testing.assert_allclose(device.rays[:, 4:7], expected.directions, atol=1e-5)
+    assert (device.rays[:, :3] == expected.origins).all()
 
 
 def test_the_background_stands_behind_known_opacities(host: Any) -> None:

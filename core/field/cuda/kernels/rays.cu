@@ -45,10 +45,37 @@ DEVICE void camera_ray(const float* camera, float column, float row, float4& ori
     origin.z = camera[11];
 }
 
+// The unit direction `right` and `down` pixels beside a pixel's centre, from those of the pixels next to it, for lenses
+// that are no pinholes. Where the picture or what the lens draws ends, the pixel on the other side tells as well.
+DEVICE void shifted_way(const float* ways, u32 pixel, u32 row, u32 column, u32 rows, u32 width, float right, float down,
+                        float4& direction) {
+    const float* own = ways + (u64)pixel * 3;
+    float3 way = make_float3(own[0], own[1], own[2]);
+    for (u32 axis = 0; axis < 2; ++axis) {
+        float shift = axis ? down : right;
+        int place = axis ? row : column, count = axis ? rows : width, stride = axis ? width : 1;
+        int side = shift >= 0.0f ? 1 : -1;
+        for (u32 turn = 0; turn < 2; ++turn, side = -side) {
+            if (place + side < 0 || place + side >= count) continue;
+            const float* other = own + (long long)side * stride * 3;
+            if (other[0] == 0.0f && other[1] == 0.0f && other[2] == 0.0f) continue;
+            float share = side * shift;
+            way.x += share * (other[0] - own[0]);
+            way.y += share * (other[1] - own[1]);
+            way.z += share * (other[2] - own[2]);
+            break;
+        }
+    }
+    float length = 1.0f / sqrtf(fmaxf(way.x * way.x + way.y * way.y + way.z * way.z, 1e-30f));
+    direction.x = way.x * length;
+    direction.y = way.y * length;
+    direction.z = way.z * length;
+}
+
 KERNEL generate_rays(const u32* counters, const float* settings, const u32* choices, const u32* chosen,
                      u32 chosen_count, const float* alias_threshold, const u32* alias_other, const u32* first_pixel,
-                     const u32* widths, const float* cameras, u32 views, const uint2* pixels, const float* farthest,
-                     float cut, const float* pattern, float4* rays, float4* targets, float4* behind,
+                     const u32* widths, const float* cameras, u32 views, const float* ways, const uint2* pixels,
+                     const float* farthest, float cut, const float* pattern, float4* rays, float4* targets, float4* behind,
                      uint4* harmonics, u32* picked) {
     u32 count = counters[COUNTER_RAYS], together = choices[CHOICE_TOGETHER], seed = choices[CHOICE_SEED];
     u32 draw = counters[COUNTER_DRAWS];
@@ -62,13 +89,17 @@ KERNEL generate_rays(const u32* counters, const float* settings, const u32* choi
         if (alias_threshold && unit(common.y) >= alias_threshold[index]) index = alias_other[index];
         u32 pixel = chosen[index], view = view_of(pixel, first_pixel, views);
         u32 inside = pixel - first_pixel[view], row = inside / widths[view], column = inside - row * widths[view];
-        float right = 0.5f, down = 0.5f;
+        float right = 0.0f, down = 0.0f;
         if (pattern && together > 1) {
-            right += pattern[ray % together * 2];
-            down += pattern[ray % together * 2 + 1];
+            right = pattern[ray % together * 2];
+            down = pattern[ray % together * 2 + 1];
         }
         float4 origin, direction;
-        camera_ray(cameras + view * 16, (float)column + right, (float)row + down, origin, direction);
+        camera_ray(cameras + view * 16, (float)column + (0.5f + right), (float)row + (0.5f + down), origin, direction);
+        if (ways) {
+            u32 rows = (first_pixel[view + 1] - first_pixel[view]) / widths[view];
+            shifted_way(ways, pixel, row, column, rows, widths[view], right, down, direction);
+        }
         uint2 packed = pixels[pixel];
         float4 target = make_float4(low_half(packed.x), high_half(packed.x), low_half(packed.y), high_half(packed.y));
         float distance = farthest ? farthest[pixel] : 1e30f;
