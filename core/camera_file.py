@@ -12,6 +12,7 @@ import numpy as np
 
 from .cameras import Camera
 from .errors import UserError
+from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
 
 EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'
 
@@ -28,7 +29,8 @@ class PosedCamera:
 def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
     """The camera in a JSON file; `size` is what its intrinsics are meant for when the file does not say.
 
-    With "orthographic": true its fx and fy are pixels per scene unit.
+    With "orthographic": true its fx and fy are pixels per scene unit. "model" (opencv, fisheye or equirectangular) and
+    "distortion" (k1 k2 p1 p2 k3 k4) say what lens it has; without them it is a pinhole.
 
     Raises:
         UserError: missing, no JSON, or without a number that is needed.
@@ -61,11 +63,13 @@ def read_cameras(path: str) -> list[PosedCamera]:
 
 
 def camera_words(camera: Camera) -> dict[str, Any]:
-    """A camera as JSON can carry it."""
+    """A camera as JSON can carry it; the lens of a pinhole goes without saying."""
+    lens = {"model": camera.model.kind, "distortion": list(camera.model.distortion)}
     return {
         "camera_to_world": np.asarray(camera.camera_to_world).tolist(),
         "intrinsics": np.asarray(camera.intrinsics).tolist(),
         "size": [int(side) for side in camera.size],
+        **({} if camera.model.is_pinhole else lens),
     }
 
 
@@ -90,7 +94,20 @@ def camera_from(words: Any, path: str, size: tuple[int, int] | None = None) -> C
         raise UserError(f'{path} has no "size"; add it, or give --size WxH')
     if min(width, height) < 1:
         raise UserError(f"{path} has a size of {width} x {height} pixels; it needs {EXAMPLE}")
-    return Camera(matrix, intrinsics, (width, height))
+    return Camera(matrix, intrinsics, (width, height), model=_model(words, path))
+
+
+def _model(words: dict[str, Any], path: str) -> CameraModel:
+    kind, distortion = words.get("model", PINHOLE.kind), words.get("distortion", PINHOLE.distortion)
+    if kind not in KINDS:
+        raise UserError(f"{path} has the model {kind!r}; it may be {', '.join(KINDS)}")
+    try:
+        coefficients = np.array(distortion, np.float64)
+    except (ValueError, TypeError):
+        coefficients = np.array([np.nan])
+    if coefficients.shape != (len(COEFFICIENTS),) or not np.isfinite(coefficients).all():
+        raise UserError(f"{path} has a distortion that is not the six numbers {' '.join(COEFFICIENTS)}")
+    return CameraModel(kind, tuple(coefficients.tolist()))
 
 
 def _read(path: str, example: str) -> Any:

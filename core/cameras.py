@@ -43,20 +43,20 @@ class Camera:
         """Unit world-space directions [..., 3] of the rays through `pixels` [..., 2]; NaN where nothing is drawn."""
         if self.model.is_pinhole:
             return ray_directions(self.camera_to_world, self.intrinsics, pixels)
-        ways = self._local(pixels) @ self.camera_to_world[:3, :3].T
+        ways = self.local_directions(pixels) @ self.camera_to_world[:3, :3].T
         return ways / np.linalg.norm(ways, axis=-1, keepdims=True)
 
     def draws(self, pixels: ArrayLike) -> NDArray[np.bool_]:
         """Whether the lens draws anything at `pixels` [..., 2]."""
         if self.model.is_pinhole:
             return np.ones(np.shape(pixels)[:-1], np.bool_)
-        return np.isfinite(self._local(pixels)[..., 0])
+        return np.isfinite(self.local_directions(pixels)[..., 0])
 
     def distance_over_depth(self, pixels: ArrayLike) -> Array:
         """How many times as long as its depth the ray through each of `pixels` [..., 2] is."""
         if self.model.is_pinhole:
             return distance_over_depth(self.intrinsics, pixels)
-        local = self._local(pixels)
+        local = self.local_directions(pixels)
         return -1.0 / local[..., 2] if self.model.has_planar_depth else np.ones(local.shape[:-1])
 
     def project(self, points: ArrayLike) -> tuple[Array, Array]:
@@ -69,18 +69,21 @@ class Camera:
         matrix = self.camera_to_world
         local = np.asarray(np.subtract(points, matrix[:3, 3]), np.float64) @ np.linalg.inv(matrix[:3, :3]).T
         pixels = self.intrinsics[2:] + self.intrinsics[:2] * self.model.places(local)
-        return pixels, -local[:, 2] if self.model.has_planar_depth else np.linalg.norm(local, axis=1)
+        return pixels, -local[..., 2] if self.model.has_planar_depth else np.linalg.norm(local, axis=-1)
 
     def unproject(self, depth: ArrayLike) -> Array:
         """World positions [H, W, 3] of what is seen at `depth` [H, W]."""
         if self.model.is_pinhole:
             return unproject(depth, self.camera_to_world, self.intrinsics)
         pixels = pixel_grid(*self.size)
-        local = self._local(pixels) * (np.asarray(depth, np.float64) * self.distance_over_depth(pixels))[..., None]
+        local = (
+            self.local_directions(pixels)
+            * (np.asarray(depth, np.float64) * self.distance_over_depth(pixels))[..., None]
+        )
         return local @ self.camera_to_world[:3, :3].T + self.camera_to_world[:3, 3]
 
-    def _local(self, pixels: ArrayLike) -> Array:
-        """Unit directions [..., 3] in the camera's own axes."""
+    def local_directions(self, pixels: ArrayLike) -> Array:
+        """Unit directions [..., 3] of the rays through `pixels` [..., 2] in the camera's own axes; NaN as above."""
         places = (np.asarray(pixels, np.float64) - self.intrinsics[2:]) / self.intrinsics[:2]
         return self.model.directions(places)
 

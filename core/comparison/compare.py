@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..camera_file import camera_words
 from ..cameras import Camera
 from ..colour import standard_view_transform
 from ..dataset.digest import dataset_digest
@@ -283,9 +284,7 @@ def _measure_view(
         "frame": int(dataset.frame[index]),
         **{name: getattr(result, name) for name in FIGURES},
         "foreground": result.foreground,
-        "size": list(camera.size),
-        "camera_to_world": camera.camera_to_world.tolist(),
-        "intrinsics": camera.intrinsics.tolist(),
+        **camera_words(camera),
         "classic_seconds": float(dataset.seconds[index]),
         "classic_samples": int(dataset.samples[index]),
         "neural_seconds": neural_seconds,

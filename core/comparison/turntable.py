@@ -23,7 +23,7 @@ from ..camera_file import camera_words
 from ..cameras import Camera
 from ..configuration import CYCLES_DEVICES
 from ..dataset import staging
-from ..dataset.packing import read_layers
+from ..dataset.packing import read_light
 from ..dataset.staging import Plan
 from ..dataset.store import Dataset
 from ..lettering import INK, PAPER, font
@@ -54,8 +54,7 @@ class ClassicOrbit:
 
     def rgba(self, number: int) -> NDArray[np.float32]:
         """[H, W, 4] scene-linear, premultiplied."""
-        layers = read_layers(self.folder / self.plan.views[number].files[0])
-        return layers[self.plan.passes["rgba"]]
+        return read_light(self.folder, self.plan, self.plan.views[number])
 
     def seconds(self) -> list[float]:
         """That each frame took."""

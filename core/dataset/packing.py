@@ -17,6 +17,7 @@ from ..errors import Cancelled, UserError
 from ..reporting import Reporter
 from .contents import DatasetHeader, ViewPixels
 from .cycles import view_pixels
+from .resampling import through_the_lens
 from .staging import Plan, PlannedView, read_record, read_view_transform
 from .writing import write_dataset
 
@@ -59,6 +60,8 @@ def dataset_header(folder: Path, plan: Plan) -> DatasetHeader:
         blender_version=plan.blender_version,
         seed=int(plan.configuration["seed"]),
         unit_scale=plan.unit_scale,
+        camera_kind=plan.views[0].kind,
+        distortion=np.array([view.distortion for view in plan.views]),
     )
 
 
@@ -130,6 +133,13 @@ def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
         raise
     except KeyError as error:
         raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder, render again") from error
+    pixels = through_the_lens(pixels, view, plan.resolution)
     # views that were staged by an earlier version do not know how long their truth took
     seconds, truth_seconds = float(record["seconds"]), float(record.get("truth_seconds", 0.0))
     return replace(pixels, seconds=seconds, truth_seconds=truth_seconds, samples=view.samples)
+
+
+def read_light(folder: Path, plan: Plan, view: PlannedView) -> Array:
+    """The light alone [H, W, 4] of a staged view that is there: scene-linear, premultiplied."""
+    light = ViewPixels(rgba=read_layers(folder / view.files[0])[plan.passes["rgba"]])
+    return through_the_lens(light, view, plan.resolution).rgba

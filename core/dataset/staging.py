@@ -20,15 +20,17 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..cameras import Camera
 from ..colour import ViewTransform
 from ..errors import UserError
 from ..files import atomic_path, sha256_of_file
+from ..lenses import NO_DISTORTION, CameraModel, Kind
 
 FORMAT = "radiance-twin-plan"
 # 1: the view transform was one table in view_transform.npy
@@ -50,6 +52,9 @@ class PlannedView:
         frame: of the scene, for the record; only the rig `animated` has several.
         camera_to_world: 4 x 4, OpenGL axes. intrinsics: fx fy cx cy in pixels.
         lens: what Blender's camera needs to get these intrinsics (see addon/studio/cameras.py).
+        kind: of lens. distortion: k1 k2 p1 p2 k3 k4, see `core/lenses.py`.
+        stand_in: intrinsics, size and samples of what is rendered for a lens that Cycles does not have (see
+            `core/stand_in.py`); None: Cycles has it.
         samples, denoise, seed: of the render of light.
         truth: whether depth, normal and object index are rendered as well.
         key: hash of everything that determines the pixels.
@@ -65,11 +70,32 @@ class PlannedView:
     seed: int
     truth: bool = True
     key: str = ""
+    kind: Kind = "opencv"
+    distortion: list[float] = field(default_factory=lambda: list(NO_DISTORTION))
+    stand_in: dict[str, Any] | None = None
 
     @property
     def files(self) -> list[str]:
         """Names of the EXRs that belong to it."""
         return [f"{self.name}.{part}.exr" for part in (("beauty", "truth") if self.truth else ("beauty",))]
+
+    @property
+    def widest(self) -> float:
+        """The angle from the axis beyond which a fisheye's image circle ends, radians."""
+        return 0.5 * float(self.lens.get("fisheye_fov", 2.0 * np.pi))
+
+    def camera(self, size: tuple[int, int]) -> Camera:
+        """The camera of its picture of `size`."""
+        model = CameraModel(self.kind, tuple(self.distortion))
+        return Camera(np.array(self.camera_to_world), np.array(self.intrinsics), size, model=model)
+
+    def rendered_camera(self, size: tuple[int, int]) -> Camera:
+        """The camera of what is rendered for a picture of `size`."""
+        if self.stand_in is None:
+            return self.camera(size)
+        width, height = self.stand_in["size"]
+        intrinsics = np.array(self.stand_in["intrinsics"])
+        return replace(self.camera(size), intrinsics=intrinsics, size=(width, height), model=CameraModel(self.kind))
 
 
 @dataclass(frozen=True)

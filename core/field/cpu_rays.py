@@ -11,7 +11,7 @@ from .cpu_kernels import ONE, ZERO, compiled
 
 
 @compiled
-def _shifted_way(ways: Any, pixel: int, row: int, column: int, rows: int, width: int, shift: Any, way: Any) -> None:
+def _shifted_way(ways: Any, pixel: Any, row: Any, column: Any, rows: Any, width: Any, shift: Any, way: Any) -> None:
     """Fill `way` [3] with the unit direction `shift` [2] beside a pixel's centre, from the pixels next to it.
 
     Where the picture or what the lens draws ends, the pixel on the other side tells as well.

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions, world_from_field_of_bounds
+from radiance_twin.core.cameras import Camera, look_at, pixel_grid, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.writing import write_dataset
+from radiance_twin.core.lenses import PINHOLE, CameraModel
 
 CENTRE, RADIUS = np.array([0.1, -0.1, 0.45]), 0.4
 SLAB = np.array([[-0.8, -0.8, -0.15], [0.8, 0.8, 0.05]])
@@ -49,24 +50,33 @@ def sky(directions: np.ndarray) -> np.ndarray:
     return np.stack([0.3 + 0.2 * directions[:, 2], 0.4 + 0.1 * directions[:, 0], 0.8 + 0.0 * directions[:, 1]], axis=1)
 
 
-def view(camera_to_world: np.ndarray, intrinsics: np.ndarray, size: int, film: str, depth: bool) -> ViewPixels:
-    """One view with nine samples to a pixel; depth at the pixel's centre."""
-    pixels = pixel_grid(size, size)
-    rgba = np.zeros((size * size, 4))
+def view(camera: Camera, film: str, depth: bool) -> ViewPixels:
+    """One view with nine samples to a pixel; depth at the pixel's centre. Black where the lens draws nothing."""
+    pixels, eye = pixel_grid(*camera.size), camera.camera_to_world[:3, 3]
+    height, width = pixels.shape[:2]
+    drawn = camera.draws(pixels)
+    rgba = np.zeros((height * width, 4))
     for shift in np.ndindex(3, 3):
-        directions = ray_directions(camera_to_world, intrinsics, pixels + (np.array(shift) - 1) / 3).reshape(-1, 3)
-        colour, distance = trace(np.broadcast_to(camera_to_world[:3, 3], directions.shape), directions)
+        directions = _directions(camera, pixels + (np.array(shift) - 1) / 3)
+        colour, distance = trace(np.broadcast_to(eye, directions.shape), directions)
         hit = np.isfinite(distance)[:, None]
         if film == "world":
             colour, hit = np.where(hit, colour, sky(directions)), np.ones_like(hit)
         rgba += np.concatenate([colour, hit], axis=1) / 9
-    directions = ray_directions(camera_to_world, intrinsics, pixels).reshape(-1, 3)
-    _, distance = trace(np.broadcast_to(camera_to_world[:3, 3], directions.shape), directions)
-    planar = np.where(np.isfinite(distance), distance, 0.0) * (directions @ -camera_to_world[:3, 2])
+    directions = _directions(camera, pixels)
+    _, distance = trace(np.broadcast_to(eye, directions.shape), directions)
+    distance = np.where(np.isfinite(distance), distance, 0.0).reshape(height, width)
+    seen = np.where(drawn, distance / np.where(drawn, camera.distance_over_depth(pixels), 1.0), 0.0)
     return ViewPixels(
-        rgba.reshape(size, size, 4).astype(np.float32),
-        planar.reshape(size, size).astype(np.float32) if depth else None,
+        (rgba.reshape(height, width, 4) * drawn[..., None]).astype(np.float32),
+        seen.astype(np.float32) if depth else None,
+        valid=None if camera.model.is_pinhole else drawn,
     )
+
+
+def _directions(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    directions = camera.ray_directions(pixels).reshape(-1, 3)
+    return np.where(np.isfinite(directions), directions, -camera.camera_to_world[:3, 2])
 
 
 def cameras(count: int, turn: float) -> list[np.ndarray]:
@@ -87,11 +97,16 @@ def write(
     film: str = "transparent",
     depth: bool = True,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    model: CameraModel = PINHOLE,
+    focal: float = 1.3,
 ) -> Path:
-    """The scene as a dataset with `views` training views, two for validation and two for testing."""
+    """The scene as a dataset with `views` training views, two for validation and two for testing.
+
+    `focal` is in units of the picture's side.
+    """
     matrices = np.array(cameras(views, 0.0) + cameras(2, 0.4) + cameras(2, 0.7))
     count = len(matrices)
-    intrinsics = np.array([1.3 * size, 1.3 * size, size / 2, size / 2])
+    intrinsics = np.array([focal * size, focal * size, size / 2, size / 2])
     header = DatasetHeader(
         camera_to_world=matrices,
         intrinsics=np.tile(intrinsics, (count, 1)),
@@ -105,11 +120,13 @@ def write(
         view_transform=standard_view_transform(),
         scene_name="analytic",
         scene_hash="0" * 64,
+        camera_kind=model.kind,
+        distortion=np.tile(model.distortion, (count, 1)),
     )
 
     def pixels() -> Iterator[ViewPixels]:
         for matrix in matrices:
-            yield view(matrix, intrinsics, size, film, depth)
+            yield view(Camera(matrix, intrinsics, (size, size), model=model), film, depth)
 
     write_dataset(path, header, pixels())
     return path

@@ -115,7 +115,7 @@ def test_shots_see_the_analytic_depth(twin: Path, dataset: Path) -> None:
         camera = export_cameras(read_twin(twin, []), opened)[5]
     shot = take_shots(field, [camera], QuietReporter())[0]
     assert shot.camera.size == (80, 80)  # finer than the view
-    truth = SCENE.view(shot.camera.camera_to_world, shot.camera.intrinsics, 80, "transparent", True).depth
+    truth = SCENE.view(shot.camera, "transparent", True).depth
     both = (truth > 0) & (shot.depth > 0)
     assert both.sum() > 0.8 * (truth > 0).sum()
     assert np.median(np.abs(truth - shot.depth)[both]) < 0.05

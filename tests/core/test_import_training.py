@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from radiance_twin.core.cameras import look_at, world_from_field_of_bounds
+from radiance_twin.core.cameras import Camera, look_at, world_from_field_of_bounds
 from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.store import open_dataset
@@ -30,7 +30,7 @@ POSES = [look_at((3 * np.cos(a), 3 * np.sin(a), 1.5), (0, 0, 0.3)) for a in 2 * 
 
 
 def views(film: str, depth: bool = True) -> list[ViewPixels]:
-    return [SCENE.view(matrix, INTRINSICS, SIZE, film, depth) for matrix in POSES]
+    return [SCENE.view(Camera(matrix, INTRINSICS, (SIZE, SIZE)), film, depth) for matrix in POSES]
 
 
 def write(path: Path, film: str, pixels: list[ViewPixels]) -> Path:
