@@ -44,7 +44,11 @@ lint: install-dev
 	@mkdir -p $(VENV)/typed && ln -sfn $(CURDIR) $(VENV)/typed/radiance_twin
 	cd $(VENV)/typed && MYPYPATH=. $(abspath $(VENV))/bin/mypy --config-file $(CURDIR)/pyproject.toml -p radiance_twin.core -p radiance_twin.addon
 
+# uv installs the training runtime; for another platform than this one: make zip PLATFORM=win_amd64 (or macosx_11_0_arm64)
 zip: install
+	rm -rf wheels
+	$(VENV)/bin/python -m pip download --quiet --require-hashes --only-binary :all: --no-deps \
+	  $(if $(PLATFORM),--platform $(PLATFORM)) --dest wheels --requirement tools/uv.txt
 	$(VENV)/bin/python $(BUILDER) build --source-dir . --output-dir .
 
 install:

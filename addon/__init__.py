@@ -14,6 +14,7 @@ MODULES = (
     "wishes",
     "operators.held_out",
     "operators.render",
+    "operators.runtime",
     "operators.check",
     "operators.train",
     "operators.twin",

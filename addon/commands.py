@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`blender -b SCENE.blend --command radiance_twin render|train|compare`: the same words as the command line.
+"""`blender -b SCENE.blend --command radiance_twin render|train|compare|runtime`: the same words as the command line.
 
 The open file is the scene, and the files' names follow from its own unless -o says otherwise.
 """
@@ -19,6 +19,7 @@ from ..core.errors import UsageError, UserError
 from .jobs import pump, worker
 from .operators.compare import start_compare
 from .operators.render import rendered, start_render, this_blender
+from .operators.runtime import start_runtime
 from .operators.train import start_train
 from .paths import paths_of_open_file
 
@@ -52,6 +53,8 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
         UserError: there is no worker.
         UsageError: the file has no name to derive an output from.
     """
+    if command == "runtime":
+        return start_runtime({**settings, "online": bpy.app.online_access})
     output = settings.pop("output")
     paths = paths_of_open_file()
     if paths is None:

@@ -6,6 +6,8 @@ import shutil
 
 import bpy
 
+from ..core.runtime.places import current, find_managed_python
+
 # the extension's own name in Blender: bl_ext.REPOSITORY.radiance_twin, or radiance_twin from a clone or from pip
 ROOT = __package__.rpartition(".")[0]
 VARIABLE = "RADIANCE_TWIN_PYTHON"
@@ -16,8 +18,8 @@ class RadianceTwinPreferences(bpy.types.AddonPreferences):
 
     worker_python: bpy.props.StringProperty(
         name="Worker's Python",
-        description="A Python that has the package radiance-twin with all it needs, PyTorch among it. It renders, "
-        f"trains and compares in a process of its own. Empty: the environment variable {VARIABLE}",
+        description="A Python that has the package radiance-twin with all it needs, PyTorch among it, to be used in "
+        f"place of the installed runtime. Empty: the environment variable {VARIABLE}, else the runtime",
         subtype="FILE_PATH",
     )
 
@@ -30,6 +32,11 @@ class RadianceTwinPreferences(bpy.types.AddonPreferences):
         row = layout.row()
         row.alert = bool(reason)
         row.label(text=reason or f"The work is done by {python}", icon="ERROR" if reason else "CHECKMARK")
+        row = layout.row()
+        environment = current()
+        text = "Install" if environment is None else "Update" if environment.stale else "Install Again"
+        row.operator("radiance_twin.install_runtime", text=text, icon="IMPORT")
+        row.operator("radiance_twin.remove_runtime", text="Remove", icon="TRASH")
 
 
 def preferences() -> RadianceTwinPreferences | None:
@@ -41,17 +48,22 @@ def preferences() -> RadianceTwinPreferences | None:
 def find_worker_python() -> tuple[str, str]:
     """The Python that does the work, and why there is none: one of the two is empty.
 
-    It is the one named in the preferences, else by the environment variable RADIANCE_TWIN_PYTHON.
+    It is the one named in the preferences, else by the environment variable RADIANCE_TWIN_PYTHON, else the managed one.
     """
+    source, name = named_worker_python()
+    if not name:
+        return find_managed_python()
+    path = shutil.which(bpy.path.abspath(name))
+    return (os.path.abspath(path), "") if path else ("", f"The worker's Python named by {source} is not there")
+
+
+def named_worker_python() -> tuple[str, str]:
+    """Who names a Python to be used instead of the managed one, and which; both empty when nobody does."""
     chosen = preferences()
-    for source, name in (
-        ("the preferences", chosen.worker_python if chosen else ""),
-        (VARIABLE, os.environ.get(VARIABLE, "")),
-    ):
-        if name:
-            path = shutil.which(bpy.path.abspath(name))
-            return (os.path.abspath(path), "") if path else ("", f"The worker's Python named by {source} is not there")
-    return "", f"Training needs a Python with PyTorch: name it in the preferences or by {VARIABLE}"
+    if chosen is not None and chosen.worker_python:
+        return "the preferences", chosen.worker_python
+    named = os.environ.get(VARIABLE, "")
+    return (VARIABLE, named) if named else ("", "")
 
 
 register, unregister = bpy.utils.register_classes_factory((RadianceTwinPreferences,))

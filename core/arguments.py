@@ -26,6 +26,7 @@ DATASET_PICTURES = ("png", "exr")
 LOOKS = ("standard", "scene")
 EXPORT_RESOLUTIONS = (64, 128, 256, 512)
 TURNTABLE_FRAMES = 48
+RUNTIME_ACTIONS = ("install", "update", "remove", "status")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,6 +61,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_verify(commands)
         _add_config(commands)
         _add_info(commands)
+    _add_runtime(commands)
     words = parser.parse_args(list(arguments))
     if getattr(words, "config", None) is None:
         return words
@@ -312,6 +314,17 @@ def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", "what a dataset or a twin holds")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--digest", action="store_true", help="print one hash of a dataset's contents, without dates")
+
+
+def _add_runtime(commands: Any) -> None:
+    about = "the Python with PyTorch that does the work for Blender: install, update, remove it, or tell what there is"
+    parser = _command(commands, "runtime", about)
+    parser.add_argument("action", choices=RUNTIME_ACTIONS, metavar="|".join(RUNTIME_ACTIONS))
+    parser.add_argument(
+        "--backend", choices=("auto", "cpu", "cuda"), default="auto", help="PyTorch's accelerator (%(default)s)"
+    )
+    parser.add_argument("--wheels", metavar="DIR", help="install from this folder of wheels, without a network")
+    parser.add_argument("--python", metavar="PATH", help="make it of this Python instead of fetching one")
 
 
 def _add_output(parser: argparse.ArgumentParser, inside_blender: bool, what: str, default: str) -> None:

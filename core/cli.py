@@ -97,6 +97,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .info import configuration_of
 
             return {"configuration": configuration_text(configuration_of(settings["dataset"]))}
+        case "runtime":
+            from .runtime.manage import manage
+
+            return manage(**settings, reporter=reporter)
         case "sheet":
             from .sheet.sheet import SheetSettings, make_sheet
 
@@ -151,6 +155,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return f"{result['dataset']}: {result['views']} views rendered again, bit for bit the same"
         case "config":
             return str(result["configuration"]).rstrip()
+        case "runtime":
+            return runtime_in_words(result)
         case "sheet":
             return "\n".join([*result["remarks"], result["page"]])
         case _:
@@ -179,6 +185,18 @@ def checked_in_words(result: dict[str, Any]) -> str:
     size, beside = result["bytes"] / 1e6, result["staging_bytes"] / 1e6
     cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {size:.1f} MB"
     return "\n".join([*(lines or ["Nothing to mend."]), f"{cost}, with {beside:.1f} MB beside it meanwhile"])
+
+
+def runtime_in_words(result: dict[str, Any]) -> str:
+    """The managed runtime as it is now."""
+    if not result["installed"]:
+        return f"No runtime is installed in {result['folder']}"
+    accelerator = f"CUDA {result['cuda']}" if result["cuda"] else "CPU"
+    stale = "; of another version of Radiance Twin, update it" if result["stale"] else ""
+    size = f"{result['bytes'] / 1e9:.1f} GB"
+    return (
+        f"PyTorch {result['torch']} for {accelerator} in Python {result['python']}, {size}{stale}\n{result['folder']}"
+    )
 
 
 def exported_in_words(result: dict[str, Any]) -> str:

@@ -21,6 +21,11 @@ def worker_command(python: str) -> list[str]:
     return [python, "-s", "-u", str(BOOTSTRAP), "core.worker"]
 
 
+def installer_command(python: str) -> list[str]:
+    """Start what installs the managed runtime, in any Python, with nothing of that Python's packages or variables."""
+    return [python, "-I", "-u", str(BOOTSTRAP), "core.runtime"]
+
+
 def blender_command(executable: str, module: str) -> list[str]:
     """Start `module` of this tree inside `executable`: a Blender, or a Python that has the package bpy."""
     if is_python(executable):

@@ -83,6 +83,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_runtime_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whoever runs the tests may have installed the runtime: they neither see nor touch it."""
+    os.environ["RADIANCE_TWIN_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def tiny_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rough twin of the analytic scene, trained in seconds by the worker's Python: this one may have no torch."""

@@ -32,6 +32,7 @@ PATIENCE = {
     "fix_it": 15.0,
     "export": 15.0,
     "measure_frame": 15.0,
+    "runtime": 15.0,
 }
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
 
@@ -43,12 +44,13 @@ class Job:
     """One request to the worker. It is its own reporter: what the worker says is kept here until it is drawn.
 
     Args:
-        request: "render", "check", "train", "compare", "fix_it" or "export".
+        request: "render", "check", "train", "compare", "fix_it", "export" or "runtime".
         arguments: the stage's settings as JSON can carry them.
         session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
             an interrupted one can go on where it was.
         finish: called on the main thread with the result, or with None when there is none; after a cancel too, what it
             returns is shown as the outcome.
+        command: how the process is started; when not given, the worker in the Python that does the work.
         begun: called on the main thread when `expected` is known: the twin that is being trained, without its arrays.
     """
 
@@ -59,10 +61,13 @@ class Job:
         session: Path | None,
         finish: Finish,
         begun: Callable[["Job"], None] | None = None,
+        command: list[str] | None = None,
     ) -> None:
-        python, reason = find_worker_python()
-        if reason:
-            raise UserError(reason)
+        if command is None:
+            python, reason = find_worker_python()
+            if reason:
+                raise UserError(reason)
+            command = worker_command(python)
         self.request = request
         self.arguments = arguments
         self.session = session
@@ -86,7 +91,7 @@ class Job:
         self._finish = finish
         self._begun = begun
         self._frames: Frames | None = None
-        self._child = Child(worker_command(python), request, arguments, new_log(request))
+        self._child = Child(command, request, arguments, new_log(request))
 
     @property
     def title(self) -> str:
@@ -259,6 +264,7 @@ def start(
     finish: Finish,
     session: Path | None = None,
     begun: Callable[[Job], None] | None = None,
+    command: list[str] | None = None,
 ) -> Job:
     """Start a job.
 
@@ -268,7 +274,7 @@ def start(
     global _current
     if running() is not None:
         raise UserError("a job is running already; wait for it or cancel it")
-    _current = Job(request, arguments, session, finish, begun)
+    _current = Job(request, arguments, session, finish, begun, command)
     earlier, _last[request] = _last.get(request), _current
     if earlier is not None and earlier.session != session:
         earlier.clear()

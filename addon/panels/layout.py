@@ -11,10 +11,11 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.errors import Cancelled, Fault
 from ...core.reporting import format_seconds
+from ...core.runtime.places import current
 from ...core.worker.child import ChildCrashed
 from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
-from ..preferences import ROOT, find_worker_python, preferences
+from ..preferences import ROOT, find_worker_python, named_worker_python
 
 Icon = Any  # the type stubs list all of Blender's icons one by one
 
@@ -60,9 +61,32 @@ def start_or_progress(
     row.operator(operator, text=text, icon=icon)
     if not bpy.data.filepath:
         row.operator("wm.save_mainfile", text="Save", icon="FILE_TICK")
-    elif find_worker_python()[1] and preferences() is not None:
-        row.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ROOT
     return row
+
+
+def runtime(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What training lacks on this machine, with the button that brings it; nothing where there is all."""
+    job = worker.running()
+    if job is not None and job.request == "runtime":
+        column = layout.box().column()
+        progress(column.row(align=True), job)
+        column.label(text=job.note)
+        return
+    reason = find_worker_python()[1]
+    if not reason:
+        return
+    column = layout.box().column()
+    write(column, context, reason, icon="ERROR")
+    row = column.row(align=True)
+    row.scale_y = 1.3
+    if named_worker_python()[0]:
+        row.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = ROOT
+    else:
+        text = "Update" if current() is not None else "Install"
+        row.operator("radiance_twin.install_runtime", text=text, icon="IMPORT")
+    last = worker.last("runtime")
+    if last is not None and last.error is not None:
+        write(column, context, last.outcome, icon="CANCEL" if isinstance(last.error, Cancelled) else "ERROR")
 
 
 def time_left(job: worker.Job) -> str:

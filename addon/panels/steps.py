@@ -8,9 +8,8 @@ from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
 from ..jobs import worker
 from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
-from ..preferences import find_worker_python
 from ..properties import RadianceTwinSettings, settings_of
-from .layout import Step, advanced_panel, outcome, progress, start_or_progress, time_left, write
+from .layout import Step, advanced_panel, outcome, progress, runtime, start_or_progress, time_left, write
 
 STATUS_UNITS = 12  # width of the progress bar in the status bar, in buttons
 
@@ -26,9 +25,7 @@ class VIEW3D_PT_radiance_twin(bpy.types.Panel):
         if not bpy.data.filepath:
             write(column, context, "Save this file to begin, or try the four steps on a sample.")
             column.operator("radiance_twin.open_sample", icon="FILE_BLEND")
-        reason = find_worker_python()[1]
-        if reason:
-            write(column.box(), context, reason, icon="ERROR")
+        runtime(column, context)
 
 
 class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any, TypeVar
 
 from ... import __version__
 from ..errors import UsageError
 from ..reporting import Reporter
+from ..runtime.places import hold
 from .protocol import ChildReporter, Requests, serve
 
 Settings = TypeVar("Settings")
@@ -90,6 +92,8 @@ def _serve_frames(arguments: dict[str, Any], reporter: ChildReporter, requests: 
 
 
 if __name__ == "__main__":
+    # for as long as we live nobody removes the environment that we import from
+    holding = hold(sys.prefix)
     serve(
         {
             "render": _render,

@@ -72,6 +72,7 @@ FLOORS = {
     "core.render": 2,
     "core.coverage": 2,
     "core.dataset": 1,
+    "core.runtime": 2,  # runs in Blender's Python too: standard library alone
     "core.worker": 1,  # the protocol and the child's handle, which Blender's side uses too
     "core": 0,
 }

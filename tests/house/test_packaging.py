@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = {".py", ".glsl", ".html", ".css", ".js", ".cu", ".cuh"}
+SOURCES = {".py", ".glsl", ".html", ".css", ".js", ".cu", ".cuh", ".txt"}
 BYTES_OF_A_SMALL_DOWNLOAD = 5_000_000
 
 

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making the managed runtime: a new environment beside the old one, looked at, and only then switched to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from ..processes import BOOTSTRAP
+from ..reporting import Reporter
+from .accelerator import Build, choose_build, locked_version
+from .pip_settings import read_pip_settings, wheel_folders
+from .places import (
+    IN_USE,
+    PACKAGES,
+    TORCH,
+    VARIABLE,
+    Environment,
+    home,
+    lock_digest,
+    python_in,
+    remove_unused,
+    require_home,
+    switch_to,
+)
+from .process_lock import Lock
+from .steps import run_step
+from .tools import PYTHON, find_uv, installer_environment, look_at, python_that_is_there
+
+GB = 1_000_000_000
+# measured on Linux with the locked versions: what is downloaded, and what lies on the disk then (the cache shares it)
+BYTES = {"cpu": (0.45 * GB, 1.6 * GB), "cuda": (2.8 * GB, 7.5 * GB)}
+SPARE = 0.5 * GB
+
+
+@dataclass(frozen=True)
+class InstallSettings:
+    """How the runtime is installed.
+
+    Attributes:
+        backend: auto | cpu | cuda.
+        wheels: a folder of wheels to install from instead of the network.
+        python: a Python to make the environment of; when not given, uv brings one.
+        online: whether the network may be used.
+    """
+
+    backend: str = "auto"
+    wheels: str | None = None
+    python: str | None = None
+    online: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an installation takes.
+
+    Attributes:
+        build: of PyTorch.
+        download, disk: about how many bytes.
+        free: bytes on that disk now.
+        folder: where it goes.
+    """
+
+    build: Build
+    download: float
+    disk: float
+    free: float
+    folder: Path
+
+    @property
+    def fits(self) -> bool:
+        return self.free > self.disk + SPARE
+
+
+def plan(settings: InstallSettings) -> Plan:
+    """What installing would take, to be confirmed before it begins. Asks no network.
+
+    Raises:
+        UserError: wrong settings.
+    """
+    build = choose_build(settings.backend, _folders(settings))
+    download, disk = BYTES[build.backend]
+    return Plan(build, 0.0 if settings.wheels else download, disk, free_bytes(home()), home())
+
+
+def install(settings: InstallSettings, reporter: Reporter) -> Environment:
+    """Make a new environment and let all Blenders use it. Whatever happens, the old one stays until that moment.
+
+    Raises:
+        UserError: it cannot be done; one line says why and what to do.
+        Cancelled: the user asked to stop.
+    """
+    if not settings.online and not settings.wheels:
+        raise UserError("Blender may not use the network; allow it in Preferences, System, or name a folder of wheels")
+    wanted = plan(settings)
+    if not wanted.fits:
+        raise UserError(
+            f"the runtime needs {(wanted.disk + SPARE) / GB:.1f} GB and {wanted.free / GB:.1f} GB are free; "
+            f"free some space, or set {VARIABLE} to a folder on another disk"
+        )
+    with alone():
+        remove_unused()
+        folder = home() / f"env-{lock_digest()}-{wanted.build.backend}-{secrets.token_hex(3)}"
+        try:
+            _make(folder, settings, wanted, reporter)
+            reporter.progress("check", 0, 1, text="starting PyTorch for the first time")
+            environment = _look_at(folder, wanted.build)
+            switch_to(environment)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if remove_unused():
+            reporter.log("The old runtime is at work; the next installation removes it.")
+    reporter.progress("check", 1, 1)
+    return environment
+
+
+def folder_bytes(folder: Path) -> int:
+    """What a folder holds; files that have several names count once."""
+    seen: dict[tuple[int, int], int] = {}
+    pending = [str(folder)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        told = os.stat(entry.path)
+                        seen[told.st_dev, told.st_ino] = told.st_size
+        except OSError:
+            continue  # it was there a moment ago
+    return sum(seen.values())
+
+
+def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Reporter) -> None:
+    """An environment at `folder` with all packages in it."""
+    pip_settings = read_pip_settings(os.environ)
+    environment = installer_environment(os.environ, pip_settings)
+    uv = find_uv(environment)
+    named = settings.python or os.environ.get("UV_PYTHON")
+    interpreter = look_at(named) if named else None
+    if settings.wheels:
+        source = ["--no-index", "--find-links", str(Path(settings.wheels).resolve())]
+    else:
+        source = []
+    progress = Progress(reporter, wanted, Path(environment["UV_CACHE_DIR"]) if uv else folder)
+    command: list[str | Path]
+    if uv is not None:
+        which = [interpreter.path] if interpreter else [PYTHON, "--managed-python"]
+        offline = ["--offline"] if settings.wheels else []
+        run_step([uv, "venv", "--no-project", *offline, "--python", *which, folder], environment, reporter, progress)
+        command = [uv, "pip", "install", "--python", python_in(folder), *offline, "--only-binary", ":all:", *source]
+        run_step([*command, *_wanted(wanted.build)], environment, reporter, progress)
+    else:
+        reporter.log("There is no uv: venv and pip make the runtime, which takes longer")
+        interpreter = interpreter or python_that_is_there()
+        run_step([interpreter.path, "-I", "-m", "venv", folder], environment, reporter, progress)
+        command = [python_in(folder), "-I", "-m", "pip", "install", "--only-binary", ":all:", "--no-deps", *source]
+        run_step([*command, "--require-hashes", "-r", PACKAGES], environment, reporter, progress)
+        # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
+        foreign = not wanted.build.hashed and not wanted.build.asked_of_uv
+        torch = [f"torch=={locked_version('torch')}"] if foreign else ["--require-hashes", "-r", TORCH]
+        run_step([*command, *torch], environment, reporter, progress)
+    (folder / IN_USE).touch()
+
+
+def _wanted(build: Build) -> list[str | Path]:
+    """What uv installs."""
+    if build.hashed:
+        return ["-r", PACKAGES, "-r", TORCH]
+    backend = ["--torch-backend", build.asked_of_uv] if build.asked_of_uv else []
+    return ["-r", PACKAGES, f"torch=={locked_version('torch')}", *backend]
+
+
+class Progress:
+    """Tells how far an installation is: by how much has come to the disk, and what the installer says."""
+
+    def __init__(self, reporter: Reporter, wanted: Plan, grows: Path) -> None:
+        self._reporter = reporter
+        self._expected = wanted.disk
+        self._grows = grows
+        self._before = folder_bytes(grows)
+        self._text = ""
+
+    def __call__(self, line: str) -> None:
+        if line:
+            self._text = in_words(line) or self._text
+            return
+        grown = folder_bytes(self._grows) - self._before
+        self._reporter.progress("install", min(grown, 0.98 * self._expected), self._expected, text=self._text)
+
+
+def in_words(line: str) -> str:
+    """What a line of uv or pip says about what is going on; empty when nothing."""
+    match = re.match(r"\s*(Downloading|Collecting|Prepared|Installed|Resolved)\s+([^\s;<>=]+)(.*)", line)
+    if match is None:
+        return ""
+    word, what, rest = match.groups()
+    match word:
+        case "Downloading" | "Collecting":
+            name = re.sub(r"-\d.*", "", what.rsplit("/", 1)[-1])
+            size = re.search(r"\(([\d.]+ ?\w+)\)", rest)
+            return f"{name}, {size.group(1)}" if size else name
+        case "Resolved":
+            return f"{what} packages"
+        case _:
+            return "unpacked" if word == "Prepared" else "put together"
+
+
+def _look_at(folder: Path, build: Build) -> Environment:
+    """Ask the new environment what it has.
+
+    Raises:
+        UserError: it does not work.
+    """
+    done = subprocess.run(
+        [str(python_in(folder)), "-s", str(BOOTSTRAP), "core.runtime.versions"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=_plain_environment(os.environ),
+        check=False,
+    )
+    try:
+        told = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        print(done.stderr, file=sys.stderr)
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        raise UserError(f"what was installed does not work: {lines[-1][:200]}; the old runtime stays") from None
+    return Environment(folder.name, lock_digest(), build.backend, told["python"], told["torch"], told["cuda"])
+
+
+def _plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith("PYTHON")}
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One installation at a time.
+
+    Raises:
+        UserError: another one is running, or the folder cannot be written.
+    """
+    lock = Lock(require_home() / "install.lock")
+    try:
+        taken = lock.take()
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {home()}: {error.strerror}; choose another by RADIANCE_TWIN_HOME"
+        ) from error
+    if not taken:
+        raise UserError("another installation is running; wait until it has ended")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _folders(settings: InstallSettings) -> list[Path]:
+    """The folders of wheels that are looked through.
+
+    Raises:
+        UserError: the one that was named is none.
+    """
+    if settings.wheels is None:
+        return wheel_folders(read_pip_settings(os.environ))
+    folder = Path(settings.wheels)
+    if not any(folder.glob("*.whl")):
+        raise UserError(
+            f"{folder} is no folder with wheels (.whl); fill it by pip download -r core/runtime/packages.txt"
+        )
+    return [folder]
+
+
+def free_bytes(folder: Path) -> int:
+    while not folder.is_dir():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the managed runtime lies, which of its environments is the one in use, and whether it is the right one.
+
+HOME/runtime/current.json       names the environment that all Blenders use; replaced by one rename
+HOME/runtime/env-…/             an environment; never changed once current.json names it
+HOME/runtime/python/ cache/     Pythons and downloads, as uv keeps them
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import atomic_path
+from .process_lock import Lock
+
+VARIABLE = "RADIANCE_TWIN_HOME"
+FORMAT = 1
+LOCKS = Path(__file__).parent
+PACKAGES, TORCH = LOCKS / "packages.txt", LOCKS / "torch.txt"
+IN_USE = "in_use.lock"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What current.json says of an environment.
+
+    Attributes:
+        name: of its folder.
+        lock: digest of the locked versions that it was made from.
+        backend: cpu | cuda.
+        python, torch, cuda: versions; cuda is empty where PyTorch has none.
+    """
+
+    name: str
+    lock: str
+    backend: str
+    python: str
+    torch: str
+    cuda: str
+
+    @property
+    def folder(self) -> Path:
+        return home() / self.name
+
+    @property
+    def executable(self) -> Path:
+        return python_in(self.folder)
+
+    @property
+    def stale(self) -> bool:
+        """Whether it was made for another version of Radiance Twin, with other packages."""
+        return self.lock != lock_digest()
+
+
+def home() -> Path:
+    """The folder of all that is managed: in RADIANCE_TWIN_HOME, or where this user's programs keep data."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        root = Path(named).expanduser()
+    elif sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "radiance_twin"
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Application Support" / "radiance_twin"
+    else:
+        root = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "radiance_twin"
+    return Path(os.path.abspath(root)) / "runtime"
+
+
+def python_in(folder: Path) -> Path:
+    """The Python of the virtual environment at `folder`."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+@functools.cache
+def lock_digest() -> str:
+    """One short hash of the versions that this Radiance Twin is made for."""
+    return hashlib.sha256(PACKAGES.read_bytes() + TORCH.read_bytes()).hexdigest()[:12]
+
+
+def current() -> Environment | None:
+    """The environment in use, None when there is none or it has been taken away by hand."""
+    try:
+        said = json.loads((home() / "current.json").read_text("utf-8"))
+        environment = Environment(**said["environment"]) if said["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if environment is None or Path(environment.name).name != environment.name:
+        return None
+    return environment if environment.executable.exists() else None
+
+
+def find_managed_python() -> tuple[str, str]:
+    """The managed runtime's Python, and what to do where there is none that fits: one of the two is empty."""
+    environment = current()
+    if environment is None:
+        return "", "Training needs a Python with PyTorch: press Install, or run the command runtime install"
+    if environment.stale:
+        return "", "The training runtime is of another version: press Update, or run the command runtime update"
+    return str(environment.executable), ""
+
+
+def switch_to(environment: Environment) -> None:
+    """Let all Blenders use `environment` from now on.
+
+    Raises:
+        UserError: current.json cannot be written; nothing has changed then.
+    """
+    with atomic_path(home() / "current.json") as path:
+        path.write_text(json.dumps({"format": FORMAT, "environment": asdict(environment)}, indent=1), "utf-8")
+
+
+def remove_unused() -> list[str]:
+    """Remove all environments but the current one and those at work; gives the names of the latter."""
+    for folder in home().glob("gone-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    kept = current()
+    others = [folder for folder in sorted(home().glob("env-*")) if kept is None or folder.name != kept.name]
+    return [folder.name for folder in others if not remove_environment(folder)]
+
+
+def remove_environment(folder: Path) -> bool:
+    """Remove one; False when somebody works with it, and then nothing has changed."""
+    lock = Lock(folder / IN_USE)
+    try:
+        if not lock.take():
+            return False
+        lock.release()
+        # out of sight in one step, so that nobody starts to use the half of it; Windows renames nothing that is open
+        gone = folder.with_name(f"gone-{folder.name}")
+        folder.replace(gone)
+    except OSError:
+        return not folder.exists()
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def hold(prefix: str) -> Lock | None:
+    """Mark the environment at `prefix`, if it is a managed one, as in use for as long as this process lives."""
+    folder = Path(prefix)
+    if not folder.name.startswith("env-") or not (folder / IN_USE).exists():
+        return None
+    lock = Lock(folder / IN_USE, shared=True)
+    return lock if lock.take() else None
+
+
+def require_home() -> Path:
+    """The folder, made when it is missing.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {folder}: {error.strerror}; name another folder by {VARIABLE}") from error
+    return folder

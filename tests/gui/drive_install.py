@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs inside a real Blender with its window and nothing that could train: Install is pressed, then Render and Train.
+
+    blender --online-mode --python drive_install.py -- FOLDER
+
+Writes screenshots and what it found (found.json) into FOLDER.
+"""
+
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).parent))
+import mouse
+
+FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
+EXTENSION = "bl_ext.user_default.radiance_twin"
+found: dict[str, Any] = {}
+
+
+def script() -> Iterator[float]:
+    """What the user does; yields how many seconds to wait, for Blender to work and to draw."""
+    bpy.ops.radiance_twin.open_sample("INVOKE_DEFAULT")
+    yield 1.0
+    bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "still_life.blend"))
+    yield from open_the_panel()
+    preferences = sys.modules[f"{EXTENSION}.addon.preferences"]
+    found["before"] = {"python": preferences.find_worker_python(), "can_render": can_render()}
+    take_picture("before")
+
+    window, area = viewport()
+    yield from mouse.press_button(window, area, region_of(area, "UI"), "radiance_twin.install_runtime")
+    yield 1.0
+    take_picture("asked")
+    mouse.press("Return")
+    yield 1.0
+    job = jobs().running()
+    assert job is not None, "Install was pressed and confirmed, and nothing runs"
+    seen = []
+    while not job.ended:
+        if not seen or job.fraction > seen[-1]:
+            seen.append(job.fraction)
+        if job.fraction > 0.2 and "installing" not in found:
+            found["installing"] = job.note
+            take_picture("installing")
+        yield 0.3
+    found["install"] = {"outcome": job.outcome, "error": repr(job.error), "progress": seen, "log": job.lines[-20:]}
+    assert job.error is None, found["install"]
+    yield 1.0
+    take_picture("installed")
+    found["after"] = {"python": preferences.find_worker_python(), "can_render": can_render()}
+
+    settings = bpy.context.scene.radiance_twin
+    settings.views, settings.val_views, settings.test_views = 12, 1, 1
+    settings.width, settings.height = 48, 48
+    settings.samples, settings.reference_samples = 4, 4
+    bpy.ops.radiance_twin.render_views()
+    yield from until_it_has_ended("render")
+    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 5.0, "cpu", "small"
+    bpy.ops.radiance_twin.train()
+    yield from until_it_has_ended("train")
+    found["twins"] = [thing.name for thing in bpy.context.scene.objects if thing.type == "EMPTY"]
+    yield 4.0
+    take_picture("trained")
+
+
+def can_render() -> bool:
+    return bool(bpy.ops.radiance_twin.render_views.poll())
+
+
+def until_it_has_ended(step: str) -> Iterator[float]:
+    job = jobs().running()
+    assert job is not None, f"{step} was pressed, and nothing runs"
+    while not job.ended:
+        yield 0.3
+    found[step] = {"outcome": job.outcome, "error": repr(job.error), "log": job.lines[-20:]}
+    assert job.error is None, found[step]
+
+
+def jobs() -> Any:
+    return sys.modules[f"{EXTENSION}.addon.jobs.worker"]
+
+
+def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
+    window = bpy.context.window_manager.windows[0]
+    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
+
+
+def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(region for region in area.regions if region.type == kind)
+
+
+def open_the_panel() -> Iterator[float]:
+    _, area = viewport()
+    area.spaces.active.show_region_ui = True
+    area.spaces.active.overlay.show_extras = False
+    while True:
+        yield 0.5
+        try:
+            region_of(viewport()[1], "UI").active_panel_category = "Radiance Twin"
+        except (AttributeError, TypeError):
+            continue  # there are no tabs until the sidebar is drawn
+        break
+    yield 0.5
+
+
+def take_picture(name: str) -> None:
+    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+
+
+def tick() -> float | None:
+    try:
+        return next(steps)
+    except StopIteration:
+        pass
+    except BaseException:
+        found["failed"] = traceback.format_exc()
+        take_picture("failed")
+    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
+steps = script()
+bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
