@@ -11,6 +11,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,9 +20,10 @@ from pxr import Sdf, Usd, UsdGeom, UsdRender
 
 from ..cameras import Camera
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
-from ..dataset.readers.posed import PosedImages, Problems
+from ..dataset.readers.posed import Lens, PosedImages, Problems
 from ..dataset.store import Dataset
 from ..errors import UserError
+from ..lenses import COEFFICIENTS, CameraModel
 
 Array = NDArray[np.float64]
 
@@ -84,8 +86,18 @@ def _posed(*found: PosedImages) -> dict[str, Camera]:
         for image in images.images:
             lens = image.lens
             intrinsics = np.array([lens.fx, lens.fy, lens.cx, lens.cy])
-            cameras[image.name] = Camera(image.camera_to_world, intrinsics, (lens.width, lens.height))
+            cameras[image.name] = Camera(
+                image.camera_to_world, intrinsics, (lens.width, lens.height), model=_model_of(lens)
+            )
     return cameras
+
+
+def _model_of(lens: Lens) -> CameraModel:
+    coefficients = (*lens.distortion, *[0.0] * 8)
+    if lens.fisheye:
+        k1, k2, k3, k4 = coefficients[:4]
+        return CameraModel("fisheye", (k1, k2, 0.0, 0.0, k3, k4))
+    return CameraModel("opencv", coefficients[:6])
 
 
 def _read_nerf(folder: Path) -> dict[str, Camera]:
@@ -154,9 +166,11 @@ def _read_usd(folder: Path) -> dict[str, Camera]:
     return cameras
 
 
-def _recorded(record: dict[str, list[float]]) -> Camera:
+def _recorded(record: dict[str, Any]) -> Camera:
     width, height = (int(side) for side in record["size"])
-    return Camera(np.array(record["camera_to_world"]), np.array(record["intrinsics"]), (width, height))
+    kind, *coefficients = (record["lens"][name] for name in ("kind", *COEFFICIENTS))
+    model = CameraModel(kind, tuple(coefficients))
+    return Camera(np.array(record["camera_to_world"]), np.array(record["intrinsics"]), (width, height), model=model)
 
 
 def _no_problems() -> Problems:

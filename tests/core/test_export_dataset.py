@@ -23,7 +23,6 @@ from pxr import Usd, UsdGeom
 from pycocotools.coco import COCO
 
 from radiance_twin.core.arguments import DATASET_EXPORTS
-from radiance_twin.core.cameras import project
 from radiance_twin.core.cli import main
 from radiance_twin.core.colour import linear_to_srgb
 from radiance_twin.core.dataset.store import Dataset, open_dataset
@@ -31,6 +30,7 @@ from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export import dataset as stage
 from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
 from radiance_twin.core.export.read_labels import LABELS
+from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.reporting import QuietReporter
 
 from .analytic_scene import BOUNDS, CENTRE, RADIUS
@@ -55,7 +55,7 @@ def marks(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Points on the ball in the world, their pixels in a view as Blender sees them, and their planar depth."""
     random = np.random.default_rng(index).normal(size=(50, 3))
     points = CENTRE + RADIUS * random / np.linalg.norm(random, axis=1, keepdims=True)
-    return points, *project(points, dataset.camera_to_world[index], dataset.intrinsics[index])
+    return points, *dataset.camera(index).project(points)
 
 
 def expected_png(rgba: np.ndarray) -> np.ndarray:
@@ -377,3 +377,60 @@ def test_the_command_tells_formats_of_datasets_from_those_of_twins(
     assert "Read back: points are at most" in capsys.readouterr().out
     assert main(["export", str(centred), "--format", "vdb", "-o", str(tmp_path / "x.vdb")]) == 2
     assert "a dataset cannot become --format vdb; choose one of nerf, ngp" in capsys.readouterr().err
+
+
+BENT = CameraModel("opencv", (-0.1, 0.02, 0.003, -0.002, 0.0, 0.0))
+LENSES = {
+    "four coefficients": BENT,
+    "five": CameraModel("opencv", (*BENT.distortion[:4], 0.01, 0.0)),
+    "all of OpenCV's": CameraModel("opencv", (*BENT.distortion[:4], 0.01, 0.05)),
+    "fisheye": CameraModel("fisheye", (-0.03, 0.01, 0.0, 0.0, -0.004, 0.002)),
+    "equirectangular": CameraModel("equirectangular"),
+}
+# which formats can say them
+BENDS = {
+    "four coefficients": {"ngp", "nerfstudio", "colmap", "colmap-text", "folder", "webdataset"},
+    "five": {"nerfstudio", "colmap", "colmap-text", "folder", "webdataset"},
+    "all of OpenCV's": {"colmap", "colmap-text", "folder", "webdataset"},
+    "fisheye": {"ngp", "nerfstudio", "colmap", "colmap-text", "folder", "webdataset"},
+    "equirectangular": {"folder", "webdataset"},
+}
+
+
+@pytest.mark.parametrize("lens", LENSES)
+def test_lenses_are_said_or_refused(lens: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "bent.h5", np.array([30.0, 28.0, 23.5, 17.0]), model=LENSES[lens])
+    for format in set(DATASET_EXPORTS) - {"coco", "yolo", "yolo-pose"}:
+        if format in BENDS[lens]:
+            assert exported(source, tmp_path / format, format, points=300)["worst_error"] < 1e-6
+        else:
+            with pytest.raises(UserError, match=r", (and \w+ knows none|which \w+ does not know); choose --format"):
+                exported(source, tmp_path / format, format)
+            assert not (tmp_path / format).exists()
+
+
+@pytest.mark.parametrize("lens", ["four coefficients", "all of OpenCV's", "fisheye"])
+def test_bent_cameras_open_in_pycolmap(lens: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "bent.h5", np.array([60.0, 55.0, 23.5, 17.0]), model=LENSES[lens])
+    exported(source, tmp_path / "colmap", "colmap", points=100)
+    model = pycolmap.Reconstruction(tmp_path / "colmap" / "sparse" / "0")
+    with open_dataset(source) as dataset:
+        for image in model.images.values():
+            points, pixels, _ = marks(dataset, int(image.name[:6]))
+            seen = np.array([image.project_point(point) for point in points])
+            assert np.abs(seen - pixels).max() < 1e-6
+
+
+def test_nerfstudio_gets_planar_depth_of_a_fisheye(tmp_path: Path) -> None:
+    source = write(tmp_path / "fish.h5", np.array([30.0, 30.0, 24.0, 18.0]), model=CameraModel("fisheye"))
+    exported(source, tmp_path / "ns", "nerfstudio", points=100)
+    words = json.loads((tmp_path / "ns" / "transforms.json").read_text())
+    assert words["camera_model"] == "OPENCV_FISHEYE"
+    frame = words["frames"][0]
+    planar = np.asarray(Image.open(tmp_path / "ns" / frame["depth_file_path"])) / 1000
+    matrix = np.array(frame["transform_matrix"])
+    with open_dataset(source) as dataset:
+        seen = dataset.camera(0).unproject(dataset.depth(0))
+        along_axis = (seen - matrix[:3, 3]) @ -matrix[:3, 2]
+        assert np.abs(planar - along_axis)[planar > 0].max() < 0.00051
+        assert ((planar > 0) == (dataset.depth(0) > 0)).all()

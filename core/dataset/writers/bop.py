@@ -22,9 +22,10 @@ from ...cameras import opencv_world_to_camera, unproject
 from ...ply import points_ply
 from ..store import Dataset
 from ..surface_points import SOLID
+from .cameras import require_pinholes, shared_camera
 from .objects import PosedObject, posed_objects, require_labels
 from .pictures import write_labels
-from .posed import Task, Written, require_png, shared_camera
+from .posed import Task, Written, require_png
 
 Array = NDArray[np.float64]
 
@@ -49,6 +50,7 @@ def write(task: Task) -> Written:
         UserError: the dataset has no labels.
     """
     require_png(task, "bop")
+    require_pinholes(task.dataset, "bop")
     dataset, written = task.dataset, Written()
     labels = require_labels(dataset, "bop")
     millimetres = 1000.0 * dataset.unit_scale

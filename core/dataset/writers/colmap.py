@@ -19,9 +19,21 @@ from scipy.spatial.transform import Rotation
 from ...cameras import opencv_world_to_camera
 from ...colour import srgb_bytes
 from ..store import Dataset
+from .cameras import require_perspective_or_fisheye
 from .posed import Task, Written
 
-PINHOLE = 1  # the model's number in binary files; its parameters are fx fy cx cy
+# the models' numbers in binary files
+MODELS = {"PINHOLE": 1, "OPENCV": 4, "OPENCV_FISHEYE": 5, "FULL_OPENCV": 6}
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A model's name, a picture's size, and fx fy cx cy with the coefficients of the model."""
+
+    model: str
+    width: int
+    height: int
+    parameters: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ def write_text(task: Task) -> Written:
 
 
 def _write(task: Task, binary: bool) -> Written:
+    require_perspective_or_fisheye(task.dataset, "colmap")
     written = Written()
     for place, splits in (("", ("train",)), ("test/", ("val", "test"))):
         views = [index for split, index in task.views if split in splits]
@@ -67,11 +80,26 @@ def _write(task: Task, binary: bool) -> Written:
     return written
 
 
-def _cameras(dataset: Dataset, views: Sequence[int]) -> tuple[list[tuple[float, ...]], list[int]]:
-    """Different cameras (width, height, fx, fy, cx, cy), and of each view the number of its own, from 1."""
-    rows = [(*map(float, dataset.size[index]), *map(float, dataset.intrinsics[index])) for index in views]
-    different = list(dict.fromkeys(rows))
-    return different, [different.index(row) + 1 for row in rows]
+def _cameras(dataset: Dataset, views: Sequence[int]) -> tuple[list[_Camera], list[int]]:
+    """Different cameras, and of each view the number of its own, from 1."""
+    rows = [_camera(dataset, index) for index in views]
+    numbers = {camera: number for number, camera in enumerate(dict.fromkeys(rows), 1)}
+    return list(numbers), [numbers[row] for row in rows]
+
+
+def _camera(dataset: Dataset, index: int) -> _Camera:
+    k1, k2, p1, p2, k3, k4 = dataset.distortion[index].tolist()
+    coefficients: tuple[float, ...]
+    if dataset.camera_kind == "fisheye":
+        model, coefficients = "OPENCV_FISHEYE", (k1, k2, k3, k4)
+    elif not any((k1, k2, p1, p2, k3, k4)):
+        model, coefficients = "PINHOLE", ()
+    elif k3 or k4:
+        model, coefficients = "FULL_OPENCV", (k1, k2, p1, p2, k3, k4, 0.0, 0.0)
+    else:
+        model, coefficients = "OPENCV", (k1, k2, p1, p2)
+    width, height = (int(side) for side in dataset.size[index])
+    return _Camera(model, width, height, (*dataset.intrinsics[index].tolist(), *coefficients))
 
 
 def _pose(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,11 +109,11 @@ def _pose(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _text_files(
-    cameras: list[tuple[float, ...]], images: list[_Image], points: NDArray[np.float64], colours: NDArray[np.uint8]
+    cameras: list[_Camera], images: list[_Image], points: NDArray[np.float64], colours: NDArray[np.uint8]
 ) -> dict[str, bytes]:
     camera_lines = [
-        f"{number} PINHOLE {width:.0f} {height:.0f} " + " ".join(repr(value) for value in parameters)
-        for number, (width, height, *parameters) in enumerate(cameras, 1)
+        f"{number} {camera.model} {camera.width} {camera.height} {' '.join(map(repr, camera.parameters))}"
+        for number, camera in enumerate(cameras, 1)
     ]
     # the second line of an image lists its observations of points; it may be empty, but has to be there
     image_lines = [
@@ -101,11 +129,12 @@ def _text_files(
 
 
 def _binary_files(
-    cameras: list[tuple[float, ...]], images: list[_Image], points: NDArray[np.float64], colours: NDArray[np.uint8]
+    cameras: list[_Camera], images: list[_Image], points: NDArray[np.float64], colours: NDArray[np.uint8]
 ) -> dict[str, bytes]:
     camera_records = [
-        struct.pack("<iiQQ4d", number, PINHOLE, int(width), int(height), *parameters)
-        for number, (width, height, *parameters) in enumerate(cameras, 1)
+        struct.pack("<iiQQ", number, MODELS[camera.model], camera.width, camera.height)
+        + struct.pack(f"<{len(camera.parameters)}d", *camera.parameters)
+        for number, camera in enumerate(cameras, 1)
     ]
     image_records = [
         struct.pack("<i7di", number, *image.pose, image.camera) + image.name.encode() + b"\0" + struct.pack("<Q", 0)

@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from .cameras import require_pinholes
 from .labels import categories_of, class_of
 from .pictures import straight_image
 from .posed import Task, Written, require_png
@@ -26,8 +27,13 @@ THEIRS = {"depth", "normal", "object_index"}
 
 
 def write(task: Task) -> Written:
-    """Write the folder."""
+    """Write the folder.
+
+    Raises:
+        UserError: the lenses bend straight lines.
+    """
     require_png(task, "hdf5")
+    require_pinholes(task.dataset, "hdf5")
     dataset, written = task.dataset, Written()
     passes = set(task.passes)
     labelled = "object_index" in passes and bool(dataset.objects)

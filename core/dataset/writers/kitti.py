@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...cameras import Camera, opencv_world_to_camera
 from ..contents import SPLITS
+from .cameras import require_pinholes
 from .objects import PosedObject, posed_objects, require_labels
 from .posed import Task, Written, require_png
 
@@ -50,6 +51,7 @@ def write(task: Task) -> Written:
         UserError: the dataset has no labels.
     """
     require_png(task, "kitti")
+    require_pinholes(task.dataset, "kitti")
     dataset, written = task.dataset, Written()
     labels = require_labels(dataset, "kitti")
     boxes = loose = 0

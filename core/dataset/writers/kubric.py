@@ -25,8 +25,9 @@ from ...cameras import distance_over_depth, pixel_grid
 from ...errors import UserError
 from ..contents import SPLITS
 from ..store import Dataset
+from .cameras import require_pinholes, shared_camera
 from .objects import PosedObject, posed_objects, require_labels
-from .posed import Task, Written, require_png, shared_camera
+from .posed import Task, Written, require_png
 
 Array = NDArray[np.float64]
 
@@ -46,6 +47,7 @@ def write(task: Task) -> Written:
             objects.
     """
     require_png(task, "kubric")
+    require_pinholes(task.dataset, "kubric")
     labels = require_labels(task.dataset, "kubric")
     if len(task.dataset.objects) > 255:
         raise UserError(

@@ -14,7 +14,8 @@ import numpy as np
 
 from ...errors import UserError
 from ..contents import SPLITS
-from .posed import Task, Written, require_png, shared_camera
+from .cameras import require_pinholes, shared_camera
+from .posed import Task, Written, require_png
 
 # pixels by which a camera may differ from what the format can say
 TOLERANCE = 1e-3
@@ -27,6 +28,7 @@ def write(task: Task) -> Written:
         UserError: the format cannot say what these cameras are, or a split has no view that could stand in for it.
     """
     require_png(task, "nerf")
+    require_pinholes(task.dataset, "nerf")
     dataset = task.dataset
     _require_sayable(task)
     written = Written()

@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 
 from ...ply import points_ply
+from .cameras import NERFSTUDIO, lens_words, require_perspective_or_fisheye, shared_camera
 from .pictures import DEPTH_STEP
-from .posed import Task, Written, pinhole_words, shared_camera
+from .posed import Task, Written
 
+MODELS = {"opencv": "OPENCV", "fisheye": "OPENCV_FISHEYE"}
 KEEP_THE_WORLD = "--orientation-method none --center-method none --auto-scale-poses False"
 
 
 def write(task: Task) -> Written:
-    """Write the folder."""
+    """Write the folder.
+
+    Raises:
+        UserError: the format cannot say what these lenses are.
+    """
     dataset, written = task.dataset, Written()
+    require_perspective_or_fisheye(dataset, "nerfstudio", NERFSTUDIO)
     views = [index for _, index in task.views]
     masked = any(not dataset.valid(index).all() for index in views)
     frames: list[dict[str, Any]] = []
@@ -36,12 +43,12 @@ def write(task: Task) -> Written:
         if dataset.has_depth:
             frame["depth_file_path"] = _depth_in_millimetres(task, index)
         frames.append(frame)
-    words: dict[str, Any] = {"camera_model": "OPENCV", "orientation_override": "none"}
+    words: dict[str, Any] = {"camera_model": MODELS[dataset.camera_kind], "orientation_override": "none"}
     if shared_camera(dataset, views):
-        words.update(pinhole_words(dataset, views[0]))
+        words.update(lens_words(dataset, views[0]))
     else:
         for index, frame in zip(views, frames, strict=True):
-            frame.update(pinhole_words(dataset, index))
+            frame.update(lens_words(dataset, index))
     points = task.points
     if len(points.positions):
         task.new_file("points.ply").write_bytes(points_ply(points.positions, points.normals, points.colours))
@@ -64,5 +71,5 @@ def _depth_in_millimetres(task: Task, index: int) -> str:
         task.depth(index, name)
     else:  # too far for 16 bits
         name = f"depth/{index:06d}.npy"
-        np.save(task.new_file(name), (task.dataset.depth(index) / DEPTH_STEP).astype(np.float32))
+        np.save(task.new_file(name), (task.planar_depth(index) / DEPTH_STEP).astype(np.float32))
     return name

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from .cameras import NGP, lens_words, require_perspective_or_fisheye, shared_camera
 from .pictures import write_labels
-from .posed import Task, Written, pinhole_words, shared_camera
+from .posed import Task, Written
 
 # how much of the unit cube the scene fills
 FILLED = 0.98
@@ -23,12 +24,18 @@ WORLD_SCALE = 16
 
 
 def write(task: Task) -> Written:
-    """Write the folder."""
+    """Write the folder.
+
+    Raises:
+        UserError: the format cannot say what these lenses are.
+    """
     dataset, written = task.dataset, Written()
+    require_perspective_or_fisheye(dataset, "ngp", NGP)
     splits: dict[str, list[int]] = {"": [], "test/": []}
     for split, index in task.views:
         splits["" if split == "train" else "test/"].append(index)
-    unit = task.depth_unit if dataset.has_depth else None
+    # what depth means to it along a fisheye's rays is not known
+    unit = task.depth_unit if dataset.has_depth and dataset.camera_kind == "opencv" else None
     frames: dict[str, list[dict[str, Any]]] = {place: [] for place in splits}
     for index in task.each([index for _, index in task.views]):
         place = "" if index in splits[""] else "test/"
@@ -65,11 +72,13 @@ def _words(task: Task, indices: list[int], frames: list[dict[str, Any]], unit: f
         "offset": (0.5 - scale * 0.5 * (lower + upper)).tolist(),
         "aabb_scale": 1 if dataset.film == "transparent" else WORLD_SCALE,
     }
+    if dataset.camera_kind == "fisheye":
+        words["is_fisheye"] = True
     if unit is not None:
         words["integer_depth_scale"] = unit
     if shared_camera(dataset, indices):
-        words.update(pinhole_words(dataset, indices[0]))
+        words.update(lens_words(dataset, indices[0]))
     else:
         for index, frame in zip(indices, frames, strict=True):
-            frame.update(pinhole_words(dataset, index))
+            frame.update(lens_words(dataset, index))
     return {**words, "frames": frames}

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...cameras import pixel_grid
 from ...colour import ViewTransform, composite
 from ...errors import UserError
 from ..contents import SPLITS
@@ -54,7 +55,16 @@ class Task:
 
     def depth(self, index: int, path: str) -> None:
         """Write a view's planar depth as a 16-bit PNG of `depth_unit`."""
-        write_depth(self.new_file(path), self.dataset.depth(index), self.depth_unit)
+        write_depth(self.new_file(path), self.planar_depth(index), self.depth_unit)
+
+    def planar_depth(self, index: int) -> NDArray[np.float32]:
+        """[H, W] along the viewing axis, whatever the dataset has; 0 where nothing was hit, or beside the camera."""
+        camera, depth = self.dataset.camera(index), self.dataset.depth(index)
+        if camera.model.has_planar_depth:
+            return depth
+        forward = camera.ray_directions(pixel_grid(*camera.size)) @ -camera.camera_to_world[:3, 2]
+        planar: NDArray[np.float32] = np.maximum(np.nan_to_num(depth * forward), 0.0).astype(np.float32)
+        return planar
 
     def valid(self, index: int, path: str) -> None:
         """Write which pixels are to be trained on: white, the others black."""
@@ -107,20 +117,6 @@ class Written:
     names: dict[int, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     points: int = 0
-
-
-def pinhole_words(dataset: Dataset, index: int) -> dict[str, Any]:
-    """Size and intrinsics of a view as instant-ngp and nerfstudio name them; pixel centres at +0.5 as here."""
-    width, height = (int(side) for side in dataset.size[index])
-    fx, fy, cx, cy = (float(value) for value in dataset.intrinsics[index])
-    return {"w": width, "h": height, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
-
-
-def shared_camera(dataset: Dataset, views: list[int]) -> bool:
-    """Whether all of these views have one size and one set of intrinsics."""
-    return bool((dataset.size[views] == dataset.size[views[0]]).all()) and bool(
-        np.allclose(dataset.intrinsics[views], dataset.intrinsics[views[0]], rtol=1e-9, atol=1e-9)
-    )
 
 
 def require_png(task: Task, format: str) -> None:

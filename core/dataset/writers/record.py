@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...lenses import COEFFICIENTS
 from ..store import Dataset
 from .labels import class_of
 
-CONVENTION = "camera_to_world: OpenGL axes (x right, y up, -z forward), z up; pixel centres at +0.5; depth: planar z"
+CONVENTION = (
+    "camera_to_world: OpenGL axes (x right, y up, -z forward), z up; pixel centres at +0.5; depth: planar z, of "
+    "fisheye and equirectangular lenses along the ray; lens: OpenCV's models, equirectangular by longitude and latitude"
+)
 
 
 def record_of(dataset: Dataset, split: str, index: int) -> dict[str, Any]:
@@ -23,6 +27,10 @@ def record_of(dataset: Dataset, split: str, index: int) -> dict[str, Any]:
         "size": [int(side) for side in dataset.size[index]],
         "camera_to_world": dataset.camera_to_world[index].tolist(),
         "intrinsics": [float(value) for value in dataset.intrinsics[index]],
+        "lens": {
+            "kind": dataset.camera_kind,
+            **dict(zip(COEFFICIENTS, dataset.distortion[index].tolist(), strict=True)),
+        },
         "convention": CONVENTION,
         "objects": [
             {

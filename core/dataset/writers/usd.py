@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pxr import Gf, Usd, UsdGeom, UsdRender
 
 from ...cameras import Camera
+from .cameras import require_pinholes
 from .posed import Task, Written
 
 # what the sensor counts as wide, millimetres: only its ratio to the focal length can be seen
@@ -22,7 +23,12 @@ CLIPPING = (0.001, 1_000_000.0)
 
 
 def write(task: Task) -> Written:
-    """Write the folder."""
+    """Write the folder.
+
+    Raises:
+        UserError: the lenses bend straight lines.
+    """
+    require_pinholes(task.dataset, "usd")
     dataset, written = task.dataset, Written()
     stage = Usd.Stage.CreateNew(str(task.new_file("cameras.usda")))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
