@@ -6,18 +6,17 @@
 Writes screenshots and what it found (found.json) into FOLDER, then quits while the worker is training.
 """
 
-import json
-import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
+
+sys.path.insert(0, str(Path(__file__).parent))
+from play import close_the_timeline, in_the_viewport, play, region_of, take_picture, until_our_tab_is_open, viewport
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
 EXTENSION = "bl_ext.user_default.radiance_twin"
@@ -62,7 +61,7 @@ def script() -> Iterator[float]:
         for thing in (twin, cube):
             thing.hide_set(thing in hidden)
         yield from until_the_view_is_fine()
-        take_picture(name)
+        take_picture(FOLDER, name)
     found["cube_in_window"] = in_window(cube.matrix_world.translation)
 
     settings.seconds = 600.0
@@ -84,7 +83,7 @@ def until_it_has_ended(step: str, picture: str) -> Iterator[float]:
         yield 0.3
         if job.fraction > 0.4 and not taken:
             taken = True
-            take_picture(picture)
+            take_picture(FOLDER, picture)
     found[step] = {"outcome": job.outcome, "error": repr(job.error), "log": job.lines[-20:]}
     assert job.error is None, found[step]
     yield 0.5
@@ -99,40 +98,15 @@ def until_the_view_is_fine() -> Iterator[float]:
     yield 0.5
 
 
-def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
-    window = bpy.context.window_manager.windows[0]
-    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
-
-
-def in_the_viewport() -> AbstractContextManager[None]:
-    """The context of a click into the 3D viewport: a timer has none."""
-    window, area = viewport()
-    return bpy.context.temp_override(window=window, area=area, region=region_of(area, "WINDOW"))
-
-
-def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
-    return next(region for region in area.regions if region.type == kind)
-
-
 def open_the_panel() -> Iterator[float]:
     """The sidebar's tab, over the whole height of the window; no lights and cameras in the picture."""
-    window, _ = viewport()
-    timeline = next(each for each in window.screen.areas if each.type == "DOPESHEET_EDITOR")
-    with bpy.context.temp_override(window=window, area=timeline):
-        bpy.ops.screen.area_close()
+    close_the_timeline()
     yield 0.5
     _, area = viewport()
     area.spaces.active.overlay.show_extras = False
     area.spaces.active.overlay.show_cursor = False
     area.spaces.active.show_region_ui = True
-    while True:
-        yield 0.5
-        try:
-            region_of(area, "UI").active_panel_category = "Radiance Twin"
-        except AttributeError:
-            continue  # there are no tabs until the sidebar is drawn
-        break
-    yield 0.5
+    yield from until_our_tab_is_open()
 
 
 def original_bounds() -> tuple[Vector, Vector]:
@@ -173,28 +147,9 @@ def look_at_both(twin: bpy.types.Object) -> None:
 def in_window(place: Vector) -> tuple[float, float]:
     """Pixels from the window's upper left corner."""
     window, area = viewport()
-    region = region_of(area, "WINDOW")
+    region = region_of(area)
     x, y = location_3d_to_region_2d(region, view_of(area), place)
     return region.x + x, window.height - (region.y + y)
 
 
-def take_picture(name: str) -> None:
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
-
-
-def tick() -> float | None:
-    try:
-        return next(steps)
-    except StopIteration:
-        pass
-    except BaseException:
-        found["failed"] = traceback.format_exc()
-    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.context.preferences.view.show_splash = False
-bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
-steps = script()
-bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
+play(script, found, FOLDER)

@@ -8,12 +8,9 @@ once by two clicks on its X. TWIN then takes the place of what was not trained, 
 stops Compare This Frame. Writes screenshots and found.json into FOLDER.
 """
 
-import json
 import shutil
-import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from mathutils import Vector
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mouse
+from play import close_the_timeline, play, region_of, take_picture, until_our_tab_is_open, viewport
 
 FOLDER, TWIN = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
 EXTENSION = "bl_ext.user_default.radiance_twin"
@@ -47,10 +45,10 @@ def script() -> Iterator[float]:
     yield from press("render_views")
     yield from until_it_has_ended("render")
     yield 1.0
-    take_picture("before")
+    take_picture(FOLDER, "before")
     yield from press("train")
     yield from until_the_training_is_seen()
-    take_picture("training")
+    take_picture(FOLDER, "training")
     found["badge"] = badge()
     job, found["standing"] = running(), twins()
     yield from press("cancel")
@@ -59,7 +57,7 @@ def script() -> Iterator[float]:
     yield from until_it_has_ended("train", job)
     found["left"] = twins()
     yield 1.0
-    take_picture("cancelled")
+    take_picture(FOLDER, "cancelled")
 
     shutil.copy(TWIN, FOLDER / "radiance_twin" / "still_life.twin")
     yield 1.0
@@ -81,7 +79,7 @@ def script() -> Iterator[float]:
     while (bpy.app.is_job_running("RENDER") or frame._running is not None) and time.monotonic() < until + 40.0:
         yield 0.2
     found["escaped"] = {"problem": frame.problem(), "engine_kept": bpy.context.scene.render.engine == engine}
-    take_picture("escaped")
+    take_picture(FOLDER, "escaped")
 
 
 def running() -> Any:
@@ -118,15 +116,6 @@ def until_the_training_is_seen() -> Iterator[float]:
     yield 1.5
 
 
-def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
-    window = bpy.context.window_manager.windows[0]
-    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
-
-
-def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
-    return next(region for region in area.regions if region.type == kind)
-
-
 def press(operator: str) -> Iterator[float]:
     """Find a button in the sidebar and click it."""
     window, area = viewport()
@@ -137,50 +126,20 @@ def open_the_sidebar() -> Iterator[float]:
     """By its key, with the pointer in the viewport; then our tab."""
     window, area = viewport()
     if not area.spaces.active.show_region_ui:
-        mouse.move(mouse.place_in(window, region_of(area, "WINDOW"), 300, 300))
+        mouse.move(mouse.place_in(window, region_of(area), 300, 300))
         yield mouse.NOTICE
         mouse.press("n")
-    while True:
-        yield 0.5
-        try:
-            region_of(viewport()[1], "UI").active_panel_category = "Radiance Twin"
-        except (AttributeError, TypeError):
-            continue  # there are no tabs until the sidebar is drawn
-        break
-    yield 0.5
+    yield from until_our_tab_is_open()
 
 
 def make_room() -> None:
     """The whole window's height for the viewport, and the place beside the original in sight."""
-    window, _ = viewport()
-    timeline = next(each for each in window.screen.areas if each.type == "DOPESHEET_EDITOR")
-    with bpy.context.temp_override(window=window, area=timeline):
-        bpy.ops.screen.area_close()
+    close_the_timeline()
     space = viewport()[1].spaces.active
     space.overlay.show_extras = False
     view = space.region_3d
     view.view_location = view.view_location + view.view_rotation @ Vector((0.55, 0.0, 0.0))
 
 
-def take_picture(name: str) -> None:
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
-
-
-def tick() -> float | None:
-    try:
-        return next(steps)
-    except StopIteration:
-        pass
-    except BaseException:
-        found["failed"] = traceback.format_exc()
-        take_picture("failed")
-    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.context.preferences.view.show_splash = False
-bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
 bpy.context.preferences.view.render_display_type = "NONE"
-steps = script()
-bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
+play(script, found, FOLDER)

@@ -7,11 +7,8 @@ mouse and keys.
 Writes screenshots and what it found (found.json) into FOLDER.
 """
 
-import json
 import runpy
-import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 runpy.run_path(str(TREE / "core" / "bootstrap.py"))["register"](TREE)
 
 import mouse  # noqa: E402
+from play import play, region_of, take_picture, until  # noqa: E402
 
 import radiance_twin  # noqa: E402
 from radiance_twin.addon.viewport.compare import view as comparing  # noqa: E402
@@ -145,10 +143,6 @@ def views() -> list[bpy.types.Area]:
     return sorted((area for area in views_of_any_kind() if area.width > 1), key=lambda area: area.x)
 
 
-def region_of(area: bpy.types.Area) -> bpy.types.Region:
-    return next(region for region in area.regions if region.type == "WINDOW")
-
-
 def compared(region: bpy.types.Region) -> Any:
     return comparing._state.regions.get(region.as_pointer())
 
@@ -158,32 +152,9 @@ def middle_of(pixels: Any) -> Any:
     return pixels[height // 2, width // 2, :3]
 
 
-def until(condition: Any, seconds: float = 60.0) -> Iterator[float]:
-    waited = 0.0
-    while not condition():
-        yield 0.2
-        waited += 0.2
-        assert waited < seconds, "what was waited for does not come"
-
-
 def picture(name: str) -> Iterator[float]:
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+    take_picture(FOLDER, name)
     yield 0.1
 
 
-def tick() -> float | None:
-    try:
-        return next(steps)
-    except StopIteration:
-        pass
-    except BaseException:
-        found["failed"] = traceback.format_exc()
-    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.context.preferences.view.show_splash = False
-bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
-steps = script()
-bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
+play(script, found, FOLDER)
