@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
+from skimage.measure import grid_points_in_poly
 
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import Keypoint, VisibleObject, categories_of, visible_objects
@@ -25,14 +26,17 @@ from .read_back import MOST_ERROR
 
 @dataclass(frozen=True)
 class FoundLabel:
-    """A label as read: class from 0; left, top, width and height in pixels or shares of the picture; mask.
+    """A label as read: class from 0; then what the format has, in pixels or shares of the picture.
 
-    Keypoints are u, v and state of those that are in the picture; None where the format has none.
+    Attributes:
+        box: left, top, width and height. mask: [H, W]. outline: [N, 2] one polygon.
+        keypoints: u, v and state of those that are in the picture.
     """
 
     category: int
-    box: NDArray[np.float64]
+    box: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
+    outline: NDArray[np.float64] | None = None
     keypoints: list[Keypoint] | None = None
     shares: bool = False
 
@@ -59,10 +63,14 @@ def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -
     scale = size if label.shares else np.ones(2)
     found = [(u * scale[0], v * scale[1], state) for u, v, state in label.keypoints or []]
     points = [] if label.keypoints is None else [point for point in thing.keypoints if point]
+    mask = label.mask
+    if label.outline is not None:
+        # rows before columns, pixel centres at whole numbers
+        mask = grid_points_in_poly((int(size[1]), int(size[0])), label.outline[:, ::-1] * scale[::-1] - 0.5)
     return (
         label.category == thing.category
-        and np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR
-        and (label.mask is None or np.array_equal(label.mask, thing.mask))
+        and (label.box is None or np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR)
+        and (mask is None or np.array_equal(mask, thing.mask))
         and len(found) == len(points)
         and all(np.abs(np.subtract(one, other)).max() < MOST_ERROR for one, other in zip(found, points, strict=True))
     )
@@ -77,7 +85,7 @@ def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
                 one["category_id"] - 1,
                 np.array(one["bbox"]),
                 read.annToMask(one).astype(np.bool_),
-                _triples(one["keypoints"], 0.5) if "keypoints" in one else None,
+                keypoints=_triples(one["keypoints"], 0.5) if "keypoints" in one else None,
             )
             for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
         ]
@@ -86,16 +94,27 @@ def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
 
 
 def _yolo_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
-    labels: dict[int, list[FoundLabel]] = {}
+    return {view: [_boxed(*row) for row in rows] for view, rows in _yolo_rows(folder, split)}
+
+
+def _boxed(category: int, numbers: list[float]) -> FoundLabel:
+    x, y, width, height, *points = numbers
+    box = np.array([x - width / 2, y - height / 2, width, height])
+    return FoundLabel(category, box, keypoints=_triples(points, 0.0) if points else None, shares=True)
+
+
+def _yolo_outlines(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
+    return {
+        view: [FoundLabel(category, outline=np.reshape(numbers, (-1, 2)), shares=True) for category, numbers in rows]
+        for view, rows in _yolo_rows(folder, split)
+    }
+
+
+def _yolo_rows(folder: Path, split: str) -> Iterator[tuple[int, list[tuple[int, list[float]]]]]:
+    """Of each view the class and the numbers of each line."""
     for path in (folder / "labels" / split).glob("*.txt"):
-        labels[int(path.stem)] = []
-        for line in path.read_text(encoding="ascii").splitlines():
-            category, *numbers = line.split()
-            x, y, width, height, *points = map(float, numbers)
-            box = np.array([x - width / 2, y - height / 2, width, height])
-            keypoints = _triples(points, 0.0) if points else None
-            labels[int(path.stem)].append(FoundLabel(int(category), box, keypoints=keypoints, shares=True))
-    return labels
+        lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+        yield int(path.stem), [(int(category), [float(number) for number in numbers]) for category, *numbers in lines]
 
 
 def _triples(numbers: list[float], first_centre: float) -> list[Keypoint]:
@@ -107,5 +126,6 @@ def _triples(numbers: list[float], first_centre: float) -> list[Keypoint]:
 LABELS: dict[str, Callable[[Path, str], dict[int, list[FoundLabel]]]] = {
     "coco": _coco_labels,
     "yolo": _yolo_labels,
+    "yolo-seg": _yolo_outlines,
     "yolo-pose": _yolo_labels,
 }

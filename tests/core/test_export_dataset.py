@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 import OpenEXR
@@ -21,11 +22,13 @@ import webdataset
 from PIL import Image
 from pxr import Usd, UsdGeom
 from pycocotools.coco import COCO
+from skimage.measure import grid_points_in_poly
 
 from radiance_twin.core.arguments import DATASET_EXPORTS
 from radiance_twin.core.cli import main
 from radiance_twin.core.colour import linear_to_srgb
 from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.dataset.writers.outline import outline_of
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export import dataset as stage
 from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
@@ -204,6 +207,26 @@ def test_yolo_pose_has_keypoints_in_shares_of_the_picture(shifted: Path, tmp_pat
                 assert state == dataset.labels.keypoint_state[index, place]
                 expected, _ = dataset.camera(index).project(PLACES)
                 assert state == 0 or np.allclose([x * WIDTH, y * HEIGHT], expected[place], atol=1e-4)
+
+
+def test_yolo_outlines_fill_to_the_masks(shifted: Path, tmp_path: Path) -> None:
+    exported(shifted, tmp_path / "yolo", "yolo-seg")
+    with open_dataset(shifted) as dataset:
+        for index in (7, 8):
+            shown = dataset.object_index(index)
+            lines = (tmp_path / "yolo" / "labels" / "test" / f"{index:06d}.txt").read_text().splitlines()
+            for line, value in zip(lines, (3, 7), strict=True):
+                corners = np.array(line.split()[1:], float).reshape(-1, 2) * [WIDTH, HEIGHT]
+                # drawn 16 times as large, so that what OpenCV draws of the line itself covers no pixel's centre
+                large = np.zeros((HEIGHT * 16, WIDTH * 16), np.uint8)
+                cv2.fillPoly(large, [np.rint(corners * 16 - 0.5).astype(np.int32)], 1)
+                assert np.array_equal(large[8::16, 8::16] > 0, shown == value)
+
+
+def test_an_outline_holds_parts_and_holes() -> None:
+    mask = np.random.default_rng(3).random((30, 40)) > 0.6
+    outline = outline_of(mask)
+    assert np.array_equal(grid_points_in_poly(mask.shape, outline[:, ::-1] - 0.5), mask)
 
 
 def test_yolo_pose_without_keypoints_says_so(tmp_path: Path) -> None:
@@ -400,7 +423,7 @@ BENDS = {
 @pytest.mark.parametrize("lens", LENSES)
 def test_lenses_are_said_or_refused(lens: str, tmp_path: Path) -> None:
     source = write(tmp_path / "bent.h5", np.array([30.0, 28.0, 23.5, 17.0]), model=LENSES[lens])
-    for format in set(DATASET_EXPORTS) - {"coco", "yolo", "yolo-pose"}:
+    for format in set(DATASET_EXPORTS) - set(LABELS):
         if format in BENDS[lens]:
             assert exported(source, tmp_path / format, format, points=300)["worst_error"] < 1e-6
         else:
