@@ -26,8 +26,8 @@ def use_float_exr(settings: bpy.types.ImageFormatSettings) -> None:
     settings.color_mode, settings.color_depth = "RGBA", "32"
 
 
-def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer) -> Any:
-    """Cycles' own settings of a scene or view layer. Cycles is an add-on: type stubs do not know it."""
+def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer | bpy.types.World) -> Any:
+    """Cycles' own settings of a scene, view layer or world. Cycles is an add-on: type stubs do not know it."""
     settings: Any = owner
     return settings.cycles
 
@@ -92,3 +92,20 @@ def volumes_are_shifted() -> bool:
 def shows_splats() -> bool:
     """Whether this Blender has 3D Gaussian splats of its own (5.3 and newer): a kind of point cloud."""
     return "type" in bpy.types.PointCloud.bl_rna.properties
+
+
+def tree_of(owner: Any) -> Any:
+    """The node tree of a material or world, which since 5.0 has one from the start."""
+    if not has_nodes(owner):
+        owner.use_nodes = True
+    return owner.node_tree
+
+
+def has_nodes(owner: Any) -> bool:
+    """Whether a material or world is made of nodes, as all are since 5.0."""
+    return owner.node_tree is not None and (bpy.app.version >= (5, 0, 0) or owner.use_nodes)
+
+
+def clear_sky() -> str:
+    """The kind of sky texture that is computed from the sun's place."""
+    return "MULTIPLE_SCATTERING" if bpy.app.version >= (5, 0, 0) else "NISHITA"

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .configuration import DEFAULTS, FIELDS, read_configuration
+from .configuration import DEFAULTS, FIELDS, read_configuration, rule_from_text
 from .errors import UsageError
 from .presets import BAKES, PRESETS
 
@@ -151,6 +151,24 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
                 metavar=words,
                 help=about["help"] + usual,
             )
+
+    parser.add_argument(
+        "--randomise",
+        action="append",
+        type=_rule,
+        default=[],
+        metavar="RULE",
+        help="one more rule of what differs from view to view, like 'what = \"time\", frames = [1, 50]' (see config)",
+    )
+
+
+def _rule(text: str) -> dict[str, Any]:
+    try:
+        return rule_from_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rule ({error}); write it like [[randomise]] of a file"
+        ) from None
 
 
 def _add_import(commands: Any) -> None:

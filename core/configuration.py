@@ -14,7 +14,7 @@ import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from .classes import class_complaint
 from .errors import UsageError, UserError
 from .passes import ASKED_PASSES
 from .rigs import RIGS, SHAPED_RIGS, RigShape, rig_shape
+from .rules import WHAT, keys_of, mistake, read_rules
 
 VERSION = 1
 FILMS = ("auto", "transparent", "world")
@@ -56,7 +57,11 @@ def option(
 
 @dataclass(frozen=True)
 class Configuration:
-    """How a scene is rendered. `None` and 0 mean what each help says."""
+    """How a scene is rendered. `None` and 0 mean what each help says.
+
+    Attributes:
+        randomise: rules (see rules.py) as tables, in which lists may stand for tuples.
+    """
 
     seed: int = option(0, "", "of everything random", "N", least=0)
     rig: str = option("hemisphere", "cameras", "how cameras are placed", choices=RIGS)
@@ -136,8 +141,12 @@ class Configuration:
         (), "labels", "names of empties, vertex groups and bones, with * for any text", "NAME", many=True
     )
 
+    randomise: Sequence[Mapping[str, Any]] = ()
 
-FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Configuration)}
+
+SETTINGS = tuple(one.name for one in fields(Configuration))
+# those that are one value each
+FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Configuration) if one.metadata}
 DEFAULTS: dict[str, Any] = {name: one.default for name, one in FIELDS.items()}
 SECTIONS = tuple(dict.fromkeys(one.metadata["section"] for one in FIELDS.values()))
 
@@ -155,6 +164,7 @@ def check_configuration(settings: Any) -> None:
         complaint = _complaint(name, getattr(settings, name))
         if complaint:
             raise UsageError(f"--{name.replace('_', '-')} {complaint}")
+    read_rules(settings.randomise)
 
 
 def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -180,6 +190,8 @@ def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
     if version > VERSION:
         raise UserError(f"{path} is for a newer Radiance Twin (version {version}); update yours")
     found: dict[str, Any] = {}
+    if "randomise" in content:
+        found["randomise"] = _rules(content.pop("randomise"), path, text)
     for section, values in _sections(content, path, text):
         known = [name for name, one in FIELDS.items() if one.metadata["section"] == section]
         for key, value in values.items():
@@ -218,7 +230,59 @@ def configuration_text(values: Mapping[str, Any], explained: bool = True) -> str
             value = values.get(name, one.default)
             # TOML has no word for nothing: what is not said is what is usual
             lines.append(f"{name} = {_toml(value)}" if value is not None else f'# {name} = ""')
-    return "\n".join(lines) + "\n"
+    for table in values.get("randomise", ()):
+        lines += ["", "[[randomise]]", *(f"{name} = {_toml(value)}" for name, value in table.items())]
+    return "\n".join([*lines, *(_rules_explained() if explained else [])]) + "\n"
+
+
+def rule_from_text(text: str) -> dict[str, Any]:
+    """One rule as a flag says it: what = "pose", select = "Chair*", turn = [[0, 0], [0, 0], [0, 360]].
+
+    Raises:
+        ValueError: it is no TOML.
+    """
+    table: dict[str, Any] = tomllib.loads(f"rule = {{ {text} }}")["rule"]
+    return table
+
+
+def _rules(tables: Any, path: Path, text: str) -> list[dict[str, Any]]:
+    """The rules of a file; folders in them are found from where the file is."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UserError(
+            f"{_place(path, text, 'randomise', '')}: randomise is a rule each; write [[randomise]] above it"
+        )
+    rules = []
+    for number, table in enumerate(tables, 1):
+        found = mistake(table)
+        if found is not None:
+            raise UserError(f"{_place(path, text, 'randomise', found[0], number)}: {found[1]}")
+        folder = table.get("folder")
+        # Blender's // is where the .blend is
+        if folder is not None and not folder.startswith("//"):
+            folder = str((path.absolute().parent / folder).resolve())
+        rules.append(table if folder is None else {**table, "folder": folder})
+    return rules
+
+
+def _rules_explained() -> list[str]:
+    """An example of each rule with all its keys, as comments."""
+    lines = ["", "# What differs from view to view, as many rules as you like; each says what it needs of:"]
+    told: dict[str, Any] = {}
+    for what, kind in WHAT.items():
+        lines += ["#", f"# {kind.__doc__}", "# [[randomise]]", f'# what = "{what}"']
+        again = []
+        for name, one in keys_of(what).items():
+            about = one.metadata
+            if told.get(name) == about:
+                again.append(name)
+                continue
+            told[name] = about
+            example = about["example"] if one.default is None else one.default
+            allowed = f" ({', '.join(about['choices'])})" if about["choices"] else ""
+            lines.append(f"# {name} = {_toml(example)}  # {about['help']}{allowed}")
+        if again:
+            lines += [f"# {line}" for line in textwrap.wrap(f"and as above: {', '.join(again)}", 100)]
+    return lines
 
 
 def _sections(content: dict[str, Any], path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -307,18 +371,28 @@ def _complaint(name: str, value: Any) -> str:
     return ""
 
 
-def _place(path: Path, text: str, section: str, key: str) -> str:
-    """File and line of a key, or of a section's heading when no key is named."""
-    current = ""
+def _place(path: Path, text: str, section: str, key: str, which: int = 1) -> str:
+    """File and line of a key, or of a section's heading when no key is named or it is not there.
+
+    Args:
+        which: of the sections of that name, counted from 1.
+    """
+    current, seen, place = "", 0, str(path)
     for number, line in enumerate(text.splitlines(), 1):
-        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        heading = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
         if heading:
             current = heading[1].strip("\"'")
-            if not key and current == section:
-                return f"{path}, line {number}"
-        elif key and current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            seen += current == section
+            if current == section and seen == which:
+                place = f"{path}, line {number}"
+        elif (
+            key
+            and current == section
+            and seen in (0, which)
+            and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line)
+        ):
             return f"{path}, line {number}"
-    return str(path)
+    return place
 
 
 def _toml(value: Any) -> str:

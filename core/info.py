@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .configuration import FIELDS
+from .configuration import SETTINGS
 from .dataset.digest import dataset_digest
 from .dataset.store import open_dataset
 from .errors import UserError
@@ -63,7 +63,7 @@ def configuration_of(dataset: str | None) -> dict[str, Any]:
     with open_dataset(dataset) as opened:
         if "rig" not in opened.configuration:
             raise UserError(f"{dataset} was imported, not rendered; it has no such settings")
-        return {name: value for name, value in opened.configuration.items() if name in FIELDS}
+        return {name: value for name, value in opened.configuration.items() if name in SETTINGS}
 
 
 def _in_short(configuration: dict[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,8 @@ def check_settings(settings: RenderSettings) -> None:
         raise UsageError(
             f"--target has no meaning with --rig {settings.rig}, whose camera goes its own way; leave one out"
         )
+    if settings.film == "transparent" and any(rule["what"] == "background" for rule in settings.randomise):
+        raise UsageError("a background of randomise is not seen with --film transparent; take auto or world")
     if Path(settings.output).suffix != ".h5":
         raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
 

@@ -61,7 +61,7 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
     width, height = (int(side) for side in known["resolution"])
     if any(one.camera.size != (width, height) for one in cameras):
         raise UserError(f"a camera of {settings.poses} has another size than the dataset's {width} x {height} pixels")
-    own = {name: known[name] for name in ITS_OWN}
+    own = {name: known[name] for name in ITS_OWN} | {"randomise": known.get("randomise", ())}
     return replace(
         settings,
         **{**own, "resolution": (width, height)},

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .configuration import FIELDS
+from .configuration import SETTINGS
 from .dataset.contents import ViewPixels
 from .dataset.packing import read_view
 from .dataset.store import Dataset, open_dataset
@@ -53,7 +53,7 @@ def verify(settings: VerifySettings, reporter: Reporter) -> dict[str, Any]:
     with open_dataset(settings.dataset) as dataset, tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
         _require_its_scene(dataset, settings.scene)
         asked = RenderSettings(
-            **{name: value for name, value in dataset.configuration.items() if name in FIELDS},
+            **{name: value for name, value in dataset.configuration.items() if name in SETTINGS},
             scene=settings.scene,
             output=Path(place) / "again.h5",
             blender=settings.blender,

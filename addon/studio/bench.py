@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...core.dataset.staging import Plan
 from ...core.errors import Cancelled
 from ...core.reporting import Reporter
-from .plan import plan_views
+from .plan import Studio, plan_views
+from .randomise.changes import Changes
 from .render import Pace, render_view
 
 # views, evenly spread, whose light is rendered once more with one sample
@@ -36,7 +38,12 @@ def bench_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         UserError: the scene cannot be rendered. Cancelled: the user stopped it.
     """
     folder = Path(arguments["staging"])
-    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder)
+    with Changes() as changes:
+        plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, changes)
+        return _measure(plan, studio, folder, reporter)
+
+
+def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> dict[str, Any]:
     pace = Pace(reporter, plan.views, len(plan.views))
     again = {round((number + 1) * (len(plan.views) - 1) / ASKED_AGAIN) for number in range(ASKED_AGAIN)} - {0}
     seconds: list[float] = []

@@ -12,6 +12,7 @@ from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.reporting import Reporter
 from .plan import Studio, plan_views
+from .randomise.changes import Changes
 from .render import render_missing
 from .sight import complaints, named, spread
 
@@ -34,7 +35,12 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         UserError: the scene cannot be rendered at all. Cancelled: the user stopped it.
     """
     folder = Path(arguments["staging"])
-    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder)
+    with Changes() as changes:
+        plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, changes)
+        return _look_over(plan, studio, folder, reporter)
+
+
+def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> dict[str, Any]:
     findings = [
         _finding(f"{name} is missing, and what needs it renders pink or not at all", "find it by File, External Data")
         for name in studio.missing

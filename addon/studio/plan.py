@@ -19,9 +19,11 @@ from ...core.errors import UserError
 from ...core.files import sha256_of_file
 from ...core.passes import passes_of
 from ...core.rigs import PLACED_RIGS
+from ...core.rules import scene_changes
 from .. import compat
 from ..view_transform import bake_view_transform
 from .cameras import (
+    Array,
     StudioCamera,
     intrinsics_of,
     is_perspective,
@@ -29,9 +31,11 @@ from .cameras import (
 )
 from .devices import Device, use_device
 from .passes import ALWAYS, Passes
-from .rig import cameras_of_rig, sight_of
+from .randomise.apply import Randomiser
+from .randomise.changes import Changes
+from .rig import Placed, cameras_of_rig, sight_of
 from .scene import (
-    Measured,
+    RenderedObject,
     external_files,
     give_pass_indices,
     materials_of,
@@ -50,6 +54,7 @@ class Studio:
     Attributes:
         remarks: what is good to know of its views, a line each.
         missing: paths of files that it needs and does not find.
+        randomiser: what differs from view to view.
     """
 
     scene: bpy.types.Scene
@@ -58,10 +63,14 @@ class Studio:
     sight: Sight
     remarks: list[str]
     missing: list[str]
+    randomiser: Randomiser
 
 
-def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan, Studio]:
+def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Changes) -> tuple[Plan, Studio]:
     """Open the scene, decide every view of it, and write the plan into `folder`.
+
+    Args:
+        changes: puts back what was drawn for all views together.
 
     Raises:
         UserError: the scene cannot be opened, has nothing to render, or does not suit the rig.
@@ -73,12 +82,15 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
     film = settings["film"]
     if film == "auto":
-        film = "transparent" if settings["rig"] in PLACED_RIGS else "world"
+        seen = settings["rig"] not in PLACED_RIGS or any(rule["what"] == "background" for rule in settings["randomise"])
+        film = "world" if seen else "transparent"
     transform = bake_view_transform(scene)
     prepare_scene(scene, resolution, film == "transparent")
     given = read_cameras(settings["poses"]) if settings["poses"] else []
     if given:
         _suit_scene(scene, given, settings["rig"])
+    randomiser = Randomiser(scene, settings["randomise"], int(settings["seed"]))
+    randomiser.apply_to_scene(changes, remarks)
     further = passes_of(settings["passes"])
     passes = Passes(scene, further)
     device = use_device(scene, settings["cycles_device"])
@@ -89,12 +101,18 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
 
     needed = external_files()
     measured = measure(scene, settings["target"])
+    with randomiser.everything_shown():
+        seen_some_time = measure(scene, None).objects if randomiser.hides else measured.objects
     if given:
         posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
         cameras_of_splits = {"train": posed, "val": [], "test": []}
     else:
         cameras_of_splits, of_rig = cameras_of_rig(scene, settings, resolution, measured)
         remarks += of_rig
+    # both eyes see the same
+    pair = 2 if settings["stereo"] and not given else 1
+    if not given:
+        _jitter(cameras_of_splits, randomiser, measured.centre, pair)
     camera = StudioCamera(scene)
     common = {
         "scene": sha256_of_file(path),
@@ -104,6 +122,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         "blender": [bpy.app.version_string, bpy.app.build_hash.decode()],
         "device": device.kind,
         "passes": further,
+        "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
     }
     views: list[PlannedView] = []
     splits: dict[str, list[int]] = {}
@@ -112,7 +131,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
             view = PlannedView(
                 name=f"view_{index:06d}",
-                frame=frame,
+                frame=frame if (drawn := randomiser.frame(index // pair)) is None else drawn,
+                draw=index // pair,
                 camera_to_world=camera.rounded(pose).tolist(),
                 intrinsics=intrinsics_of(lens, scene, resolution).tolist(),
                 lens=lens.as_dict(),
@@ -138,7 +158,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         resolution=resolution,
         film=film,
         bounds=measured.bounds.tolist(),
-        **_tables(measured, settings["classes"]),
+        **_tables(seen_some_time, randomiser.materials(), settings["classes"]),
         passes={name: compat.pass_names().get(name, "") for name in ("rgba", *ALWAYS, *further)},
         scene_name=path.stem,
         scene_hash=common["scene"],
@@ -154,8 +174,10 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path) -> tuple[Plan
         remarks.append(
             f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
         )
+    if scene_changes(settings["randomise"]):
+        remarks.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
     missing = [name for name in needed if not Path(name).exists()]
-    return plan, Studio(scene, camera, passes, sight_of(scene, measured, settings), remarks, missing)
+    return plan, Studio(scene, camera, passes, sight_of(scene, measured, settings), remarks, missing, randomiser)
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
@@ -173,6 +195,19 @@ def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
     if rig != "animated" and camera is not None and is_perspective(camera) and camera.data.dof.use_dof:
         lines.append(f"The rig {rig} has no depth of field")
     return lines
+
+
+def _jitter(cameras_of_splits: dict[str, list[Placed]], randomiser: Randomiser, centre: Array, pair: int) -> None:
+    """Move cameras as rules say; the `pair` of eyes moves as one."""
+    draw = 0
+    for cameras in cameras_of_splits.values():
+        for start in range(0, len(cameras), pair):
+            first = cameras[start][1]
+            motion = randomiser.jitter(draw, first, centre) @ np.linalg.inv(first)
+            for place in range(start, start + pair):
+                frame, pose, lens = cameras[place]
+                cameras[place] = frame, motion @ pose, lens
+            draw += 1
 
 
 def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> None:
@@ -196,12 +231,14 @@ def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samp
     return staging.with_key(changed, common)
 
 
-def _tables(measured: Measured, rules: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _tables(
+    seen: list[RenderedObject], further: list[bpy.types.Material], rules: list[str]
+) -> dict[str, list[dict[str, Any]]]:
     """The plan's tables of objects, classes and materials; what has no pass index is given one."""
-    materials = materials_of(measured.objects)
-    give_pass_indices([rendered.original for rendered in measured.objects])
+    materials = [*(known := materials_of(seen)), *(one for one in further if one not in known)]
+    give_pass_indices([rendered.original for rendered in seen])
     give_pass_indices(materials)
-    objects = objects_table(measured.objects, class_rules(rules))
+    objects = objects_table(seen, class_rules(rules))
     return {
         "objects": objects,
         "classes": [
@@ -215,6 +252,8 @@ def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: D
     """The settings as the dataset records them: as they came out, without paths."""
     paths = ("scene", "output", "blender", "allow_newer", "poses")
     kept = {name: value for name, value in settings.items() if name not in paths}
+    # each with its seed, so that the same is drawn when views are added with another one
+    kept["randomise"] = [{**rule, "seed": rule.get("seed", settings["seed"])} for rule in settings["randomise"]]
     return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}
 
 

@@ -20,6 +20,7 @@ from ...core.reporting import Reporter
 from .. import compat
 from .cameras import Lens
 from .plan import Studio, plan_views
+from .randomise.changes import Changes
 from .sight import complaints, named
 
 SECONDS_BETWEEN_HEARTBEATS = 1.0
@@ -42,7 +43,13 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
         raise UserError(f"Blender {bpy.app.version_string} is too old; 4.5 or newer is needed")
     folder = Path(arguments["staging"])
     reporter.log(f"Blender {bpy.app.version_string} opens {Path(arguments['scene']).name}")
-    plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder)
+    with Changes() as changes:
+        plan, studio = plan_views(Path(arguments["scene"]), arguments["settings"], folder, changes)
+        return _render_asked(plan, studio, arguments, reporter)
+
+
+def _render_asked(plan: Plan, studio: Studio, arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    folder = Path(arguments["staging"])
     _tell(plan, studio, arguments["settings"], reporter)
     missing = staging.missing_views(folder, plan)
     kept = len(plan.work) - len(missing)
@@ -56,8 +63,7 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
 
 def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Reporter) -> None:
     """What is good to know, and what is going to be rendered."""
-    for remark in studio.remarks:
-        reporter.log(remark)
+    _say_remarks(studio, reporter)
     for line in named(complaints(plan, studio.sight)):
         reporter.log(line)
     if studio.missing:
@@ -76,6 +82,11 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Report
         reporter.log(apart)
 
 
+def _say_remarks(studio: Studio, reporter: Reporter) -> None:
+    while studio.remarks:
+        reporter.log(studio.remarks.pop(0))
+
+
 def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:
     """Render `missing`; each is done when its record is written. Returns the seconds that it took.
 
@@ -90,11 +101,17 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
             raise Cancelled("stopped; what is rendered is kept, the same command goes on")
         with pace.view_under_way(view):
             render_view(view, studio, folder)
+        _say_remarks(studio, reporter)
     return time.monotonic() - started
 
 
 def render_view(view: PlannedView, studio: Studio, folder: Path) -> tuple[float, float]:
     """Render one view; it is done when its record is written. Returns the seconds of its light and of its truth."""
+    with studio.randomiser.view(view.draw, studio.remarks):
+        return _render_as_it_is(view, studio, folder)
+
+
+def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[float, float]:
     started = time.monotonic()
     studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
     studio.passes.set_for_light(view.samples, view.seed, view.denoise)

@@ -90,6 +90,7 @@ def render_classic_orbit(
         denoise=bool(made.get("denoise", True)),
         film=dataset.film,
         seed=dataset.seed,
+        randomise=made.get("randomise", ()),
         cycles_device=device if device in CYCLES_DEVICES else "auto",
         blender=blender,
     )

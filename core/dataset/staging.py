@@ -56,6 +56,7 @@ class PlannedView:
         stand_in: intrinsics, size and samples of what is rendered for a lens that Cycles does not have (see
             `core/stand_in.py`); None: Cycles has it.
         samples, denoise, seed: of the render of light.
+        draw: number of the random scene that it shows, if the scene is randomised.
         truth: whether depth, normal and object index are rendered as well.
         key: hash of everything that determines the pixels.
     """
@@ -68,6 +69,7 @@ class PlannedView:
     samples: int
     denoise: bool
     seed: int
+    draw: int = 0
     truth: bool = True
     key: str = ""
     kind: Kind = "opencv"

@@ -29,6 +29,7 @@ from ..files import require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
 from ..reporting import Reporter
+from ..rules import scene_changes
 from ..twin_file import write_twin
 from .metadata import arrays_of_field, metadata_of_twin
 from .recipe import Recipe
@@ -105,6 +106,11 @@ def train(
     with locked(output), open_dataset(settings.dataset) as dataset, thread_pool() as pool:
         if settings.until_psnr is not None and not len(dataset.splits["val"]):
             raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
+        if scene_changes(dataset.configuration.get("randomise", ())):
+            reporter.log(
+                "The scene differs from view to view, of which a field learns the mean at best; "
+                'render with per = "scene" in the rules of randomise to train a twin'
+            )
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
         unfinished = Unfinished(output, settings.resume, reporter)
         run = prepare(

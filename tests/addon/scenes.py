@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "test_camera": None,
     **asdict(RigShape()),
     "poses": None,
+    "randomise": [],
     "passes": [],
     "labels": False,
     "classes": [],

@@ -17,12 +17,14 @@ from radiance_twin.core.configuration import (
     DEFAULTS,
     FIELDS,
     Configuration,
+    check_configuration,
     configuration_text,
     read_configuration,
 )
-from radiance_twin.core.errors import UserError
+from radiance_twin.core.errors import UsageError, UserError
 from radiance_twin.core.passes import ASKED_PASSES
 from radiance_twin.core.render import RenderSettings
+from radiance_twin.core.rules import WHAT, keys_of, read_rule, said_keys, selecting_keys
 
 from .labelled_dataset import CENTRED, write
 
@@ -136,3 +138,100 @@ def test_an_imported_dataset_has_no_such_settings(tmp_path: Path, capsys: pytest
     path = write(tmp_path / "scene.h5", CENTRED)
     assert main(["config", str(path)]) == 1
     assert "was imported, not rendered" in capsys.readouterr().err
+
+
+RULES = """
+[[randomise]]
+what = "pose"
+select = "Chair*"
+turn = [[0, 0], [0, 0], [0, 360]]
+
+[[randomise]]
+what = "world"
+folder = "skies"
+per = "scene"
+"""
+
+
+def test_rules_of_randomise_are_read_written_and_joined_by_flags(tmp_path: Path) -> None:
+    path = file_of(tmp_path, RULES)
+    read = read_configuration(path)
+    assert [rule["what"] for rule in read["randomise"]] == ["pose", "world"]
+    # folders are found from where the file is
+    assert read["randomise"][1]["folder"] == str(tmp_path / "skies")
+    again = read_configuration(file_of(tmp_path, configuration_text(read)))
+    assert again["randomise"] == read["randomise"]
+    words = ["render", "a.blend", "-o", "a.h5", "--config", str(path), "--randomise", 'what = "time", frames = [1, 9]']
+    by_flags = settings_of(parse(words, "x"))
+    assert by_flags["randomise"][2] == {"what": "time", "frames": [1, 9]}
+    check_configuration(RenderSettings(**by_flags))
+    with pytest.raises(UsageError, match="is no rule"):
+        parse([*words[:4], "--randomise", "pose"], "x")
+    wrong = settings_of(parse([*words[:4], "--randomise", 'what = "time", frame = [1, 9]'], "x"))
+    with pytest.raises(UsageError, match="--randomise, rule 1: time has no frame; did you mean frames?"):
+        check_configuration(RenderSettings(**wrong))
+
+
+def test_the_printed_examples_of_rules_are_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each key alone, with what it needs, is accepted as it is printed."""
+    assert main(["config"]) == 0
+    text = capsys.readouterr().out
+    for what, kind in WHAT.items():
+        assert f'# {kind.__doc__}\n# [[randomise]]\n# what = "{what}"\n' in text
+        needed = dict.fromkeys(selecting_keys(what)[:1], "a")
+        for name, one in keys_of(what).items():
+            example = one.metadata["example"]
+            assert f"# {name} = " in text
+            some = said_keys(what)[-1]
+            said = {} if name in said_keys(what) else {some: keys_of(what)[some].metadata["example"]}
+            assert read_rule({"what": what, **needed, **said, name: example})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[[randomise]]\nwhat = "poze"', "line 2: what is poze; choose one of pose, distractor"),
+        ("[[randomise]]\nselect = 3", "line 1: a rule needs a what; choose one of pose"),
+        ('[[randomise]]\nwhat = "pose"\nselect = "a"\ntrun = 1', "line 4: pose has no trun; did you mean turn?"),
+        (
+            '[[randomise]]\nwhat = "pose"\nselect = "a"\nturn = [0, 360]',
+            "line 4: turn is [0, 360]; write three pairs of",
+        ),
+        (
+            '[[randomise]]\nwhat = "pose"\nselect = "a"\nscale = [2, 1]',
+            "line 4: scale is [2, 1]; write two rising numbers",
+        ),
+        (
+            '[[randomise]]\nwhat = "pose"\nselect = "a"\nscale = [0, 1]',
+            "line 4: scale has 0 in it; it must be at least 0.001",
+        ),
+        ('[[randomise]]\nwhat = "pose"\nselect = "a"\nsettle = 1', "line 4: settle is 1; write true or false"),
+        (
+            '[[randomise]]\nwhat = "pose"\nselect = "a"',
+            "line 1: pose does not say what to draw; write move or inside or",
+        ),
+        (
+            '[[randomise]]\nwhat = "light"\nstrength = [1, 2]',
+            "line 1: light does not say of what; write select, collection",
+        ),
+        (
+            '[[randomise]]\nwhat = "time"\nframes = [1.5, 3]',
+            "line 3: frames is [1.5, 3]; write two rising whole numbers",
+        ),
+        ('[[randomise]]\nwhat = "time"\nframes = [1, 3]\nper = "day"', "line 4: per is day; choose one of view, scene"),
+        (
+            '[[randomise]]\nwhat = "time"\nframes = [1, 3]\n[[randomise]]\nwhat = "time"\nframes = [3, 1]',
+            "line 6: frames is [3, 1]",
+        ),
+        (
+            '[[randomise]]\nwhat = "world"\nfolder = "a"\nsun = [1, 2]',
+            "line 4: folder and sun contradict each other; leave one out",
+        ),
+        ("[randomise]\nwhat = 1", "line 1: randomise is a rule each; write [[randomise]] above it"),
+    ],
+)
+def test_every_mistake_in_a_rule_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    path = file_of(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        read_configuration(path)
+    assert str(caught.value).startswith(f"{path}, {complaint}") and "\n" not in str(caught.value)
