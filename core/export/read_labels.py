@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
-from skimage.measure import grid_points_in_poly
 
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import Keypoint, VisibleObject, categories_of, visible_objects
@@ -65,8 +64,7 @@ def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -
     points = [] if label.keypoints is None else [point for point in thing.keypoints if point]
     mask = label.mask
     if label.outline is not None:
-        # rows before columns, pixel centres at whole numbers
-        mask = grid_points_in_poly((int(size[1]), int(size[0])), label.outline[:, ::-1] * scale[::-1] - 0.5)
+        mask = _filled(label.outline * scale, int(size[0]), int(size[1]))
     return (
         label.category == thing.category
         and (label.box is None or np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR)
@@ -74,6 +72,22 @@ def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -
         and len(found) == len(points)
         and all(np.abs(np.subtract(one, other)).max() < MOST_ERROR for one, other in zip(found, points, strict=True))
     )
+
+
+def _filled(outline: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    """[height, width] pixels whose centres have an odd number of the polygon's edges to their left."""
+    following = np.roll(outline, -1, axis=0)
+    down = (outline[:, 1] < following[:, 1])[:, None]
+    (x, y), (end_x, end_y) = np.where(down, outline, following).T, np.where(down, following, outline).T
+    first, behind = (np.ceil(np.clip(side, 0, height) - 0.5).astype(int) for side in (y, end_y))
+    count = behind - first
+    edge = np.repeat(np.arange(len(outline)), count)
+    rows = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+    crossing = x[edge] + (rows + 0.5 - y[edge]) / (end_y - y)[edge] * (end_x - x)[edge]
+    edges = np.zeros((height, width + 1), np.int64)
+    np.add.at(edges, (rows, np.clip(np.ceil(crossing - 0.5), 0, width).astype(int)), 1)
+    filled: NDArray[np.bool_] = np.cumsum(edges, axis=1)[:, :width] % 2 == 1
+    return filled
 
 
 def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
