@@ -50,6 +50,7 @@ zip: install
 	$(VENV)/bin/python -m pip download --quiet --require-hashes --only-binary :all: --no-deps \
 	  $(if $(PLATFORM),--platform $(PLATFORM)) --dest wheels --requirement tools/uv.txt
 	$(VENV)/bin/python $(BUILDER) build --source-dir . --output-dir .
+	rm -rf wheels
 
 install:
 	@tools/set_up.sh $(VENV) "3.11 3.13" -e .

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from .places import TORCH
+from . import lock
 
 BACKENDS = ("auto", "cpu", "cuda")
 NO_DRIVER_YET = "cu130"
@@ -44,7 +43,7 @@ def choose_build(wanted: str, folders: Sequence[Path]) -> Build:
     driver = cuda_of_driver()
     cuda = sys.platform != "darwin" and (wanted == "cuda" or (wanted == "auto" and driver is not None))
     backend = "cuda" if cuda else "cpu"
-    there = [wheel.name for folder in folders for wheel in folder.glob(f"torch-{locked_version('torch')}[-+]*.whl")]
+    there = [wheel.name for folder in folders for wheel in folder.glob(f"torch-{lock.version_of('torch')}[-+]*.whl")]
     special = [name for name in there if "+" in name]
     if special:
         return Build("cpu" if "+cpu" in special[0] else "cuda", hashed=False)
@@ -75,13 +74,6 @@ def cuda_of_driver() -> tuple[int, int] | None:
     return version.value // 1000, version.value % 1000 // 10
 
 
-def locked_version(package: str) -> str:
-    """The version of a package that torch.txt locks."""
-    found = re.search(rf"^{re.escape(package)}==(\S+)", TORCH.read_text("utf-8"), re.MULTILINE)
-    assert found is not None, f"{package} is not locked"
-    return found.group(1)
-
-
 def _locked_cuda() -> tuple[int, int]:
-    major, minor = locked_version("cuda-toolkit").split(".")[:2]
+    major, minor = lock.version_of("cuda-toolkit").split(".")[:2]
     return int(major), int(minor)

@@ -18,16 +18,14 @@ from pathlib import Path
 from ..errors import UserError
 from ..processes import BOOTSTRAP
 from ..reporting import Reporter
-from .accelerator import Build, choose_build, locked_version
-from .pip_settings import read_pip_settings, wheel_folders
+from . import lock
+from .accelerator import Build, choose_build
+from .pip_settings import no_index, read_pip_settings, wheel_folders
 from .places import (
     IN_USE,
-    PACKAGES,
-    TORCH,
     VARIABLE,
     Environment,
     home,
-    lock_digest,
     python_in,
     remove_unused,
     require_home,
@@ -39,7 +37,7 @@ from .tools import PYTHON, find_uv, installer_environment, look_at, python_that_
 
 GB = 1_000_000_000
 # measured on Linux with the locked versions: what is downloaded, and what lies on the disk then (the cache shares it)
-BYTES = {"cpu": (0.45 * GB, 1.6 * GB), "cuda": (2.8 * GB, 7.5 * GB)}
+BYTES = {"cpu": (0.5 * GB, 1.7 * GB), "cuda": (2.9 * GB, 5.8 * GB)}
 SPARE = 0.5 * GB
 
 
@@ -110,7 +108,7 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
         )
     with alone():
         remove_unused()
-        folder = home() / f"env-{lock_digest()}-{wanted.build.backend}-{secrets.token_hex(3)}"
+        folder = home() / f"env-{lock.digest()}-{wanted.build.backend}-{secrets.token_hex(3)}"
         try:
             _make(folder, settings, wanted, reporter)
             reporter.progress("check", 0, 1, text="starting PyTorch for the first time")
@@ -150,10 +148,9 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     uv = find_uv(environment)
     named = settings.python or os.environ.get("UV_PYTHON")
     interpreter = look_at(named) if named else None
-    if settings.wheels:
-        source = ["--no-index", "--find-links", str(Path(settings.wheels).resolve())]
-    else:
-        source = []
+    source: list[str | Path] = ["--find-links", Path(settings.wheels).resolve()] if settings.wheels else []
+    if settings.wheels or no_index(pip_settings):
+        source.append("--no-index")
     progress = Progress(reporter, wanted, Path(environment["UV_CACHE_DIR"]) if uv else folder)
     command: list[str | Path]
     if uv is not None:
@@ -167,10 +164,10 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
         interpreter = interpreter or python_that_is_there()
         run_step([interpreter.path, "-I", "-m", "venv", folder], environment, reporter, progress)
         command = [python_in(folder), "-I", "-m", "pip", "install", "--only-binary", ":all:", "--no-deps", *source]
-        run_step([*command, "--require-hashes", "-r", PACKAGES], environment, reporter, progress)
+        run_step([*command, "--require-hashes", "-r", lock.packages()], environment, reporter, progress)
         # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
         foreign = not wanted.build.hashed and not wanted.build.asked_of_uv
-        torch = [f"torch=={locked_version('torch')}"] if foreign else ["--require-hashes", "-r", TORCH]
+        torch = [f"torch=={lock.version_of('torch')}"] if foreign else ["--require-hashes", "-r", lock.torch()]
         run_step([*command, *torch], environment, reporter, progress)
     (folder / IN_USE).touch()
 
@@ -178,9 +175,9 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
 def _wanted(build: Build) -> list[str | Path]:
     """What uv installs."""
     if build.hashed:
-        return ["-r", PACKAGES, "-r", TORCH]
+        return ["-r", lock.packages(), "-r", lock.torch()]
     backend = ["--torch-backend", build.asked_of_uv] if build.asked_of_uv else []
-    return ["-r", PACKAGES, f"torch=={locked_version('torch')}", *backend]
+    return ["-r", lock.packages(), f"torch=={lock.version_of('torch')}", *backend]
 
 
 class Progress:
@@ -192,6 +189,7 @@ class Progress:
         self._grows = grows
         self._before = folder_bytes(grows)
         self._text = ""
+        self("")
 
     def __call__(self, line: str) -> None:
         if line:
@@ -238,7 +236,7 @@ def _look_at(folder: Path, build: Build) -> Environment:
         print(done.stderr, file=sys.stderr)
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
         raise UserError(f"what was installed does not work: {lines[-1][:200]}; the old runtime stays") from None
-    return Environment(folder.name, lock_digest(), build.backend, told["python"], told["torch"], told["cuda"])
+    return Environment(folder.name, lock.digest(), build.backend, told["python"], told["torch"], told["cuda"])
 
 
 def _plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -252,9 +250,9 @@ def alone() -> Iterator[None]:
     Raises:
         UserError: another one is running, or the folder cannot be written.
     """
-    lock = Lock(require_home() / "install.lock")
+    alone_here = Lock(require_home() / "install.lock")
     try:
-        taken = lock.take()
+        taken = alone_here.take()
     except OSError as error:
         raise UserError(
             f"cannot write into {home()}: {error.strerror}; choose another by RADIANCE_TWIN_HOME"
@@ -264,7 +262,7 @@ def alone() -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        alone_here.release()
 
 
 def _folders(settings: InstallSettings) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..reporting import Reporter
 from .install import InstallSettings, alone, folder_bytes, free_bytes, install
-from .places import current, home, remove_unused
+from .places import current, home, remove_environment, remove_unused
 
 
 def manage(
@@ -57,10 +57,9 @@ def remove() -> None:
     if not home().is_dir():
         return
     with alone():
-        (home() / "current.json").unlink(missing_ok=True)
-        busy = remove_unused()
-    if busy:
-        raise UserError("the runtime is at work; close what trains or shows a twin, and remove it again")
+        environment = current()
+        if remove_unused() or (environment is not None and not remove_environment(environment.folder)):
+            raise UserError("the runtime is at work; close what trains or shows a twin, and remove it again")
     shutil.rmtree(home(), ignore_errors=True)
 
 

@@ -51,7 +51,7 @@ def for_pip(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_uv(settings: Mapping[str, str]) -> dict[str, str]:
-    """The variables that tell uv what these settings tell pip."""
+    """The variables that tell uv what these settings tell pip, but for `no_index`, for which it has none."""
     told = {}
     if "index-url" in settings:
         told["UV_DEFAULT_INDEX"] = settings["index-url"]
@@ -61,8 +61,6 @@ def for_uv(settings: Mapping[str, str]) -> dict[str, str]:
         told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if "find-links" in settings:
         told["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
-    if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        told["UV_NO_INDEX"] = "1"
     if "trusted-host" in settings:
         told["UV_INSECURE_HOST"] = " ".join(settings["trusted-host"].split())
     if "cert" in settings:
@@ -75,6 +73,11 @@ def for_uv(settings: Mapping[str, str]) -> dict[str, str]:
     if timeout is not None:
         told["UV_HTTP_TIMEOUT"] = timeout
     return told
+
+
+def no_index(settings: Mapping[str, str]) -> bool:
+    """Whether folders of wheels are all that packages may be taken from."""
+    return settings.get("no-index", "").lower() in ("1", "true", "yes", "on")
 
 
 def wheel_folders(settings: Mapping[str, str]) -> list[Path]:

@@ -8,8 +8,6 @@ HOME/runtime/python/ cache/     Pythons and downloads, as uv keeps them
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import os
 import shutil
@@ -19,12 +17,11 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import atomic_path
+from . import lock
 from .process_lock import Lock
 
 VARIABLE = "RADIANCE_TWIN_HOME"
 FORMAT = 1
-LOCKS = Path(__file__).parent
-PACKAGES, TORCH = LOCKS / "packages.txt", LOCKS / "torch.txt"
 IN_USE = "in_use.lock"
 
 
@@ -48,7 +45,7 @@ class Environment:
 
     @property
     def folder(self) -> Path:
-        return home() / self.name
+        return home() / Path(self.name).name
 
     @property
     def executable(self) -> Path:
@@ -57,7 +54,7 @@ class Environment:
     @property
     def stale(self) -> bool:
         """Whether it was made for another version of Radiance Twin, with other packages."""
-        return self.lock != lock_digest()
+        return self.lock != lock.digest()
 
 
 def home() -> Path:
@@ -79,22 +76,20 @@ def python_in(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-@functools.cache
-def lock_digest() -> str:
-    """One short hash of the versions that this Radiance Twin is made for."""
-    return hashlib.sha256(PACKAGES.read_bytes() + TORCH.read_bytes()).hexdigest()[:12]
-
-
 def current() -> Environment | None:
     """The environment in use, None when there is none or it has been taken away by hand."""
+    environment = _named()
+    if environment is not None and not environment.executable.exists():
+        environment = _named()  # it was replaced just now
+    return environment if environment is not None and environment.executable.exists() else None
+
+
+def _named() -> Environment | None:
     try:
         said = json.loads((home() / "current.json").read_text("utf-8"))
-        environment = Environment(**said["environment"]) if said["format"] == FORMAT else None
+        return Environment(**said["environment"]) if said["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if environment is None or Path(environment.name).name != environment.name:
-        return None
-    return environment if environment.executable.exists() else None
 
 
 def find_managed_python() -> tuple[str, str]:
@@ -128,11 +123,11 @@ def remove_unused() -> list[str]:
 
 def remove_environment(folder: Path) -> bool:
     """Remove one; False when somebody works with it, and then nothing has changed."""
-    lock = Lock(folder / IN_USE)
+    marked = Lock(folder / IN_USE)
     try:
-        if not lock.take():
+        if not marked.take():
             return False
-        lock.release()
+        marked.release()
         # out of sight in one step, so that nobody starts to use the half of it; Windows renames nothing that is open
         gone = folder.with_name(f"gone-{folder.name}")
         folder.replace(gone)
@@ -147,8 +142,8 @@ def hold(prefix: str) -> Lock | None:
     folder = Path(prefix)
     if not folder.name.startswith("env-") or not (folder / IN_USE).exists():
         return None
-    lock = Lock(folder / IN_USE, shared=True)
-    return lock if lock.take() else None
+    marked = Lock(folder / IN_USE, shared=True)
+    return marked if marked.take() else None
 
 
 def require_home() -> Path:

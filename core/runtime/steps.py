@@ -31,7 +31,7 @@ FAILURES = (
         "a package is not the file that Radiance Twin was made with; try again, or look for who changed it",
     ),
     (
-        r"bad ?zip ?file|invalid zip|failed to extract|corrupt|not a zip|wheel .* is invalid|failed to read .*\.whl",
+        r"zip ?file|invalid (zip|package|wheel)|failed to extract|corrupt|not a zip|wheel .* is invalid",
         "a package file is damaged; remove it from the folder of wheels, or try again",
     ),
     (
