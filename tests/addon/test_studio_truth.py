@@ -171,6 +171,43 @@ def test_a_transparent_film_is_premultiplied(tmp_path: Path) -> None:
         assert not rgba[rgba[..., 3] == 0].any()
 
 
+def test_what_a_texture_makes_transparent_belongs_to_what_is_behind(tmp_path: Path) -> None:
+    new_scene()
+    card, wall = add_box("Card", (4.0, 4.0, 0.01), (0.0, 0.0, 1.0)), add_box("Wall", (9.0, 9.0, 0.01))
+    make_emitter(card, 1.0)
+    make_emitter(wall, 1.0)
+    # the card is there where its own x is above 0, as leaves on a textured plane are
+    tree = card.data.materials[0].node_tree
+    place, apart, there, mix, clear = (
+        tree.nodes.new(f"ShaderNode{kind}")
+        for kind in ("TexCoord", "SeparateXYZ", "Math", "MixShader", "BsdfTransparent")
+    )
+    there.operation, there.inputs[1].default_value = "GREATER_THAN", 0.0
+    glow, output = tree.nodes["Emission"], tree.nodes["Material Output"]
+    for start, end in (
+        (place.outputs["Object"], apart.inputs[0]),
+        (apart.outputs["X"], there.inputs[0]),
+        (there.outputs[0], mix.inputs[0]),
+        (clear.outputs[0], mix.inputs[1]),
+        (glow.outputs[0], mix.inputs[2]),
+        (mix.outputs[0], output.inputs["Surface"]),
+    ):
+        tree.links.new(start, end)
+    animate(add_camera((0.0, 0.0, 5.0), (0.0, 0.0, 0.0), lens=40.0), "location", (0.0, 0.0, 5.0), (0.2, 0.0, 5.0))
+    plan, _, truth = render(tmp_path, rig="animated", resolution=[64, 64])
+    names = {entry["index"]: entry["name"] for entry in plan.objects}
+    for index, clean in enumerate(truth):
+        origin, ways, _ = rays_of(plan, index)
+        on_card = origin + ways * ((1.005 - origin[2]) / ways[..., 2])[..., None]
+        opaque = (on_card[..., 0] > 0.0) & (np.abs(on_card[..., :2]) < 2.0).all(axis=-1)
+        sure = (np.abs(on_card[..., 0]) > 0.03) & (np.abs(np.abs(on_card[..., :2]) - 2.0) > 0.03).all(axis=-1)
+        seen = np.vectorize(names.get)(clean[compat.pass_names()["object_index"]][..., 0].astype(int))
+        assert (seen == np.where(opaque, "Card", "Wall"))[sure].all()
+        depth = clean[compat.pass_names()["depth"]][..., 0]
+        far = np.where(opaque, origin[2] - 1.005, origin[2] - 0.005)
+        assert np.abs(depth - far)[sure].max() < 1e-3
+
+
 def test_nothing_in_the_saved_scene_changes(tmp_path: Path) -> None:
     new_scene()
     add_box("Box")
