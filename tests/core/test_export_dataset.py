@@ -231,7 +231,7 @@ def test_an_outline_holds_parts_and_holes() -> None:
 
 def test_yolo_pose_without_keypoints_says_so(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain.h5", CENTRED, labelled=False)
-    with pytest.raises(UserError, match=r"has no keypoints; mark some in the scene .* or choose --format yolo"):
+    with pytest.raises(UserError, match=r"has no keypoints; render it again with --keypoints NAME, or choose"):
         exported(plain, tmp_path / "yolo", "yolo-pose")
 
 

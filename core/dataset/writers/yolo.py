@@ -52,7 +52,7 @@ def write_keypoints(task: Task) -> Written:
     names = keypoint_names(task.dataset)
     if not names:
         raise UserError(
-            f"{task.dataset.path} has no keypoints; mark some in the scene and render it again, or choose --format yolo"
+            f"{task.dataset.path} has no keypoints; render it again with --keypoints NAME, or choose --format yolo"
         )
     most = max(map(len, names.values()))
 
