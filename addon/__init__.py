@@ -11,6 +11,7 @@ MODULES = (
     "jobs.viewer",
     "viewport",
     "engine",
+    "rig_preview",
     "wishes",
     "operators.held_out",
     "operators.render",

@@ -28,8 +28,8 @@ def check(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
     """Look a scene over as `render` would render it. Nothing is written; the output's name does not matter.
 
     Returns:
-        scene, findings ({what, remedy} each, the remedy may be empty), views, seconds (of rendering all), bytes (of
-        the dataset), staging_bytes (that are needed beside it meanwhile).
+        scene, findings ({what, remedy} each, the remedy may be empty), coverage (see `coverage.shares`), views, seconds
+        (of rendering all), bytes (of the dataset), staging_bytes (that are needed beside it meanwhile).
 
     Raises:
         UsageError: a setting makes no sense.
@@ -70,6 +70,7 @@ def check(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
         return {
             "scene": str(scene),
             "findings": findings,
+            "coverage": answer["coverage"],
             "views": answer["views"],
             "seconds": answer["seconds"],
             "bytes": int(of_all),

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from .arguments import parse, settings_of
+from .coverage import shares_in_words
 from .errors import Cancelled, UserError
 from .reporting import Reporter, TerminalReporter, format_seconds
 
@@ -184,7 +185,8 @@ def checked_in_words(result: dict[str, Any]) -> str:
     lines = [f"- {one['what']}" + (f"; {one['remedy']}" if one["remedy"] else "") for one in result["findings"]]
     size, beside = result["bytes"] / 1e6, result["staging_bytes"] / 1e6
     cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {size:.1f} MB"
-    return "\n".join([*(lines or ["Nothing to mend."]), f"{cost}, with {beside:.1f} MB beside it meanwhile"])
+    lines = [*(lines or ["Nothing to mend."]), shares_in_words(result["coverage"])]
+    return "\n".join([*lines, f"{cost}, with {beside:.1f} MB beside it meanwhile"])
 
 
 def runtime_in_words(result: dict[str, Any]) -> str:

@@ -11,6 +11,9 @@ from .rigs import PLACED_RIGS
 
 Array = NDArray[np.float64]
 
+# training views by which a place is seen too seldom to be known well
+FEW = 3
+
 
 def overlap(plan: Plan, centre: ArrayLike) -> str:
     """How far each test view stands from the nearest training view, in words; empty when there are none.
@@ -37,3 +40,32 @@ def degrees_to_nearest(ways: ArrayLike, others: ArrayLike) -> Array:
     first, second = (one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in (first, second))
     nearest: Array = np.degrees(np.arccos(np.clip((first @ second.T).max(axis=1), -1.0, 1.0)))
     return nearest
+
+
+def shares(times: ArrayLike) -> dict[str, float]:
+    """How often places are seen by training views, from how often each [N] is.
+
+    Returns:
+        places; shares of them: never, once, few (2 to FEW) and more; median.
+    """
+    times = np.asarray(times)
+    count = max(len(times), 1)
+    return {
+        "places": len(times),
+        "never": float((times == 0).sum() / count),
+        "once": float((times == 1).sum() / count),
+        "few": float(((times > 1) & (times <= FEW)).sum() / count),
+        "more": float((times > FEW).sum() / count),
+        "median": float(np.median(times)) if len(times) else 0.0,
+    }
+
+
+def shares_in_words(found: dict[str, float]) -> str:
+    """One line of `shares`."""
+    if not found["places"]:
+        return "The viewport shows no surface whose coverage could be told"
+    seldom = found["few"] + found["once"]
+    return (
+        f"Training views see a place on the surface {found['median']:.0f} times in the median; {seldom:.0%} of the "
+        f"places {FEW} times or less, {found['never']:.0%} never"
+    )

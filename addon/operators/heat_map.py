@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The twin's error painted over the scene's own surfaces."""
+"""The twin's error painted over the scene's own surfaces, or how often the rig's cameras see them."""
 
 from __future__ import annotations
 
-import bpy
+from typing import Any
 
-from ...core.comparison.error_points import read_error_points
+import bpy
+import numpy as np
+
+from ...core.comparison.error_points import SPREAD, read_error_points
+from ...core.coverage import shares, shares_in_words
+from ...core.covers import SPLITS
 from ...core.errors import UserError
+from ...core.rigs import PLACED_RIGS
 from ..jobs import worker
 from ..paths import paths_of_open_file
+from ..properties import render_arguments, settings_of
 from ..studio import heat
+from ..studio.cameras import intrinsics_of
+from ..studio.coverage import POINTS, coverage
+from ..studio.rig import cameras_of_rig
+from ..studio.scene import measure_in
+from ..studio.surfaces import surface_points
 from . import can_run
 from .compare import figures_of
+from .render import what_rig_lacks
 
 
 class RADIANCE_TWIN_OT_paint_error(bpy.types.Operator):
@@ -42,7 +55,7 @@ show it. The colours are an object of their own, which renders do not show; your
 
 
 class RADIANCE_TWIN_OT_remove_error(bpy.types.Operator):
-    """Take the painted error away again"""
+    """Take the painted colours away again"""
 
     bl_idname = "radiance_twin.remove_error"
     bl_label = "Remove"
@@ -50,11 +63,66 @@ class RADIANCE_TWIN_OT_remove_error(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return can_run(cls, "" if heat.shown() else "Nothing is painted")
+        return can_run(cls, "" if heat.shown(heat.ERROR) or heat.shown(heat.COVERAGE) else "Nothing is painted")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         heat.remove()
         return {"FINISHED"}
+
+
+class RADIANCE_TWIN_OT_paint_coverage(bpy.types.Operator):
+    """Colour the visible surfaces by how many training views of the rig will see them: black is never. Nothing is \
+rendered for it. The colours are an object of their own, which renders do not show"""
+
+    bl_idname = "radiance_twin.paint_coverage"
+    bl_label = "Paint Coverage"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        in_the_way = "" if context.mode == "OBJECT" else "Go to Object Mode first"
+        return can_run(cls, what_rig_lacks(settings_of(context.scene), context.scene) or in_the_way)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        settings = render_arguments(settings_of(context.scene))
+        try:
+            found = paint_coverage(context.scene, settings)
+        except UserError as error:
+            self.report({"ERROR"}, worker.sentence(str(error)))
+            return {"CANCELLED"}
+        self.report({"INFO"}, shares_in_words(found))
+        return {"FINISHED"}
+
+
+def paint_coverage(scene: bpy.types.Scene, settings: dict[str, Any]) -> dict[str, float]:
+    """Paint how often the rig's training views see the surfaces; what `shares` says of it.
+
+    Raises:
+        UserError: the rig lacks something, or nothing is visible.
+    """
+    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
+    measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
+    cameras, _ = cameras_of_rig(scene, settings, resolution, measured)
+    points = surface_points(POINTS)
+    train, val, test = (
+        [(pose, intrinsics_of(lens, scene, resolution)) for _, pose, lens in cameras[split]] for split in SPLITS
+    )
+    around = settings["rig"] in PLACED_RIGS
+    times, at_all = coverage(measured.centre, points, train, [*val, *test], resolution, around)
+    brightest = max(1.0, float(np.quantile(times, heat.BRIGHT))) if len(times) else 1.0
+    heat.paint_values(
+        scene,
+        heat.Heat(
+            heat.COVERAGE,
+            points.position[at_all],
+            times[at_all].astype(np.float32),
+            points.index[at_all],
+            SPREAD * points.spacing,
+            brightest,
+        ),
+        {name: number for number, name in enumerate(points.names)},
+    )
+    return shares(times[at_all])
 
 
 def why_not(context: bpy.types.Context) -> str:
@@ -65,4 +133,6 @@ def why_not(context: bpy.types.Context) -> str:
     return "" if context.mode == "OBJECT" else "Go to Object Mode first"
 
 
-register, unregister = bpy.utils.register_classes_factory((RADIANCE_TWIN_OT_paint_error, RADIANCE_TWIN_OT_remove_error))
+register, unregister = bpy.utils.register_classes_factory(
+    (RADIANCE_TWIN_OT_paint_error, RADIANCE_TWIN_OT_paint_coverage, RADIANCE_TWIN_OT_remove_error)
+)

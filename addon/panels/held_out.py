@@ -133,7 +133,7 @@ class VIEW3D_PT_radiance_twin_objects(Step, bpy.types.Panel):
             layout.template_list(RADIANCE_TWIN_UL_objects.bl_idname, "", lists, "objects", lists, "thing", rows=4)
         row = layout.row(align=True)
         row.operator("radiance_twin.paint_error", icon="BRUSH_DATA")
-        painted = heat.shown()
+        painted = heat.shown(heat.ERROR)
         if painted is None:
             return
         row.prop(painted, "hide_viewport", text="")

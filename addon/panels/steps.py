@@ -5,10 +5,12 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
+from .. import rig_preview
 from ..jobs import worker
 from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
 from ..properties import RadianceTwinSettings, settings_of
+from ..studio import heat
 from .layout import Step, advanced_panel, outcome, progress, runtime, start_or_progress, time_left, write
 
 STATUS_UNITS = 12  # width of the progress bar in the status bar, in buttons
@@ -58,6 +60,7 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(settings, "width")
         column.prop(settings, "height")
+        show_cameras(layout, context)
         advanced = advanced_panel(layout, "radiance_twin_cameras")
         if advanced is not None:
             column = advanced.column(align=True)
@@ -72,6 +75,24 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
             row = advanced.row(align=True)
             row.operator("radiance_twin.save_configuration", icon="EXPORT")
             row.operator("radiance_twin.load_configuration", icon="IMPORT")
+
+
+def show_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The switch that draws all cameras, and how often they see the surface, painted over it."""
+    column = layout.column(align=True)
+    column.use_property_split = False
+    manager = context.window_manager
+    column.prop(manager, "radiance_twin_show_cameras", text="Show Cameras", toggle=True, icon="OUTLINER_OB_CAMERA")
+    row = column.row(align=True)
+    row.operator("radiance_twin.paint_coverage", icon="BRUSH_DATA")
+    painted = heat.shown(heat.COVERAGE)
+    if painted is not None:
+        row.prop(painted, "hide_viewport", text="")
+        row.operator("radiance_twin.remove_error", text="", icon="TRASH")
+        top = float(painted.get(heat.BRIGHTEST, 1.0))
+        write(layout, context, f"Views: black 0, violet {top / 3:.0f}, orange {2 * top / 3:.0f}, pale {top:.0f}")
+    if rig_preview.is_on():
+        write(layout, context, rig_preview.in_words(), icon="INFO")
 
 
 class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):

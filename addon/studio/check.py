@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from ...core.coverage import shares
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.reporting import Reporter
+from ...core.rigs import PLACED_RIGS
+from .coverage import POINTS, coverage
 from .plan import Studio, plan_views
 from .randomise.changes import Changes
 from .render import render_missing
-from .sight import complaints, named, spread
+from .sight import Sight, complaints, named, spread
+from .surfaces import surface_points
 
 PROBE = 3
+# share of the surface that no training view sees, from which on it is told
+UNSEEN = 0.1
 # transforms that a trainer can undo
 INVERTIBLE = ("Standard", "Raw")
 
@@ -28,8 +34,8 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         arguments: scene, staging (an empty folder), settings, as for `render_views`.
 
     Returns:
-        findings: {what, remedy} each; seconds: of rendering all views, by the probe; probed: names of the views that
-        were rendered, which are in the folder; views: how many there will be.
+        findings: {what, remedy} each; coverage: see `shares` in core/coverage.py; seconds: of rendering all views, by
+        the probe; probed: names of the views that were rendered, which are in the folder; views: how many there are.
 
     Raises:
         UserError: the scene cannot be rendered at all. Cancelled: the user stopped it.
@@ -47,6 +53,14 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
     ]
     findings += [_finding(remark, "") for remark in studio.remarks]
     findings += _of_sight(plan, studio)
+    covered = _coverage(plan, studio.sight)
+    if covered["never"] > UNSEEN:
+        findings.append(
+            _finding(
+                f"{covered['never']:.0%} of the surface that could be seen is seen by no training view",
+                "choose more views, or a rig that sees it",
+            )
+        )
     view = plan.view_transform["view"]
     if view not in INVERTIBLE:
         findings.append(
@@ -60,10 +74,21 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
     render_missing(plan, probed, studio, folder, reporter)
     return {
         "findings": findings,
+        "coverage": covered,
         "seconds": _seconds_of_all(plan, probed, folder),
         "probed": [view.name for view in probed],
         "views": len(plan.views),
     }
+
+
+def _coverage(plan: Plan, sight: Sight) -> dict[str, float]:
+    views = [(np.array(view.camera_to_world), np.array(view.intrinsics)) for view in plan.views]
+    train = [views[index] for index in plan.splits["train"]]
+    held_out = [views[index] for split in ("val", "test") for index in plan.splits[split]]
+    points = surface_points(POINTS, sight.target)
+    around = plan.configuration["rig"] in PLACED_RIGS
+    times, at_all = coverage(sight.centre, points, train, held_out, plan.resolution, around)
+    return shares(times[at_all])
 
 
 def _of_sight(plan: Plan, studio: Studio) -> list[dict[str, str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The heat map: a coloured skin over the scene's surfaces that shows where the twin errs.
+"""The heat map: a coloured skin over the scene's surfaces that shows where the twin errs, or how often each is seen.
 
 It is one mesh object of its own, in a collection of its own: what the user made is never touched, whatever modifiers,
 instances or curves it is made of, and renders do not show it.
@@ -7,7 +7,7 @@ instances or curves it is made of, and renders do not show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from ...core.comparison.error_points import ErrorPoints, SurfaceError
 from ...core.errors import UserError
-from .scene import SURFACES
+from .surfaces import HEAT_MAP, shown_surfaces, triangles_of
 from .volume import glow_material
 
-NAME = "Radiance Twin Error"
-ERROR, COLOUR = "radiance_twin_error", "radiance_twin_error_colour"
-# of the collection: the error that is shown brightest, and how solid viewports were coloured before
-BRIGHTEST, SHADING = "radiance_twin_brightest", "radiance_twin_shading"
+NAME = HEAT_MAP
+# attributes of the mesh: the values, named by what they are, and the colours
+ERROR, COVERAGE, COLOUR = "radiance_twin_error", "radiance_twin_coverage", "radiance_twin_colour"
+# of the collection: what is shown, the value that is shown brightest, and how solid viewports were coloured before
+KIND, BRIGHTEST, SHADING = "radiance_twin_kind", "radiance_twin_brightest", "radiance_twin_shading"
+NOTHING_SEEN = "nothing that is visible was seen by held-out views; show the objects first (Alt H)"
 # magma, the colours that FLIP is always shown in, from black to pale yellow; between them it is linear to 3 of 255
 MAGMA = bytes.fromhex(
     "0000040907201a10423311654a1079621980792282912b81aa337dc23b75d9466bec5860f7725cfc8e64feaa74fec68afde2a3fcfdbf"
@@ -35,42 +37,68 @@ MOST_TRIANGLES = 500_000
 BRIGHT = 0.99
 
 
+@dataclass(frozen=True)
+class Heat:
+    """Values at points of surfaces.
+
+    Attributes:
+        kind: what they are, ERROR or COVERAGE.
+        position: [N, 3] in the world. value: [N]. index: [N], of the object. spacing: how fine they are known.
+        brightest: the value that is shown brightest.
+    """
+
+    kind: str
+    position: NDArray[np.float64]
+    value: NDArray[np.float32]
+    index: NDArray[Any]
+    spacing: float
+    brightest: float
+
+
 def paint(scene: bpy.types.Scene, points: ErrorPoints, index_of: dict[str, int]) -> bpy.types.Object:
+    """Make the heat map of an error; see `paint_values`."""
+    if not len(points):
+        raise UserError(NOTHING_SEEN)
+    brightest = max(float(np.quantile(points.flip, BRIGHT)), 0.01)
+    heat = Heat(ERROR, points.position, points.flip, points.object_index, points.spacing, brightest)
+    return paint_values(scene, heat, index_of)
+
+
+def paint_values(scene: bpy.types.Scene, heat: Heat, index_of: dict[str, int]) -> bpy.types.Object:
     """Make the heat map of what is visible now; an earlier one is replaced.
 
     Args:
-        index_of: names of objects to their index in `points`; when empty, all objects share all points.
+        index_of: names of objects to their index in `heat`; when empty, all objects share all points.
 
     Raises:
-        UserError: nothing that is visible has errors.
+        UserError: nothing that is visible has values.
     """
     remove()
     depsgraph = bpy.context.evaluated_depsgraph_get()
     skins = [
-        (number, *_skin(mesh, matrix))
-        for name, mesh, matrix in _surfaces(depsgraph)
+        (number, *triangles_of(mesh, matrix))
+        for name, mesh, matrix in shown_surfaces(depsgraph)
         if (number := index_of.get(name) if index_of else 0) is not None
     ]
-    if not skins or not len(points):
-        raise UserError("nothing that is visible was seen by held-out views; show the objects first (Alt H)")
+    if not skins:
+        raise UserError(NOTHING_SEEN)
     lift = LIFT * float(np.linalg.norm(np.ptp(np.concatenate([vertices for _, vertices, _, _ in skins]), axis=0)))
     fields: dict[int, SurfaceError] = {}
-    places, corners, errors, count = [], [], [], 0
+    places, corners, values, count = [], [], [], 0
     for number, vertices, normals, triangles in skins:
         if number not in fields:
-            own = points.object_index == number if index_of else slice(None)
-            fields[number] = SurfaceError(points.position[own], points.flip[own], points.spacing)
+            own = heat.index == number if index_of else slice(None)
+            fields[number] = SurfaceError(heat.position[own], heat.value[own], heat.spacing)
         most = MOST_TRIANGLES // 2 * len(triangles) // sum(len(skin[3]) for skin in skins)
-        place, triangles = divide(np.concatenate([vertices, normals], axis=1), triangles, points.spacing, most)
-        error = fields[number].at(place[:, :3])
+        place, triangles = divide(np.concatenate([vertices, normals], axis=1), triangles, heat.spacing, most)
+        value = fields[number].at(place[:, :3])
         # above and below: leaves and paper have two sides, and normals need not point outwards
         for side in (lift, -lift):
             places.append(place[:, :3] + side * place[:, 3:])
             corners.append(triangles + count)
-            errors.append(error)
+            values.append(value)
             count += len(place)
-    brightest = max(float(np.quantile(points.flip, BRIGHT)), 0.01)
-    return _show(scene, np.concatenate(places), np.concatenate(corners), np.concatenate(errors), brightest)
+    return _show(scene, np.concatenate(places), np.concatenate(corners), np.concatenate(values), heat)
 
 
 def remove() -> None:
@@ -90,9 +118,10 @@ def remove() -> None:
     bpy.data.collections.remove(collection)
 
 
-def shown() -> bpy.types.Collection | None:
-    """The heat map's collection, None when there is none."""
-    return bpy.data.collections.get(NAME)
+def shown(kind: str) -> bpy.types.Collection | None:
+    """The heat map's collection; None when there is none, or it shows something else."""
+    collection = bpy.data.collections.get(NAME)
+    return collection if collection is not None and collection.get(KIND, ERROR) == kind else None
 
 
 def colours(error: NDArray[np.float32], brightest: float) -> NDArray[np.float32]:
@@ -129,54 +158,26 @@ def divide(
         triangles = np.concatenate([triangles[~long], *parts])
 
 
-def _surfaces(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[str, Any, NDArray[np.float64]]]:
-    """Name, mesh and object-to-world of each surface that the viewport shows, instances included."""
-    for instance in depsgraph.object_instances:
-        thing = instance.object
-        if not instance.show_self or thing.type not in SURFACES or thing.original.name == NAME:
-            continue
-        mesh = thing.to_mesh()
-        if mesh is not None and len(mesh.polygons):
-            yield thing.original.name, mesh, np.array(instance.matrix_world)
-        thing.to_mesh_clear()
-
-
-def _skin(mesh: Any, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices [N, 3] and unit normals [N, 3] in the world, and triangles [T, 3]."""
-    count = len(mesh.vertices)
-    place, normal = np.empty((2, 3 * count), np.float32)
-    mesh.vertices.foreach_get("co", place)
-    mesh.vertex_normals.foreach_get("vector", normal)
-    mesh.calc_loop_triangles()
-    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", triangles)
-    vertices = place.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
-    # normals go by the inverse transpose; a flattened object has none
-    normals = normal.reshape(-1, 3) @ np.linalg.pinv(matrix[:3, :3])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return vertices.astype(np.float64), normals.astype(np.float64), triangles.reshape(-1, 3).astype(np.int64)
-
-
 def _show(
     scene: bpy.types.Scene,
     places: NDArray[np.float64],
     triangles: NDArray[np.int64],
-    errors: NDArray[np.float32],
-    brightest: float,
+    found: NDArray[np.float32],
+    heat: Heat,
 ) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(NAME)
     mesh.from_pydata(places, [], triangles)
-    values: Any = mesh.attributes.new(ERROR, "FLOAT", "POINT")
-    # -1: no held-out view has seen it
-    values.data.foreach_set("value", np.where(np.isnan(errors), np.float32(-1.0), errors).astype(np.float32))
+    values: Any = mesh.attributes.new(heat.kind, "FLOAT", "POINT")
+    # -1: nothing is known there
+    values.data.foreach_set("value", np.where(np.isnan(found), np.float32(-1.0), found).astype(np.float32))
     colour: Any = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
-    colour.data.foreach_set("color", colours(errors, brightest).ravel())
+    colour.data.foreach_set("color", colours(found, heat.brightest).ravel())
     mesh.color_attributes.active_color = colour
     mesh.materials.append(glow_material(NAME, COLOUR))
     thing = bpy.data.objects.new(NAME, mesh)
     thing.hide_render = thing.hide_select = True
     made = bpy.data.collections.new(NAME)
-    made[BRIGHTEST] = brightest
+    made[KIND], made[BRIGHTEST] = heat.kind, heat.brightest
     made.objects.link(thing)
     scene.collection.children.link(made)
     for space in _solid_viewports():

@@ -119,7 +119,7 @@ def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
 
         def render(self, depsgraph: bpy.types.Depsgraph) -> None:
             try:
-                results.append(_measure(depsgraph, target))
+                results.append(measure_in(depsgraph, target))
             except Exception as error:  # Blender would only print it
                 results.append(error)
 
@@ -182,7 +182,12 @@ def external_files() -> list[str]:
     return sorted({bpy.path.abspath(path) for path in bpy.utils.blend_paths(absolute=True, packed=False, local=False)})
 
 
-def _measure(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
+def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
+    """The same of what a depsgraph shows: of the viewport's, what is hidden from renders does not count.
+
+    Raises:
+        UserError: as `measure`.
+    """
     boxes: dict[str, Bounds] = {}
     local: dict[str, Bounds] = {}
     originals: dict[str, bpy.types.Object] = {}
@@ -230,7 +235,7 @@ def _visible_points(
     vertices of a surface, the corners of the box around whatever else there is."""
     for instance in depsgraph.object_instances:
         item = instance.object
-        if not instance.show_self or not item.visible_camera:
+        if not instance.show_self or not item.visible_camera or item.original.hide_render:
             continue
         points: NDArray[np.float64] | None = None
         if item.type in SURFACES:

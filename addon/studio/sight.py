@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...core.cameras import ray_directions
 from ...core.covers import fibonacci
 from ...core.dataset.staging import Plan, PlannedView
+from .surfaces import HEAT_MAP
 
 Array = NDArray[np.float64]
 
@@ -95,10 +96,15 @@ class Sight:
     def _first(self, origin: Array, way: Array) -> tuple[str, float, Array] | None:
         """Name, distance and normal of what a ray meets first."""
         depsgraph = bpy.context.evaluated_depsgraph_get()
-        hit, place, normal, _, thing, _ = self.scene.ray_cast(depsgraph, Vector(origin.tolist()), Vector(way.tolist()))
-        if not hit:
-            return None
-        return thing.name, float(np.linalg.norm(np.array(place) - origin)), np.array(normal)
+        begin, direction = Vector(origin.tolist()), Vector(way.tolist())
+        while True:
+            hit, place, normal, _, thing, _ = self.scene.ray_cast(depsgraph, begin, direction)
+            if not hit:
+                return None
+            if thing.name != HEAT_MAP:
+                return thing.name, float(np.linalg.norm(np.array(place) - origin)), np.array(normal)
+            # what is painted over the surfaces is none of them
+            begin = place + (1e-5 * (place - begin).length + 1e-9) * direction
 
 
 def complaints(plan: Plan, sight: Sight) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..coverage import degrees_to_nearest
+from ..coverage import degrees_to_nearest, shares
 from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
@@ -19,8 +19,6 @@ from ..dataset.writers.labels import categories_of, class_of, visible_objects
 # of the longest side of the scene's bounds: what counts as one place on a surface
 PLACES = 64
 SOLID = 0.5
-# training views by which a place is seen
-FEW = 3
 # degrees between two views, from the scene's centre, under which one adds nothing to the other
 SAME = 0.5
 
@@ -125,18 +123,8 @@ class Coverage:
             self._times[numbers] += 1
 
     def result(self) -> dict[str, Any]:
-        """places; size in scene units; shares of them seen by no training view, by one, by few, by more; median."""
-        times = self._times[self._seen]
-        count = max(len(times), 1)
-        return {
-            "places": len(times),
-            "size": self._size,
-            "never": float((times == 0).sum() / count),
-            "once": float((times == 1).sum() / count),
-            "few": float(((times > 1) & (times <= FEW)).sum() / count),
-            "more": float((times > FEW).sum() / count),
-            "median": float(np.median(times)) if len(times) else 0.0,
-        }
+        """What `shares` says of the places, and their size in scene units."""
+        return {**shares(self._times[self._seen]), "size": self._size}
 
 
 def _objects(dataset: Dataset, tally: _Tally) -> list[dict[str, Any]]:

@@ -26,7 +26,15 @@ def findings_of(tmp_path: Path, **settings: object) -> str:
 def test_a_sound_scene_has_nothing_to_mend(tmp_path: Path) -> None:
     new_scene().view_settings.view_transform = "Standard"
     add_ball("Ball", 1.0, (0, 0, 0))
-    assert findings_of(tmp_path, views=4) == ""
+    assert findings_of(tmp_path, rig="sphere", views=12) == ""
+
+
+def test_a_side_that_no_view_sees_is_told(tmp_path: Path) -> None:
+    new_scene().view_settings.view_transform = "Standard"
+    add_ball("Ball", 1.0, (0, 0, 0))
+    found = findings_of(tmp_path, rig="cover", views=8, elevation=[20.0, 80.0], azimuth=[-45.0, 45.0])
+    never = re.search(r"(\d+)% of the surface that could be seen is seen by no training view; choose more", found)
+    assert never and 30 < int(never[1]) < 45, "its back, and some of its underside"
 
 
 def test_missing_pictures_and_a_look_that_cannot_be_undone_are_told(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str
     settings = settings_of(bpy.context.scene)
     settings.rig, settings.target = rig, target
     around = [] if rig in ("walk", "animated") else ["distance", "stretch", "stereo", "least_target"]
-    rest = ["views", "width", "height", "test_views", "val_views", *around, "film"]
+    rest = ["views", "width", "height", "radiance_twin_show_cameras", "test_views", "val_views", *around, "film"]
     assert draw("cameras").properties == [*shown, *rest]
 
 

@@ -42,6 +42,7 @@ FLOORS = {
     "addon.engine": 11,
     "addon.exact_frames": 11,
     "addon.flip_maps": 11,
+    "addon.rig_preview": 11,
     "addon.jobs": 10,
     "addon.studio": 10,
     "addon.viewport": 10,

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All cameras of the rig, shown in the 3D views for the settings and the scene as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+
+from ..core.covers import SPLITS
+from ..core.errors import UserError
+from .properties import render_arguments, settings_of
+from .studio.cameras import Array, intrinsics_of
+from .studio.rig import cameras_of_rig
+from .studio.scene import measure_in
+from .viewport import frusta
+
+# sRGB, told apart by people who confuse red and green: M. Okabe and K. Ito, "Color Universal Design", 2008
+COLOURS = {"train": (0.34, 0.71, 0.91, 0.9), "val": (0.94, 0.89, 0.26, 1.0), "test": (0.90, 0.62, 0.0, 1.0)}
+# of the size of what is looked at
+LENGTH = 0.12
+
+
+@dataclass
+class _State:
+    """What is shown, and for what; nothing of it is saved.
+
+    Attributes:
+        shown_for: settings and scene of what is drawn. seen: those of the last look.
+        changes: of the scene, counted. counts: cameras by split. problem: why none are drawn.
+    """
+
+    shown_for: str = ""
+    seen: str = ""
+    changes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+_state = _State()
+
+
+def is_on() -> bool:
+    """Whether the cameras are to be shown."""
+    return bool(bpy.context.window_manager.radiance_twin_show_cameras)  # type: ignore[attr-defined]
+
+
+def in_words() -> str:
+    """How many there are of which split, or why there are none."""
+    return _state.problem or ", ".join(f"{count} {split}" for split, count in _state.counts.items() if count)
+
+
+def step() -> bool:
+    """Find and show the cameras again when the settings or the scene have changed and rest; whether they will be."""
+    if not is_on():
+        return False
+    now = _key(bpy.context.scene)
+    if now == _state.shown_for:
+        return False
+    # a slider that moves, or an animation that plays, is not followed
+    if now == _state.seen and not bpy.app.is_job_running("RENDER"):
+        show()
+        _state.shown_for = _state.seen = _key(bpy.context.scene)
+        return False
+    _state.seen = now
+    return True
+
+
+def show() -> None:
+    """Find the cameras of the rig, and draw them from now on."""
+    scene = bpy.context.scene
+    settings = render_arguments(settings_of(scene))
+    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
+    lines: list[frusta.Lines] = []
+    _state.problem, _state.counts = "", {}
+    try:
+        measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
+        found, _ = cameras_of_rig(scene, settings, resolution, measured)
+        for split in SPLITS:
+            poses: list[Array] = [pose for _, pose, _ in found[split]]
+            intrinsics = [intrinsics_of(lens, scene, resolution) for _, _, lens in found[split]]
+            _state.counts[split] = len(poses)
+            if poses:
+                length = LENGTH * measured.radius
+                lines.append(
+                    (frusta.lines_of(np.array(poses), np.array(intrinsics), resolution, length), COLOURS[split])
+                )
+    except UserError as error:
+        _state.problem = str(error)
+    frusta.show(lines)
+
+
+def _key(scene: bpy.types.Scene) -> str:
+    return json.dumps([scene.name, _state.changes, scene.frame_current, render_arguments(settings_of(scene))])
+
+
+def _switched(manager: Any, context: bpy.types.Context) -> None:
+    _state.shown_for = _state.seen = ""
+    if is_on():
+        show()
+        _state.shown_for = _key(context.scene)
+    else:
+        frusta.show([])
+
+
+@persistent
+def _scene_changed(scene: bpy.types.Scene, *_: Any) -> None:
+    _state.changes += 1
+
+
+@persistent
+def _file_opened(*_: Any) -> None:
+    # the switch is not saved, so that a file begins without
+    if not is_on():
+        frusta.show([])
+
+
+def register() -> None:
+    bpy.types.WindowManager.radiance_twin_show_cameras = bpy.props.BoolProperty(  # type: ignore[attr-defined]
+        name="Show Cameras",
+        description="Draw all cameras of the rig in the 3D views: blue to train, yellow to validate, orange to test",
+        options={"SKIP_SAVE"},
+        update=_switched,
+    )
+    bpy.app.handlers.depsgraph_update_post.append(_scene_changed)
+    bpy.app.handlers.load_post.append(_file_opened)
+
+
+def unregister() -> None:
+    frusta.show([])
+    bpy.app.handlers.load_post.remove(_file_opened)
+    bpy.app.handlers.depsgraph_update_post.remove(_scene_changed)
+    del bpy.types.WindowManager.radiance_twin_show_cameras  # type: ignore[attr-defined]

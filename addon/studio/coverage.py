@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How often planned views see each part of the surface, asked by rays before anything is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
+from numpy.typing import NDArray
+
+from ...core.cameras import look_at, project
+from ...core.covers import fibonacci
+from .cameras import Array
+from .surfaces import SurfacePoints, surface_tree
+
+# points on the surface, and views that are asked, evenly spread; what they say stands for all
+POINTS, MOST_VIEWS = 2000, 40
+# cameras all around: a place that they do not see either is hidden for good, like the underside of a vase
+AROUND = 20
+# a ray ends this share before the surface, so that it does not meet the surface itself
+SHORT = 1e-3
+
+# pose [4, 4] and intrinsics [4]
+View = tuple[Array, Array]
+
+
+def views_around(centre: Array, views: Sequence[View]) -> list[View]:
+    """Cameras all around the target, as far away as the middle one of some views that stand around it."""
+    distance = float(np.median([np.linalg.norm(pose[:3, 3] - centre) for pose, _ in views]))
+    ways = fibonacci(AROUND)
+    return [(look_at(centre + distance * way, centre), views[0][1]) for way in ways]
+
+
+def times_seen(
+    tree: BVHTree, points: SurfacePoints, views: Sequence[View], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """How many of the views see each point [N]; of many views some are asked, and the count is made that of all.
+
+    Args:
+        tree: what may hide them. size: width and height of the views' pictures.
+    """
+    asked = np.unique(np.linspace(0, len(views) - 1, min(len(views), MOST_VIEWS)).round().astype(int))
+    times = np.zeros(len(points.position))
+    for number in asked:
+        pose, intrinsics = views[number]
+        pixels, depth = project(points.position, pose, intrinsics)
+        inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < size).all(axis=1)
+        eye = pose[:3, 3]
+        begin, ways = Vector(eye.tolist()), points.position[inside] - eye
+        lengths = np.linalg.norm(ways, axis=1)
+        for one, way, length in zip(
+            np.flatnonzero(inside), (ways / lengths[:, None]).tolist(), (lengths * (1.0 - SHORT)).tolist(), strict=True
+        ):
+            times[one] += tree.ray_cast(begin, Vector(way), length)[0] is None
+    return times * (len(views) / max(len(asked), 1))
+
+
+def coverage(
+    centre: Array,
+    points: SurfacePoints,
+    train: Sequence[View],
+    held_out: Sequence[View],
+    size: tuple[int, int],
+    around: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How many of the views that train see each point [N], and which points [N] can be seen at all: by them, by the
+    held-out views, or by cameras all around the target.
+
+    Args:
+        centre: [3], of the target. around: whether the views stand around it.
+    """
+    others = [*held_out, *(views_around(centre, train) if around else [])]
+    tree = surface_tree()
+    times = times_seen(tree, points, train, size)
+    return times, (times > 0) | (times_seen(tree, points, others, size) > 0)
