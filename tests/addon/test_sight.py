@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon.studio.plan import plan_views
+from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.sight import Sight
 from radiance_twin.core.cameras import look_at
 from radiance_twin.core.covers import SPLITS
@@ -91,7 +92,9 @@ def test_ten_thousand_views_are_planned_and_numbered_in_seconds(tmp_path: Path) 
     new_scene()
     add_ball("Ball", 1.0, (0, 0, 0))
     counts = {"views": 9_700, "val_views": 100, "test_views": 200}
-    plan, _ = plan_views(save(tmp_path / "scene.blend"), {**SETTINGS, **counts, "rig": "cover"}, tmp_path)
+    with Changes() as changes:
+        scene = save(tmp_path / "scene.blend")
+        plan, _ = plan_views(scene, {**SETTINGS, **counts, "rig": "cover"}, tmp_path, changes)
     assert [view.name for view in plan.views] == [f"view_{number:06d}" for number in range(10_000)]
     assert [len(plan.splits[split]) for split in SPLITS] == list(counts.values())
     assert sorted(index for indices in plan.splits.values() for index in indices) == list(range(10_000))
