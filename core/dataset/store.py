@@ -18,6 +18,7 @@ from ..colour import ViewTransform
 from ..errors import UserError
 from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
 from ..passes import PASSES
+from .checksums import attributes_are_sound, read_attributes
 from .contents import FORMAT, SPLITS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 
@@ -61,17 +62,19 @@ class Dataset:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.file = file
-        attributes = file.attrs
+        attributes = read_attributes(file)
         if attributes.get("format") != FORMAT:
             raise UserError(f"{path} is an .h5 file of another kind, not a Radiance Twin dataset; import it first")
         if int(attributes["version"]) > VERSION:
             raise UserError(f"{path} was made by a newer Radiance Twin; update yours")
+        if not attributes_are_sound(file):
+            raise UserError(f"{path} is damaged (its attributes); render it again or fetch it again")
         self.camera_to_world: NDArray[np.float64] = _small(file, "cameras/camera_to_world", 3)
         self.count = len(self.camera_to_world)
         self.intrinsics: NDArray[np.float64] = _small(file, "cameras/intrinsics", 2)
         self.size: NDArray[np.int32] = _small(file, "cameras/size", 2)
         self.frame: NDArray[np.int32] = _small(file, "cameras/frame", 1)
-        self.camera_kind: Kind = file["cameras"].attrs.get("model", "opencv")
+        self.camera_kind: Kind = read_attributes(file["cameras"]).get("model", "opencv")
         bent = "cameras/distortion" in file
         self.distortion = _small(file, "cameras/distortion", 2) if bent else np.tile(NO_DISTORTION, (self.count, 1))
         self.splits: dict[str, NDArray[np.int64]] = {
@@ -88,14 +91,14 @@ class Dataset:
         self.seed = int(attributes["seed"])
         self.unit_scale = float(attributes["unit_scale"])
         self.configuration: dict[str, Any] = json.loads(str(attributes["configuration"]))
-        tables = file["objects"].attrs
+        tables = read_attributes(file["objects"])
         self.objects: list[dict[str, Any]] = json.loads(str(tables["table"]))
         self.classes: list[dict[str, Any]] = json.loads(str(tables.get("classes", "[]")))
         self.materials: list[dict[str, Any]] = json.loads(str(tables.get("materials", "[]")))
         group = file["view_transform"]
         arrays = {name: _small(file, f"view_transform/{name}", None, limit=32 << 20) for name in group}
         try:
-            self.view_transform = ViewTransform.from_metadata(dict(group.attrs), arrays)
+            self.view_transform = ViewTransform.from_metadata(read_attributes(group), arrays)
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from error
         self.seconds: NDArray[np.float64] = _small(file, "views/seconds", 1)
@@ -173,7 +176,7 @@ class Dataset:
             return None
         group = self.file["labels"]
         try:
-            table = json.loads(str(group.attrs["keypoints"]))
+            table = json.loads(str(read_attributes(group)["keypoints"]))
             shapes = shapes_of_labels(self.count, len(self.objects), len(table))
             arrays = {
                 name: _small(self.file, f"labels/{name}", len(shape)).astype(LABELS[name])

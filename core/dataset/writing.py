@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ..files import atomic_path
 from ..lenses import NO_DISTORTION
 from ..passes import FURTHER, PASSES
+from .checksums import FILE_FORMAT, seal_attributes, store_array
 from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .sink import Sink
 
 HALF_MAX = 65504.0
+PACKING = {"compression": "gzip", "shuffle": True}
 
 
 def write_dataset(
@@ -45,7 +47,7 @@ def write_dataset(
     """
     count = len(header.size)
     largest = tuple(int(n) for n in header.size.max(axis=0)[::-1])
-    with atomic_path(path) as temporary, Sink(temporary) as sink, h5py.File(sink, "w", track_order=False) as file:
+    with atomic_path(path) as temporary, Sink(temporary) as sink, h5py.File(sink, "w", libver=FILE_FORMAT) as file:
         _write_header(file, header)
         arrays: dict[str, h5py.Dataset] = {}
         seconds, samples, hashes = np.zeros((2, count)), np.zeros(count, np.int32), []
@@ -71,6 +73,7 @@ def write_dataset(
                         compression="gzip",
                         compression_opts=1,
                         shuffle=True,
+                        fletcher32=True,
                     )
                 arrays[name][index, : pixels.shape[0], : pixels.shape[1]] = pixels
             seconds[:, index], samples[index] = (view.seconds, view.truth_seconds), view.samples
@@ -80,25 +83,24 @@ def write_dataset(
             raise ValueError(f"{done} views for a header of {count}")
         if not depth_complete:
             arrays["depth"].attrs["complete"] = False
-        file["views/seconds"], file["views/truth_seconds"] = seconds
-        file["views/samples"] = samples
-        file["views/sha256"] = np.array(hashes, dtype="S64")
+        for name, values in (("seconds", seconds[0]), ("truth_seconds", seconds[1]), ("samples", samples)):
+            store_array(file, f"views/{name}", values)
+        store_array(file, "views/sha256", np.array(hashes, dtype="S64"))
         if noise_floor is not None:
-            pixels = file.create_dataset(
-                "noise_floor/rgba", data=_half(noise_floor[1]), compression="gzip", shuffle=True
-            )
+            pixels = store_array(file, "noise_floor/rgba", _half(noise_floor[1]), **PACKING)
             pixels.attrs["view"] = noise_floor[0]
             if noise_ladder:
                 _write_ladder(file, noise_ladder)
         if labels is not None:
             _write_labels(file, labels, count, len(header.objects))
+        seal_attributes(file)
 
 
 def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
     pixels = np.stack([_half(rung.rgba) for rung in rungs])
-    file.create_dataset("noise_ladder/rgba", data=pixels, compression="gzip", shuffle=True)
-    file["noise_ladder/samples"] = np.array([rung.samples for rung in rungs], np.int32)
-    file["noise_ladder/seconds"] = np.array([rung.seconds for rung in rungs])
+    store_array(file, "noise_ladder/rgba", pixels, **PACKING)
+    store_array(file, "noise_ladder/samples", np.array([rung.samples for rung in rungs], np.int32))
+    store_array(file, "noise_ladder/seconds", np.array([rung.seconds for rung in rungs]))
 
 
 def _write_labels(file: h5py.File, labels: ObjectLabels, views: int, objects: int) -> None:
@@ -108,9 +110,7 @@ def _write_labels(file: h5py.File, labels: ObjectLabels, views: int, objects: in
         values = np.asarray(getattr(labels, name), LABELS[name])
         if values.shape != shape:
             raise ValueError(f"labels/{name} is {values.shape}, the header says {shape}")
-        # an array without elements cannot be cut into chunks
-        packing = {"compression": "gzip", "shuffle": True} if values.size else {}
-        group.create_dataset(name, data=values, **packing)
+        store_array(group, name, values, **PACKING)
 
 
 def _write_header(file: h5py.File, header: DatasetHeader) -> None:
@@ -130,18 +130,19 @@ def _write_header(file: h5py.File, header: DatasetHeader) -> None:
         film=header.film,
     )
     cameras = file.create_group("cameras")
-    cameras["camera_to_world"] = np.asarray(header.camera_to_world, np.float64)
-    cameras["intrinsics"] = np.asarray(header.intrinsics, np.float64)
-    cameras["size"] = np.asarray(header.size, np.int32)
-    cameras["frame"] = np.asarray(header.frame, np.int32)
+    store_array(cameras, "camera_to_world", np.asarray(header.camera_to_world, np.float64))
+    store_array(cameras, "intrinsics", np.asarray(header.intrinsics, np.float64))
+    store_array(cameras, "size", np.asarray(header.size, np.int32))
+    store_array(cameras, "frame", np.asarray(header.frame, np.int32))
     none = np.tile(NO_DISTORTION, (len(header.size), 1))
-    cameras["distortion"] = none if header.distortion is None else np.asarray(header.distortion, np.float64)
+    bent = none if header.distortion is None else np.asarray(header.distortion, np.float64)
+    store_array(cameras, "distortion", bent)
     cameras.attrs["model"] = header.camera_kind
     for name in SPLITS:
-        file[f"splits/{name}"] = np.asarray(header.splits.get(name, []), np.int64)
+        store_array(file, f"splits/{name}", np.asarray(header.splits.get(name, []), np.int64))
     group = file.create_group("view_transform")
     for name, values in header.view_transform.arrays().items():
-        group.create_dataset(name, data=values, compression="gzip", shuffle=True)
+        store_array(group, name, values, **PACKING)
     group.attrs.update(header.view_transform.to_metadata())
     tables = {"table": header.objects, "classes": header.classes, "materials": header.materials}
     file.create_group("objects").attrs.update(

@@ -10,6 +10,7 @@ import pytest
 
 from radiance_twin.core import cameras
 from radiance_twin.core.colour import standard_view_transform
+from radiance_twin.core.dataset.checksums import ATTRIBUTE, seal_attributes
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.labels import HIDDEN, SEEN, ObjectLabels, no_labels
@@ -91,7 +92,7 @@ def test_labels_and_passes_come_back(tmp_path: Path) -> None:
 def test_a_dataset_without_labels_says_so(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "a.h5", None), "r+") as file:
         file.attrs["version"] = 2
-        del file["objects"].attrs["classes"], file["objects"].attrs["materials"]
+        del file["objects"].attrs["classes"], file["objects"].attrs["materials"], file.attrs[ATTRIBUTE]
     with open_dataset(tmp_path / "a.h5") as dataset:
         assert dataset.labels is None and dataset.classes == [] and dataset.materials == []
 
@@ -113,5 +114,6 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
         write(tmp_path / "a.h5", replace(labels(), visible_box=np.zeros((VIEWS, 3, 4), np.float32)))
     with h5py.File(write(tmp_path / "a.h5", labels()), "r+") as file:
         file["labels"].attrs["keypoints"] = '[{"name": "tip", "object": 7}]'
+        seal_attributes(file)
     with open_dataset(tmp_path / "a.h5") as dataset, pytest.raises(UserError, match="labels do not fit"):
         _ = dataset.labels

@@ -11,6 +11,7 @@ import pytest
 
 from radiance_twin.core import cameras
 from radiance_twin.core.colour import lattice, linear_to_srgb, standard_view_transform
+from radiance_twin.core.dataset.checksums import ATTRIBUTE, seal_attributes
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import open_dataset
@@ -147,6 +148,7 @@ def test_damaged_contents_are_named(tmp_path: Path, name: str, value: np.ndarray
         del file[name]
         file[name] = value
         file[name].attrs.update(attributes)
+        seal_attributes(file)
     with pytest.raises(UserError, match="damaged"):
         open_dataset(tmp_path / "a.h5")
 
@@ -173,6 +175,7 @@ def test_a_lens_that_makes_no_sense_is_refused(tmp_path: Path, spoil: Callable[[
     write_dataset(tmp_path / "a.h5", header(), views())
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         spoil(file["cameras"])
+        seal_attributes(file)
     with pytest.raises(UserError, match=words):
         open_dataset(tmp_path / "a.h5")
 
@@ -187,6 +190,7 @@ def test_a_dataset_of_the_first_version_still_opens(tmp_path: Path) -> None:
         group["lut"] = linear_to_srgb(lattice(-10.0, 6.0))
         group.attrs.update(display="sRGB", view="Standard", look="None", exposure=0.0, gamma=1.0)
         group.attrs.update(shaper_min=-10.0, shaper_max=6.0)
+        del file.attrs[ATTRIBUTE]
     with open_dataset(tmp_path / "a.h5") as dataset:
         shown = dataset.view_transform.apply([[0.2, 0.5, 0.9]])
     assert shown[0] == pytest.approx(linear_to_srgb([0.2, 0.5, 0.9]), abs=1e-3)

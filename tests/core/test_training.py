@@ -20,6 +20,7 @@ from radiance_twin.core.bake.bricks import from_arrays
 from radiance_twin.core.bake.march import render_bake
 from radiance_twin.core.cameras import Camera
 from radiance_twin.core.comparison.metrics import display_image, image_metrics
+from radiance_twin.core.dataset.checksums import seal_attributes
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
@@ -319,6 +320,7 @@ def test_a_twin_of_another_scene_cannot_be_resumed(trained: tuple[Path, dict[str
     moved = SCENE.write(tmp_path / "moved.h5", views=4, size=16)
     with h5py.File(moved, "r+") as file:
         file.attrs["world_from_field"] = file.attrs["world_from_field"] * np.float64(1.5)
+        seal_attributes(file)
     with pytest.raises(UserError, match="stands elsewhere"):
         train(TrainSettings(str(moved), str(tmp_path / "x.twin"), resume=str(trained[0])), QuietReporter())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from radiance_twin.core.dataset.checksums import seal_attributes
 from radiance_twin.core.errors import UsageError, UserError
 from radiance_twin.core.render import RenderSettings, render_dataset
 from radiance_twin.core.reporting import QuietReporter
@@ -43,11 +44,13 @@ def test_a_changed_pixel_is_found_and_named(rendered: VerifySettings) -> None:
 def test_another_scene_and_no_view_are_refused(rendered: VerifySettings, tmp_path: Path) -> None:
     with h5py.File(rendered.dataset, "r+") as file:
         file.attrs["scene_hash"] = "1" * 64
+        seal_attributes(file)
     with pytest.raises(UserError, match="scene.blend is not the file that .*scene.h5 was rendered from"):
         verify(rendered, QuietReporter())
     with pytest.raises(UsageError, match="--views is 0; it must be at least 1"):
         verify(VerifySettings(rendered.dataset, rendered.scene, views=0), QuietReporter())
     with h5py.File(rendered.dataset, "r+") as file:
         file.attrs["configuration"] = "{}"
+        seal_attributes(file)
     with pytest.raises(UserError, match="was imported, not rendered"):
         verify(rendered, QuietReporter())
