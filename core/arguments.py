@@ -203,6 +203,7 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what trains (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (%(default)s)")
+    _add_skip_damaged(parser)
 
 
 def _add_compare(commands: Any, inside_blender: bool) -> None:
@@ -215,6 +216,7 @@ def _add_compare(commands: Any, inside_blender: bool) -> None:
     parser.add_argument(
         "--benchmark", choices=BENCHMARKS, help="measure as this benchmark does, to compare with others"
     )
+    _add_skip_damaged(parser)
     parser.add_argument(
         "--turntable",
         type=int,
@@ -275,6 +277,7 @@ def _add_export(commands: Any) -> None:
         help="what PNG pictures go through: sRGB, which trainers can undo, or the scene's view transform (%(default)s)",
     )
     dataset.add_argument("--points", type=int, default=100_000, metavar="N", help="on the surfaces (%(default)s)")
+    _add_skip_damaged(dataset)
     twin = parser.add_argument_group("of a twin")
     twin.add_argument(
         "--dataset", metavar="SCENE.h5", help="what it was trained from: its test views say what the export loses"
@@ -332,6 +335,11 @@ def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", "what a dataset or a twin holds")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--digest", action="store_true", help="print one hash of a dataset's contents, without dates")
+    parser.add_argument("--check", action="store_true", help="read all of it, and name what is damaged")
+
+
+def _add_skip_damaged(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--skip-damaged", action="store_true", help="use the sound views of a damaged dataset")
 
 
 def _add_runtime(commands: Any) -> None:

@@ -121,7 +121,7 @@ def _export(words: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         return export_twin(ExportSettings(source, **{name: words[name] for name in of_twin}), reporter)
     from .export.dataset import DatasetExportSettings, export_dataset
 
-    of_dataset = ("output", "format", "images", "look", "points")
+    of_dataset = ("output", "format", "images", "look", "points", "skip_damaged")
     return export_dataset(DatasetExportSettings(source, **{name: words[name] for name in of_dataset}), reporter)
 
 

@@ -13,13 +13,15 @@ from .errors import UserError
 from .twin_file import read_twin
 
 
-def info(file: str, digest: bool = False) -> dict[str, Any]:
-    """Describe a dataset (.h5) or a twin (.twin); with `digest`, only a dataset's hash.
+def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]:
+    """Describe a dataset (.h5) or a twin (.twin); with `digest`, only a dataset's hash; with `check`, read all of it.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     path = Path(file)
+    if check and path.suffix != ".twin":  # a twin is always read as a whole
+        _require_sound_views(path)
     if digest:
         return {"digest": dataset_digest(path)}
     if path.suffix == ".twin":
@@ -50,6 +52,17 @@ def info(file: str, digest: bool = False) -> dict[str, Any]:
             "seconds": round(float(dataset.seconds.sum()), 1),
             "configuration": _in_short(dataset.configuration),
         }
+
+
+def _require_sound_views(path: Path) -> None:
+    with open_dataset(path) as dataset:
+        damaged = dict(dataset.damaged_views())
+    if damaged:
+        views = ", ".join(str(index) for index in damaged)
+        raise UserError(
+            f"{path} is damaged in {len(damaged)} of {dataset.count} views ({views}); fetch it again, render it again, "
+            "or use the rest by --skip-damaged"
+        )
 
 
 def configuration_of(dataset: str | None) -> dict[str, Any]:

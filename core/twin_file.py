@@ -6,6 +6,7 @@ A twin may come from anybody, so that its sizes are checked before memory is tak
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -28,6 +29,8 @@ VERSION = 2
 LARGEST_ARRAY_BYTES = 2 << 30
 LARGEST_METADATA_BYTES = 16 << 20
 MOST_ARRAYS = 256
+# in twin.json: each array's name to its SHA-256
+SUMS = "sha256"
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,15 @@ def unfinished_path(path: str | os.PathLike[str]) -> Path:
 
 
 def write_twin(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write a twin, complete or not at all. Format and version are added to `metadata`.
+    """Write a twin, complete or not at all. Format, version and each array's SHA-256 are added to `metadata`.
 
     Raises:
         UserError: the file cannot be written.
         ValueError: `metadata` holds a NaN or something that JSON cannot.
     """
-    header = json.dumps({"format": FORMAT, "version": VERSION, **metadata}, indent=1, allow_nan=False)
+    sums = {name: _sha256(array) for name, array in sorted(arrays.items())}
+    words = {"format": FORMAT, "version": VERSION, **metadata, SUMS: sums}
+    header = json.dumps(words, indent=1, allow_nan=False)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as file:
         file.writestr(_entry("twin.json"), header)
         for name, array in sorted(arrays.items()):
@@ -116,17 +121,38 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             arrays = {}
             for entry in members:
                 name = entry.filename.removesuffix(".npy")
-                if wanted is None or any(name == one or name.startswith(one + "/") for one in wanted):
+                if _is_wanted(name, wanted):
                     arrays[name] = _read_array(file, entry, path)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot read {path}: {reason}; check the path and its permissions") from error
-    missing = [one for one in wanted or () if not any(n == one or n.startswith(one + "/") for n in arrays)]
+    _require_sound(metadata.get(SUMS), arrays, wanted, path)
+    missing = [one for one in wanted or () if not any(_is_wanted(name, (one,)) for name in arrays)]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; train again")
     return Twin(metadata, arrays)
+
+
+def _is_wanted(name: str, wanted: tuple[str, ...] | None) -> bool:
+    return wanted is None or any(name == one or name.startswith(one + "/") for one in wanted)
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    kind = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(kind + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _require_sound(sums: Any, arrays: dict[str, NDArray[Any]], wanted: tuple[str, ...] | None, path: Path) -> None:
+    """The zip's own checksums do not tell when a whole array is missing or another one stands in its place."""
+    if sums is None:
+        return  # an earlier version wrote it
+    if not isinstance(sums, dict):
+        raise UserError(f"{path} has a damaged header; train again or fetch it again")
+    for name, sha256 in sums.items():
+        if _is_wanted(name, wanted) and (name not in arrays or _sha256(arrays[name]) != sha256):
+            raise UserError(f"{path} is damaged ({name}); train again or fetch it again")
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -65,6 +65,7 @@ class CompareSettings:
         turntable: frames of the film that goes around the scene; 0: none is made.
         scene: the .blend, which shows its classic side; None: the film shows the twin alone.
         blender: the Blender that renders it; see processes.find_blender.
+        skip_damaged: use the sound views of a damaged dataset.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class CompareSettings:
     turntable: int = 0
     scene: str | None = None
     blender: str | None = None
+    skip_damaged: bool = False
 
 
 def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
@@ -89,7 +91,8 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
         Cancelled: an earlier report is as it was, and nothing new was written.
     """
     _check(settings)
-    with open_dataset(settings.dataset) as dataset, locked(settings.output):
+    skip = reporter.log if settings.skip_damaged else None
+    with open_dataset(settings.dataset, skip) as dataset, locked(settings.output):
         _require_judges(dataset)
         twin = read_twin(settings.twin)
         orbit = _classic_orbit(settings, dataset, reporter)
@@ -250,7 +253,11 @@ def doubts(dataset: Dataset, twin: Twin) -> list[str]:
     if scene and dataset.scene_hash and scene != dataset.scene_hash:
         return ["The twin was trained from another scene, or this scene was changed before its dataset was rendered."]
     added = added_to(dataset)
-    if digest and digest != dataset_digest(dataset.path):
+    try:
+        another = bool(digest) and digest != dataset_digest(dataset.path)
+    except UserError:
+        return ["The dataset is damaged, so that nobody can tell whether the twin was trained from it."]
+    if another:
         # before it grew, the dataset had the same test views
         if digest in [entry.get("digest") for entry in added]:
             return []

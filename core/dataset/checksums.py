@@ -28,6 +28,14 @@ def store_array(group: h5py.Group, name: str, values: NDArray[Any], **packing: A
     return group.create_dataset(name, data=values, **checked)
 
 
+def hash_of_passes(passes: dict[str, NDArray[Any]]) -> str:
+    """The hexadecimal SHA-256 of a view's passes as they are stored."""
+    digest = hashlib.sha256()
+    for name in sorted(passes):
+        digest.update(name.encode() + np.ascontiguousarray(passes[name]).tobytes())
+    return digest.hexdigest()
+
+
 def seal_attributes(file: h5py.File) -> None:
     """Give texts a fixed length, and write down what all attributes are; the last thing that is done to a dataset."""
 

@@ -9,6 +9,7 @@ import os
 import h5py
 import numpy as np
 
+from ..errors import UserError
 from .store import open_dataset
 
 # what differs between two runs of the same work
@@ -35,9 +36,12 @@ def dataset_digest(path: str | os.PathLike[str]) -> str:
                 for row in rows:
                     digest.update(np.ascontiguousarray(row).tobytes())
 
-        add("", dataset.file)
-        names: list[str] = []
-        dataset.file.visit(names.append)
-        for name in sorted(names):
-            add(name, dataset.file[name])
+        try:
+            add("", dataset.file)
+            names: list[str] = []
+            dataset.file.visit(names.append)
+            for name in sorted(names):
+                add(name, dataset.file[name])
+        except OSError as error:
+            raise UserError(f"{path} is damaged ({name}); see radiance-twin info --check") from error
         return digest.hexdigest()

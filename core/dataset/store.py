@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..colour import ViewTransform
 from ..errors import UserError
 from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
 from ..passes import PASSES
-from .checksums import attributes_are_sound, read_attributes
+from .checksums import attributes_are_sound, hash_of_passes, read_attributes
 from .contents import FORMAT, SPLITS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 
@@ -26,8 +27,11 @@ MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
 
 
-def open_dataset(path: str | os.PathLike[str]) -> Dataset:
+def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], None] | None = None) -> Dataset:
     """Open a dataset for reading.
+
+    Args:
+        skip_damaged: reads all views first, takes those that are damaged out of the splits, and is told of each.
 
     Raises:
         UserError: missing, empty, truncated, foreign, of a newer version, or inconsistent.
@@ -44,7 +48,10 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     except OSError as error:
         raise UserError(f"{path} is not a complete .h5 file; render it again or fetch it again") from error
     try:
-        return Dataset(path, file)
+        dataset = Dataset(path, file)
+        if skip_damaged is not None:
+            dataset.skip_damaged(skip_damaged)
+        return dataset
     except UserError:
         file.close()
         raise
@@ -196,11 +203,13 @@ class Dataset:
         if f"views/{name}" not in self.file:
             kind = PASSES[name]
             return np.zeros((height, width, kind.channels) if kind.channels else (height, width), kind.dtype)
-        return self._read(self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)))
+        return self._read(
+            self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)), f"{name} of view {index}"
+        )
 
     def sha256(self, index: int) -> str:
         """Hexadecimal, of a view's passes; see `view_hash`."""
-        return bytes(self.file["views/sha256"][index]).decode("ascii")
+        return bytes(self._read(self.file["views/sha256"], index, f"the checksum of view {index}")).decode("ascii")
 
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
@@ -212,7 +221,7 @@ class Dataset:
         width, height = (int(n) for n in self.size[view])
         if pixels.shape != (height, width, 4):
             raise UserError(f"{self.path} is damaged (the second seed's picture has another size); render it again")
-        return view, self._read(pixels, ...).astype(np.float32)
+        return view, self._read(pixels, ..., "its second seed's picture").astype(np.float32)
 
     @property
     def noise_ladder(self) -> list[ViewPixels]:
@@ -229,15 +238,38 @@ class Dataset:
         ):
             raise UserError(f"{self.path} is damaged (its noise ladder); render it again")
         return [
-            ViewPixels(self._read(pixels, number).astype(np.float32), seconds=float(took), samples=int(count))
+            ViewPixels(
+                self._read(pixels, number, "its noise ladder").astype(np.float32),
+                seconds=float(took),
+                samples=int(count),
+            )
             for number, (count, took) in enumerate(zip(samples, seconds, strict=True))
         ]
 
-    def _read(self, array: h5py.Dataset, selection: Any) -> NDArray[Any]:
+    def damaged_views(self) -> Iterator[tuple[int, str]]:
+        """Each view that cannot be read, or is not what was written, and what of it. Reads everything."""
+        for index in range(self.count):
+            try:
+                passes = {name: self.pixels(name, index) for name in self.passes}
+            except UserError as error:
+                yield index, str(error).partition(";")[0]
+            else:
+                if hash_of_passes(passes) != self.sha256(index):
+                    yield index, f"{self.path} is damaged (view {index} is not what was written)"
+
+    def skip_damaged(self, tell: Callable[[str], None]) -> None:
+        """Take damaged views out of the splits, with a line for each."""
+        for index, what in self.damaged_views():
+            tell(f"Note: {what}; it is left out")
+            self.splits = {name: indices[indices != index] for name, indices in self.splits.items()}
+
+    def _read(self, array: h5py.Dataset, selection: Any, what: str) -> NDArray[Any]:
         try:
             return np.asarray(array[selection])
-        except OSError as error:
-            raise UserError(f"{self.path} is damaged ({array.name}); render it again or fetch it again") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{self.path} is damaged ({what}); fetch it again, render it again, or use the rest by --skip-damaged"
+            ) from error
 
     def _check(self) -> None:
         n = self.count

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..files import atomic_path
 from ..lenses import NO_DISTORTION
 from ..passes import FURTHER, PASSES
-from .checksums import FILE_FORMAT, seal_attributes, store_array
+from .checksums import FILE_FORMAT, hash_of_passes, seal_attributes, store_array
 from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .sink import Sink
@@ -61,7 +60,7 @@ def write_dataset(
             if index and passes.keys() != arrays.keys():
                 raise ValueError(f"view {index} has other passes than those before it")
             depth_complete &= view.depth_complete
-            hashes.append(_hash_of_passes(passes))
+            hashes.append(hash_of_passes(passes))
             for name, pixels in passes.items():
                 if name not in arrays:
                     shape = (*largest, *pixels.shape[2:])
@@ -170,11 +169,4 @@ def _half(light: NDArray[Any]) -> NDArray[np.float16]:
 
 def view_hash(view: ViewPixels) -> str:
     """The hexadecimal SHA-256 that a dataset keeps of a view's passes as it stores them."""
-    return _hash_of_passes(_encode(view)).decode()
-
-
-def _hash_of_passes(passes: dict[str, NDArray[Any]]) -> bytes:
-    digest = hashlib.sha256()
-    for name in sorted(passes):
-        digest.update(name.encode() + np.ascontiguousarray(passes[name]).tobytes())
-    return digest.hexdigest().encode()
+    return hash_of_passes(_encode(view))

@@ -69,6 +69,7 @@ class DatasetExportSettings:
         images: png | exr.
         look: what PNGs go through: standard (sRGB, which trainers can undo) or the scene's own view transform.
         points: how many are put on the surfaces, in formats that have some.
+        skip_damaged: write the sound views of a damaged dataset.
     """
 
     dataset: str
@@ -77,6 +78,7 @@ class DatasetExportSettings:
     images: str = "png"
     look: str = "standard"
     points: int = 100_000
+    skip_damaged: bool = False
 
 
 def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
     """
     _check(settings)
     began = time.monotonic()
-    with open_dataset(settings.dataset) as dataset:
+    with open_dataset(settings.dataset, reporter.log if settings.skip_damaged else None) as dataset:
         if settings.format == "points":
             return _export_points(settings, dataset, began)
 

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from ... import __version__
-from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset
 from ..field.model import config_metadata, field_arrays
 from ..field.occupancy import occupancy_bits
@@ -66,7 +65,6 @@ def metadata_of_twin(
             "samples": run.samples,
             "scene_hash": dataset.scene_hash,
             "blender": dataset.blender_version,
-            "dataset_digest": dataset_digest(dataset.path),
             "software": {
                 "radiance_twin": __version__,
                 "python": platform.python_version(),

@@ -20,6 +20,7 @@ from ..bake.make import bake_bricks
 from ..bake.picture import bake_picture
 from ..cameras import Camera, pixel_grid, rays_in_field
 from ..comparison.metrics import display_image, image_metrics
+from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError
 from ..field.cpu import thread_pool
@@ -59,6 +60,7 @@ class TrainSettings:
         device: auto | cpu | cuda.
         seed: of every random choice.
         bake: normal | small: how large what the viewport draws may be.
+        skip_damaged: use the sound views of a damaged dataset.
     """
 
     dataset: str
@@ -71,6 +73,7 @@ class TrainSettings:
     device: str = "auto"
     seed: int = 0
     bake: str = "normal"
+    skip_damaged: bool = False
 
 
 class Onlooker(Protocol):
@@ -103,7 +106,8 @@ def train(
     require_writable_file(output)
     device = choose_device(settings.device)
     clock = Clock()
-    with locked(output), open_dataset(settings.dataset) as dataset, thread_pool() as pool:
+    skip = reporter.log if settings.skip_damaged else None
+    with locked(output), open_dataset(settings.dataset, skip) as dataset, thread_pool() as pool:
         if settings.until_psnr is not None and not len(dataset.splits["val"]):
             raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
         if scene_changes(dataset.configuration.get("randomise", ())):
@@ -145,6 +149,8 @@ def train(
             "device": str(device),
             "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
             "views": views,
+            # a damaged dataset has none
+            "dataset_digest": "" if settings.skip_damaged else dataset_digest(dataset.path),
         }
         metadata = metadata_of_twin(dataset, field, run, earlier, told)
         metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
