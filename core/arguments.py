@@ -109,8 +109,9 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     _add_configuration(parser)
     parser.add_argument(
         "--poses",
-        metavar="CAMERAS.json",
-        help="render these cameras instead, as the dataset -o was rendered, and add them to it as training views",
+        metavar="CAMERAS",
+        help="render these cameras instead, as the dataset -o was rendered, and add them to it as training views: a "
+        "file of fix-it, a transforms.json, or a folder with a COLMAP model",
     )
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     if not inside_blender:

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .camera_file import PosedCamera, read_cameras
+from .camera_file import PosedCamera, camera_words
 from .dataset import staging
 from .dataset.joining import join_views
 from .dataset.store import Dataset, open_dataset
 from .errors import UsageError, UserError
+from .foreign_cameras import cameras_to_render
 from .locks import locked
 from .render import RenderSettings, render_dataset
 from .reporting import Reporter
@@ -36,20 +38,24 @@ def add_views(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
     """
     if settings.poses is None:
         raise UsageError("--poses is missing; name a file of cameras")
-    cameras = read_cameras(settings.poses)
     output = Path(settings.output)
     if not output.exists():
         raise UserError(f"{output} does not exist; --poses adds to a dataset, so render one first")
     with locked(output):
         with open_dataset(output) as dataset:
+            width, height = (int(side) for side in dataset.size[0])
+            cameras = cameras_to_render(settings.poses, (width, height), int(dataset.frame[0]))
             asked = _as_the_dataset(settings, dataset, cameras)
             count = dataset.count
-        part = Path(asked.output)
+        part, poses = Path(asked.output), Path(asked.poses or "")
         try:
+            words = [{**camera_words(one.camera), "frame": one.frame, "reason": one.reason} for one in cameras]
+            poses.write_text(json.dumps({"cameras": words}), encoding="utf-8")
             result = render_dataset(asked, reporter)
             join_views(output, part, [one.reason for one in cameras], reporter)
         finally:
             part.unlink(missing_ok=True)
+            poses.unlink(missing_ok=True)
     return {**result, "output": str(output), "views": count + result["views"], "bytes": output.stat().st_size}
 
 
@@ -66,6 +72,7 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
         settings,
         **{**own, "resolution": (width, height)},
         output=dataset.path.with_name(f"{dataset.path.stem}.more.h5"),
+        poses=str(dataset.path.with_name(f"{dataset.path.stem}.more.json")),
         views=len(cameras),
         val_views=0,
         test_views=0,

@@ -20,7 +20,7 @@ from pxr import Sdf, Usd, UsdGeom, UsdRender
 
 from ..cameras import Camera
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
-from ..dataset.readers.posed import Lens, PosedImages, Problems
+from ..dataset.readers.posed import PosedImages, Problems
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..lenses import COEFFICIENTS, CameraModel
@@ -81,23 +81,7 @@ def _corners(bounds: Array) -> Array:
 
 
 def _posed(*found: PosedImages) -> dict[str, Camera]:
-    cameras = {}
-    for images in found:
-        for image in images.images:
-            lens = image.lens
-            intrinsics = np.array([lens.fx, lens.fy, lens.cx, lens.cy])
-            cameras[image.name] = Camera(
-                image.camera_to_world, intrinsics, (lens.width, lens.height), model=_model_of(lens)
-            )
-    return cameras
-
-
-def _model_of(lens: Lens) -> CameraModel:
-    coefficients = (*lens.distortion, *[0.0] * 8)
-    if lens.fisheye:
-        k1, k2, k3, k4 = coefficients[:4]
-        return CameraModel("fisheye", (k1, k2, 0.0, 0.0, k3, k4))
-    return CameraModel("opencv", coefficients[:6])
+    return {image.name: image.lens.camera(image.camera_to_world) for images in found for image in images.images}
 
 
 def _read_nerf(folder: Path) -> dict[str, Camera]:

@@ -95,17 +95,11 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     Raises:
         UserError: there is no model or no folder of images, or a file is damaged.
     """
-    folder = model_folder(source if source.is_dir() else source.parent)
-    if folder is None:
-        raise UserError(f"{source} holds no COLMAP model (cameras.txt or cameras.bin); name the folder that does")
-    ending = ".bin" if (folder / "cameras.bin").is_file() else ".txt"
-    cameras = dict((_binary_cameras if ending == ".bin" else _text_cameras)(folder / f"cameras{ending}"))
-    poses = list((_binary_images if ending == ".bin" else _text_images)(folder / f"images{ending}"))
-    if not poses:
-        raise UserError(f"{folder / f'images{ending}'} holds no image; there is nothing to import")
+    folder, ending = _model(source)
+    cameras, poses = cameras_and_poses(source)
     pictures = images or _images_beside(source, folder)
     found: list[PosedImage] = []
-    for one in sorted(poses, key=lambda image: image.name):
+    for one in poses:
         try:
             found.append(_posed_image(one, cameras, pictures, explicit=images is not None))
         except Unsound as error:
@@ -113,6 +107,28 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     points = folder / f"points3D{ending}"
     bounds = _bounds((_binary_points if ending == ".bin" else _text_points)(points)) if points.is_file() else None
     return PosedImages(found, bounds=bounds)
+
+
+def cameras_and_poses(source: Path) -> tuple[dict[int, Camera], list[Pose]]:
+    """A model's cameras by their numbers, and its images' poses by their names.
+
+    Raises:
+        UserError: there is no model, nothing in it, or a file is damaged.
+    """
+    folder, ending = _model(source)
+    cameras = dict((_binary_cameras if ending == ".bin" else _text_cameras)(folder / f"cameras{ending}"))
+    poses = list((_binary_images if ending == ".bin" else _text_images)(folder / f"images{ending}"))
+    if not poses:
+        raise UserError(f"{folder / f'images{ending}'} holds no image; there is nothing to import")
+    return cameras, sorted(poses, key=lambda image: image.name)
+
+
+def _model(source: Path) -> tuple[Path, str]:
+    """The folder of a model and the ending of its files."""
+    folder = model_folder(source if source.is_dir() else source.parent)
+    if folder is None:
+        raise UserError(f"{source} holds no COLMAP model (cameras.txt or cameras.bin); name the folder that does")
+    return folder, ".bin" if (folder / "cameras.bin").is_file() else ".txt"
 
 
 def _images_beside(source: Path, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from .pictures import picture_size
 from .posed import PosedImage, PosedImages, Problems, frames_of, pose, posed_frames, read_json, remarks_on_time
 from .transforms import lens_of, picture_of
 
@@ -64,7 +65,7 @@ def _read_split(
     def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
         matrix = pose(frame.get("transform_matrix"))
         picture = picture_of(frame, path.parent, images)
-        return PosedImage(name, picture, lens_of(meta, frame, picture), matrix, split)
+        return PosedImage(name, picture, lens_of(meta, frame, picture_size(picture)), matrix, split)
 
     sound = posed_frames(frames_of(meta, path), image_of, lambda name, what: wrong.append((name, what)))
     return sound, wrong

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from .pictures import picture_size
 from .posed import (
     PosedImage,
     PosedImages,
@@ -68,7 +69,7 @@ def _posed_image(
     if frame.get("depth_file_path"):
         depth = _side_file(root, frame["depth_file_path"], "depth")
     unit = number(meta.get("depth_unit_scale_factor", DEPTH_UNIT), "depth_unit_scale_factor")
-    lens = lens_of(meta, frame, picture)
+    lens = lens_of(meta, frame, picture_size(picture))
     return PosedImage(name, picture, lens, matrix, split, mask=mask, depth=depth, depth_unit=unit)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from .pictures import picture_size
 from .posed import (
     Array,
     PosedImage,
@@ -68,7 +69,7 @@ def _posed_image(name: str, meta: dict[str, Any], frame: dict[str, Any], root: P
     return PosedImage(
         name,
         picture,
-        lens_of(meta, frame, picture),
+        lens_of(meta, frame, picture_size(picture)),
         matrix,
         alpha=_if_there(picture.parent, f"{_written_name(frame)}.alpha{picture.suffix}"),
         mask=_if_there(picture.parent, f"dynamic_mask_{picture.stem}.png"),

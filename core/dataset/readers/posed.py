@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cameras import Camera
 from ...errors import UserError
+from ...lenses import CameraModel
 
 Array = NDArray[np.float64]
 
@@ -53,6 +55,18 @@ class Lens:
     def is_pinhole(self) -> bool:
         """Whether straight lines stay straight."""
         return not self.fisheye and not any(self.distortion)
+
+    def camera(self, camera_to_world: Array) -> Camera:
+        """A camera [4, 4] (OpenGL axes) with this lens; k5 and k6, which cameras here do not have, count as none."""
+        coefficients = (*self.distortion, *[0.0] * 8)
+        k1, k2, k3, k4 = coefficients[:4]
+        model = (
+            CameraModel("fisheye", (k1, k2, 0.0, 0.0, k3, k4))
+            if self.fisheye
+            else CameraModel("opencv", coefficients[:6])
+        )
+        intrinsics = np.array([self.fx, self.fy, self.cx, self.cy])
+        return Camera(camera_to_world, intrinsics, (self.width, self.height), model=model)
 
 
 @dataclass(frozen=True)

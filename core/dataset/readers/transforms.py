@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .pictures import ENDINGS, picture_size
+from .pictures import ENDINGS
 from .posed import Lens, Unsound, find_file, number, sound_lens
 
 TRANSFORMS = "transforms.json"
@@ -53,8 +53,8 @@ def picture_of(frame: dict[str, Any], root: Path, images: Path | None) -> Path:
         return find_file(images, str(name).replace("\\", "/").rpartition("/")[2], ENDINGS)
 
 
-def lens_of(meta: dict[str, Any], frame: dict[str, Any], picture: Path) -> Lens:
-    """The lens of a frame: its own values first, then those of the whole file.
+def lens_of(meta: dict[str, Any], frame: dict[str, Any], size: tuple[int, int]) -> Lens:
+    """The lens of a frame whose picture has this size: its own values first, then those of the whole file.
 
     Raises:
         Unsound: values that are missing, make no sense or do not fit the picture.
@@ -67,7 +67,7 @@ def lens_of(meta: dict[str, Any], frame: dict[str, Any], picture: Path) -> Lens:
                     return number(source[name], name)
         return None
 
-    width, height = picture_size(picture)
+    width, height = size
     stated = (value("w"), value("h"))
     if stated != (None, None) and (stated[0] or width, stated[1] or height) != (width, height):
         said = " x ".join("?" if side is None else f"{side:g}" for side in stated)
