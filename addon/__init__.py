@@ -16,6 +16,7 @@ MODULES = (
     "operators.held_out",
     "operators.render",
     "operators.runtime",
+    "operators.doctor",
     "operators.check",
     "operators.train",
     "operators.twin",
@@ -34,6 +35,7 @@ MODULES = (
     "panels.compare_view",
     "panels.held_out",
     "panels.twin",
+    "panels.doctor",
     "commands",
 )
 

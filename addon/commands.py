@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`blender -b SCENE.blend --command radiance_twin render|train|compare|runtime`: the same words as the command line.
+"""`blender -b SCENE.blend --command radiance_twin render|train|compare|runtime|doctor`: the command line's words.
 
 The open file is the scene, and the files' names follow from its own unless -o says otherwise.
 """
@@ -14,10 +14,11 @@ from typing import Any
 import bpy
 
 from ..core.arguments import parse, settings_of
-from ..core.cli import in_words
+from ..core.cli import exit_code, in_words
 from ..core.errors import UsageError, UserError
 from .jobs import pump, worker
 from .operators.compare import start_compare
+from .operators.doctor import start_doctor
 from .operators.render import rendered, start_render, this_blender
 from .operators.runtime import start_runtime
 from .operators.train import start_train
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return _complain(job.error, job.outcome)
     assert job.result is not None, "a job without an error has a result"
     print(json.dumps(job.result, indent=1) if words.json else in_words(words.command, job.result))
-    return 0
+    return exit_code(job.result)
 
 
 def start(command: str, settings: dict[str, Any]) -> worker.Job:
@@ -55,6 +56,8 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
     """
     if command == "runtime":
         return start_runtime({**settings, "online": bpy.app.online_access})
+    if command == "doctor":
+        return start_doctor()
     output = settings.pop("output")
     paths = paths_of_open_file()
     if paths is None:

@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         _add_config(commands)
         _add_info(commands)
     _add_runtime(commands)
+    _command(commands, "doctor", "what is wrong with this machine, each with the remedy; to be pasted into reports")
     words = parser.parse_args(list(arguments))
     if getattr(words, "config", None) is None:
         return words

@@ -13,6 +13,7 @@ from typing import Any
 
 from .arguments import parse, settings_of
 from .coverage import shares_in_words
+from .doctor.checks import doctor_in_words
 from .errors import Cancelled, UserError
 from .reporting import Reporter, TerminalReporter, format_seconds
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _stop_on_interrupt(reporter)
             result = _run(words.command, settings_of(words), reporter)
         print(json.dumps(result, indent=1) if words.json else in_words(words.command, result))
-        return 0
+        return exit_code(result)
     except Cancelled as stopped:
         _complain(str(stopped) or "stopped")
         return stopped.exit_code
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         _complain("out of memory; use fewer or smaller views")
         return 1
+
+
+def exit_code(result: dict[str, Any]) -> int:
+    """Of a command that gave a result: 0, but 1 when the doctor found something that has to be mended."""
+    return 0 if result.get("healthy", True) else 1
 
 
 def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -102,6 +108,10 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .runtime.manage import manage
 
             return manage(**settings, reporter=reporter)
+        case "doctor":
+            from .doctor.examine import examine
+
+            return examine(reporter)
         case "sheet":
             from .sheet.sheet import SheetSettings, make_sheet
 
@@ -158,6 +168,8 @@ def in_words(command: str, result: dict[str, Any]) -> str:
             return str(result["configuration"]).rstrip()
         case "runtime":
             return runtime_in_words(result)
+        case "doctor":
+            return doctor_in_words(result)
         case "sheet":
             return "\n".join([*result["remarks"], result["page"]])
         case _:

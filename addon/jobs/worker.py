@@ -33,6 +33,7 @@ PATIENCE = {
     "export": 15.0,
     "measure_frame": 15.0,
     "runtime": 15.0,
+    "doctor": 15.0,
 }
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
 
@@ -44,7 +45,7 @@ class Job:
     """One request to the worker. It is its own reporter: what the worker says is kept here until it is drawn.
 
     Args:
-        request: "render", "check", "train", "compare", "fix_it", "export" or "runtime".
+        request: "render", "check", "train", "compare", "fix_it", "export", "runtime" or "doctor".
         arguments: the stage's settings as JSON can carry them.
         session: a folder with what the job reads, if it needs one. It is kept until the job has succeeded, so that
             an interrupted one can go on where it was.

@@ -84,6 +84,12 @@ def _measure_frame(arguments: dict[str, Any], reporter: Reporter) -> dict[str, A
     return measure_frame(settings_from(FrameSettings, arguments), reporter)
 
 
+def _doctor(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..doctor.examine import examine
+
+    return examine(reporter, **arguments)
+
+
 def _serve_frames(arguments: dict[str, Any], reporter: ChildReporter, requests: Requests) -> dict[str, Any]:
     from .viewer import serve_frames
 
@@ -102,6 +108,7 @@ if __name__ == "__main__":
             "export": _export,
             "fix_it": _fix_it,
             "measure_frame": _measure_frame,
+            "doctor": _doctor,
         },
         __version__,
         {"train": _train, "serve_frames": _serve_frames},

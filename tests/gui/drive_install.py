@@ -33,6 +33,8 @@ def script() -> Iterator[float]:
     preferences = sys.modules[f"{EXTENSION}.addon.preferences"]
     found["before"] = {"python": preferences.find_worker_python(), "can_render": can_render()}
     take_picture("before")
+    bpy.ops.radiance_twin.doctor()
+    yield from until_it_has_ended("examined_before")
 
     window, area = viewport()
     yield from mouse.press_button(window, area, region_of(area, "UI"), "radiance_twin.install_runtime")
@@ -65,6 +67,10 @@ def script() -> Iterator[float]:
     settings.preset, settings.seconds, settings.device, settings.bake = "custom", 5.0, "cpu", "small"
     bpy.ops.radiance_twin.train()
     yield from until_it_has_ended("train")
+    bpy.ops.radiance_twin.doctor()
+    yield from until_it_has_ended("examined")
+    bpy.ops.radiance_twin.copy_report()
+    found["report"] = bpy.context.window_manager.clipboard
     found["twins"] = [thing.name for thing in bpy.context.scene.objects if thing.type == "EMPTY"]
     yield 4.0
     take_picture("trained")
