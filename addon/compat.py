@@ -32,6 +32,11 @@ def cycles_of(owner: bpy.types.Scene | bpy.types.ViewLayer | bpy.types.World) ->
     return settings.cycles
 
 
+def panorama_of(camera: Any) -> Any:
+    """The settings of a camera's (`bpy.types.Camera`) panorama: its own since 5.0, Cycles' before."""
+    return camera if hasattr(camera, "panorama_type") else camera.cycles
+
+
 def pass_names() -> dict[str, str]:
     """The dataset's name of each pass that Cycles renders to its name in a multilayer EXR.
 

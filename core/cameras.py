@@ -99,14 +99,15 @@ def intrinsics_from_lens(
     height: int,
     pixel_aspect_x: float = 1.0,
     pixel_aspect_y: float = 1.0,
+    fisheye: bool = False,
 ) -> Array:
-    """Intrinsics [4] (fx fy cx cy, pixels) of a Blender perspective camera.
+    """Intrinsics [4] (fx fy cx cy, pixels) of a Blender perspective camera, or of a fisheye by a lens polynomial.
 
     Args:
-        lens: focal length in millimetres.
+        lens: focal length in millimetres (per radian, of a fisheye).
         sensor_width, sensor_height: in millimetres; the fit decides which of them counts.
         sensor_fit: AUTO fits the sensor's width to the image's longer side (longer in shape, not in pixels).
-        shift_x, shift_y: lens shift in units of the fitted side.
+        shift_x, shift_y: lens shift in units of the fitted side (of a fisheye: of the image's width and height).
         width, height: of the image in pixels.
         pixel_aspect_x, pixel_aspect_y: shape of one pixel.
 
@@ -118,14 +119,38 @@ def intrinsics_from_lens(
     # the side that the sensor is fitted to, in units of square pixels
     fitted = shape_x if horizontal else shape_y
     focal = lens / sensor * fitted
+    right, down = (
+        (shift_x * width, shift_y * height)
+        if fisheye
+        else (shift_x * fitted / pixel_aspect_x, shift_y * fitted / pixel_aspect_y)
+    )
     return np.array(
         [
             focal / pixel_aspect_x,
             focal / pixel_aspect_y,
-            0.5 * width - shift_x * fitted / pixel_aspect_x,
-            0.5 * height + shift_y * fitted / pixel_aspect_y,
+            0.5 * width - right,
+            0.5 * height + down,
         ]
     )
+
+
+def intrinsics_from_angles(
+    horizontal: tuple[float, float],
+    vertical: tuple[float, float],
+    shift_x: float,
+    shift_y: float,
+    width: int,
+    height: int,
+) -> Array:
+    """Intrinsics [4] (fx fy cx cy, pixels) of a Blender panorama that says which angles its picture spans.
+
+    Args:
+        horizontal: of its left and right border, vertical: of its lower and upper border, radians.
+        shift_x, shift_y: lens shift in units of the image's width and height.
+        width, height: of the image in pixels.
+    """
+    fx, fy = width / (horizontal[1] - horizontal[0]), height / (vertical[1] - vertical[0])
+    return np.array([fx, fy, -horizontal[0] * fx - shift_x * width, vertical[1] * fy + shift_y * height])
 
 
 @dataclass(frozen=True)
@@ -145,7 +170,9 @@ class FittedLens:
     pixel_aspect: tuple[float, float]
 
 
-def lens_from_intrinsics(intrinsics: ArrayLike, width: int, height: int, sensor_width: float = 36.0) -> FittedLens:
+def lens_from_intrinsics(
+    intrinsics: ArrayLike, width: int, height: int, sensor_width: float = 36.0, fisheye: bool = False
+) -> FittedLens:
     """The lens that has these intrinsics: `intrinsics_from_lens` backwards, for a sensor fit HORIZONTAL."""
     fx, fy, cx, cy = (float(value) for value in np.asarray(intrinsics, np.float64))
     aspect_x, aspect_y = max(1.0, fy / fx), max(1.0, fx / fy)
@@ -156,7 +183,7 @@ def lens_from_intrinsics(intrinsics: ArrayLike, width: int, height: int, sensor_
         lens=fx * sensor_width / width,
         sensor_width=sensor_width,
         shift_x=(0.5 * width - cx) / width,
-        shift_y=(cy - 0.5 * height) * aspect_y / (width * aspect_x),
+        shift_y=(cy - 0.5 * height) / height if fisheye else (cy - 0.5 * height) * aspect_y / (width * aspect_x),
         pixel_aspect=(aspect_x, aspect_y),
     )
 

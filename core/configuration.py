@@ -21,11 +21,13 @@ from typing import Any
 
 from .classes import class_complaint
 from .errors import UsageError, UserError
+from .lenses import COEFFICIENTS, NO_DISTORTION
 from .passes import ASKED_PASSES
 from .rigs import RIGS, SHAPED_RIGS, RigShape, rig_shape
 from .rules import WHAT, keys_of, mistake, read_rules
 
 VERSION = 1
+CAMERA_MODELS = ("scene", "perspective", "fisheye", "equirectangular")
 FILMS = ("auto", "transparent", "world")
 CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 LARGEST_SIDE = 65536
@@ -112,6 +114,25 @@ class Configuration:
     )
     test_camera: str | None = option(
         None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"
+    )
+    camera_model: str = option(
+        "scene", "cameras", "the kind of lens, else that of the scene's camera", choices=CAMERA_MODELS
+    )
+    intrinsics: tuple[float, float, float, float] = option(
+        (0.0, 0.0, 0.0, 0.0),
+        "cameras",
+        "fx, fy, cx and cy of the lens in pixels, as in a K matrix, the first pixel's centre being at 0.5; "
+        "0 0 0 0: those of the scene's camera",
+        ("FX", "FY", "CX", "CY"),
+    )
+    distortion: tuple[float, float, float, float, float, float] = option(
+        NO_DISTORTION,
+        "cameras",
+        "of the lens, by OpenCV's coefficients; of a fisheye k1 k2 k3 k4 alone",
+        tuple(name.upper() for name in COEFFICIENTS),
+    )
+    fisheye_fov: float = option(
+        180.0, "cameras", "of the camera model fisheye: degrees across its image circle", "DEGREES", least=1, most=360
     )
     samples: int = option(16, "render", "samples per pixel of a training view", "N", least=1, most=MOST_SAMPLES)
     reference_samples: int = option(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .cameras import look_at
+from .cameras import Camera, look_at
 from .covers import (
     GOLDEN_ANGLE,
     SPLITS,
@@ -37,6 +37,7 @@ RIGS = (*PLACED_RIGS, "walk", "animated")
 SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 
 MARGIN = 1.1
+WIDEST = np.radians(45.0)
 ORBIT_ELEVATION = np.radians(30.0)
 CANDIDATE_TURNS = 64
 # of a walk from view to view: standard deviations of how it turns, climbs and turns its head, radians; how far up or
@@ -226,14 +227,23 @@ def walk(count: int, begin: ArrayLike, step: float, clearance: float, reach: Rea
     return np.array(poses).reshape(-1, 4, 4)
 
 
-def fitting_distance(radius: float, intrinsics: ArrayLike, width: int, height: int) -> float:
+def fitting_distance(radius: float, camera: Camera) -> float:
     """How far away a sphere fits into the picture, with 10 % margin, whatever the lens shift.
+
+    A lens that sees wider than WIDEST is used as if it did not: cameras should stand beside their target, not on it.
 
     Raises:
         UserError: the shift moves the centre out of the picture.
     """
-    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
-    narrowest = np.arctan(min(cx / fx, (width - cx) / fx, cy / fy, (height - cy) / fy))
+    (fx, fy, cx, cy), (width, height) = camera.intrinsics, camera.size
+    nearest = min(cx / fx, (width - cx) / fx, cy / fy, (height - cy) / fy)
+    if camera.model.kind == "opencv":
+        narrowest = np.arctan(nearest)
+        if camera.model.is_distorted:
+            borders = camera.local_directions([[0.0, cy], [width, cy], [cx, 0.0], [cx, height]])
+            narrowest = min(narrowest, np.nanmin(np.arccos(-borders[:, 2])))
+    else:
+        narrowest = min(nearest, WIDEST)
     if narrowest <= 1e-3:
         raise UserError("the camera's lens shift moves the target out of the picture; set Shift X and Y to 0")
     return float(MARGIN * radius / np.sin(narrowest))

@@ -21,6 +21,11 @@ WIDEST = 4.0
 ASKED = 129
 
 
+def samples_of_stand_in(samples: int) -> int:
+    """Per rendered pixel, when each pixel of the picture shall have `samples`."""
+    return max(round(samples / FINER**2), 1)
+
+
 def stand_in(camera: Camera) -> Camera:
     """The camera without distortion, at the same place, whose picture holds all that `camera` draws.
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import bpy
@@ -11,18 +12,31 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import ArrayLike, NDArray
 
-from ...core.cameras import Camera, intrinsics_from_lens, lens_from_intrinsics
+from ...core.cameras import Camera, intrinsics_from_angles, intrinsics_from_lens, lens_from_intrinsics
 from ...core.errors import UserError
+from ...core.lenses import NO_DISTORTION, CameraModel, Kind
+from ...core.stand_in import stand_in
+from .. import compat
 
 Array = NDArray[np.float64]
 
 # clipping of cameras that are placed, relative to the distance of the target and of the furthest thing that renders
 PLACED_CLIP = (0.001, 10.0)
+# what a lens says that is no property of Blender's cameras
+NOT_OF_BLENDER = ("kind", "distortion", "fisheye_fov", "longitude", "latitude", "pixel_aspect", "size")
 
 
 @dataclass(frozen=True)
 class Lens:
-    """What a perspective camera of Blender needs beside its pose; lengths in millimetres, distances in scene units."""
+    """What a camera of Blender needs beside its pose; lengths in millimetres, distances in scene units.
+
+    Attributes:
+        lens: focal length; of a fisheye, per radian from the axis.
+        kind, distortion: see core/lenses.py. What is distorted is not rendered as such (`rendered_through`).
+        fisheye_fov: angle across the image circle, radians.
+        longitude, latitude: from and to, of an equirectangular picture, radians.
+        pixel_aspect, size: of the scene's render settings, when they have to be others than the scene's.
+    """
 
     lens: float = 50.0
     sensor_width: float = 36.0
@@ -38,9 +52,17 @@ class Lens:
     aperture_blades: int = 0
     aperture_rotation: float = 0.0
     aperture_ratio: float = 1.0
+    kind: Kind = "opencv"
+    distortion: tuple[float, ...] = NO_DISTORTION
+    fisheye_fov: float = 2.0 * math.pi
+    longitude: tuple[float, float] = (-math.pi, math.pi)
+    latitude: tuple[float, float] = (-0.5 * math.pi, 0.5 * math.pi)
+    pixel_aspect: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON has it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def is_perspective(camera: bpy.types.Object | None) -> bool:
@@ -53,8 +75,49 @@ def is_flat(camera: bpy.types.Object | None) -> bool:
     return camera is not None and camera.type == "CAMERA" and camera.data.type in {"PERSP", "ORTHO"}
 
 
-def lens_of(camera: bpy.types.Object) -> Lens:
-    """The lens of a perspective camera (evaluated, so that an animated lens is as it is in this frame)."""
+def has_lens(camera: bpy.types.Object | None) -> bool:
+    """Whether there is a camera whose lens is known here: perspective, equidistant fisheye or equirectangular."""
+    if is_perspective(camera):
+        return True
+    if camera is None or camera.type != "CAMERA" or camera.data.type != "PANO":
+        return False
+    panorama = compat.panorama_of(camera.data)
+    # a polynomial of the radius that is a straight line through its middle
+    straight = panorama.fisheye_polynomial_k1 < 0.0 and not any(
+        getattr(panorama, f"fisheye_polynomial_k{number}") for number in (0, 2, 3, 4)
+    )
+    kind = panorama.panorama_type
+    return kind in {"FISHEYE_EQUIDISTANT", "EQUIRECTANGULAR"} or (kind == "FISHEYE_LENS_POLYNOMIAL" and straight)
+
+
+def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene | None = None) -> Lens:
+    """The lens of a camera that `has_lens` (evaluated, so that an animated lens is as it is in this frame).
+
+    Args:
+        scene: what a panorama is rendered by; nothing else asks for it.
+    """
+    lens = _perspective_lens_of(camera)
+    return lens if scene is None or is_perspective(camera) else _panoramic(lens, camera, scene.render)
+
+
+def _panoramic(lens: Lens, camera: bpy.types.Object, render: bpy.types.RenderSettings) -> Lens:
+    """What a panoramic camera adds to a lens, as a camera of ours can have it too."""
+    panorama, size = compat.panorama_of(camera.data), (render.resolution_x, render.resolution_y)
+    fov = float(panorama.fisheye_fov)
+    if panorama.panorama_type == "FISHEYE_LENS_POLYNOMIAL":
+        straight = replace(lens, lens=-1.0 / panorama.fisheye_polynomial_k1, kind="fisheye")
+        intrinsics = _intrinsics(straight, size, (render.pixel_aspect_x, render.pixel_aspect_y))
+    else:
+        across = down = (-0.5 * fov, 0.5 * fov)
+        if panorama.panorama_type == "EQUIRECTANGULAR":
+            across = (panorama.longitude_min, panorama.longitude_max)
+            down = (panorama.latitude_min, panorama.latitude_max)
+        intrinsics = intrinsics_from_angles(across, down, lens.shift_x, lens.shift_y, *size)
+    model = CameraModel("equirectangular" if panorama.panorama_type == "EQUIRECTANGULAR" else "fisheye")
+    return replace(fitted(Camera(np.eye(4), intrinsics, size, model=model), lens), fisheye_fov=fov)
+
+
+def _perspective_lens_of(camera: bpy.types.Object) -> Lens:
     data, dof = camera.data, camera.data.dof
     focus = dof.focus_distance
     if dof.focus_object is not None:
@@ -81,7 +144,13 @@ def lens_of(camera: bpy.types.Object) -> Lens:
 
 
 def intrinsics_of(lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int]) -> Array:
-    """fx, fy, cx, cy [4] in pixels of this lens at this resolution, with the scene's pixel aspect."""
+    """fx, fy, cx, cy [4] in pixels of this lens at this resolution, with the scene's pixel aspect unless it has one."""
+    return _intrinsics(lens, resolution, (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y))
+
+
+def _intrinsics(lens: Lens, resolution: tuple[int, int], pixel_aspect: tuple[float, float]) -> Array:
+    if lens.kind == "equirectangular":
+        return intrinsics_from_angles(lens.longitude, lens.latitude, 0.0, 0.0, *resolution)
     return intrinsics_from_lens(
         lens.lens,
         lens.sensor_width,
@@ -90,8 +159,72 @@ def intrinsics_of(lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int
         lens.shift_x,
         lens.shift_y,
         *resolution,
-        scene.render.pixel_aspect_x,
-        scene.render.pixel_aspect_y,
+        *(lens.pixel_aspect or pixel_aspect),
+        fisheye=lens.kind == "fisheye",
+    )
+
+
+def camera_of(camera_to_world: Array, lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int]) -> Camera:
+    """The camera with this pose and lens, and its distortion."""
+    model = CameraModel(lens.kind, lens.distortion)
+    return Camera(camera_to_world, intrinsics_of(lens, scene, resolution), resolution, model=model)
+
+
+def chosen_lens(lens: Lens, settings: dict[str, Any], resolution: tuple[int, int]) -> Lens:
+    """A lens changed as the settings camera_model, fisheye_fov, intrinsics and distortion ask."""
+    width, height = resolution
+    chosen = settings["camera_model"]
+    kind: Kind = lens.kind if chosen == "scene" else "opencv" if chosen == "perspective" else chosen
+    given, fov = np.array(settings["intrinsics"], np.float64), math.radians(settings["fisheye_fov"])
+    if given.any():
+        lens = fitted(Camera(np.eye(4), given, resolution, model=CameraModel(kind)), lens)
+    elif kind != lens.kind and kind == "fisheye":
+        # the whole image circle is in the picture
+        focal = min(resolution) / fov
+        around = np.array([focal, focal, 0.5 * width, 0.5 * height])
+        lens = fitted(Camera(np.eye(4), around, resolution, model=CameraModel(kind)), lens)
+    elif kind != lens.kind:
+        lens = replace(Lens(), kind=kind, clip_start=lens.clip_start, clip_end=lens.clip_end)
+    if chosen == "fisheye":
+        lens = replace(lens, fisheye_fov=fov)
+    bent = tuple(float(value) for value in settings["distortion"])
+    return replace(lens, distortion=bent) if any(bent) else lens
+
+
+def rendered_through(
+    lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int]
+) -> tuple[list[float], Lens, dict[str, Any] | None]:
+    """The intrinsics of a lens, the lens that Blender renders by, and the stand-in's intrinsics and size if it is one.
+
+    Raises:
+        UserError: see `stand_in`.
+    """
+    camera = camera_of(np.eye(4), lens, scene, resolution)
+    if not camera.model.is_distorted:
+        return camera.intrinsics.tolist(), lens, None
+    plain = stand_in(camera)
+    words = {"intrinsics": plain.intrinsics.tolist(), "size": list(plain.size)}
+    return camera.intrinsics.tolist(), replace(fitted(plain, lens), size=plain.size), words
+
+
+def fitted(camera: Camera, lens: Lens) -> Lens:
+    """`lens` with a camera's kind and intrinsics, as sharp and as blurred as it is: its focal length stays."""
+    kind = camera.model.kind
+    if kind == "equirectangular":
+        fx, fy, cx, cy = (float(value) for value in camera.intrinsics)
+        width, height = camera.size
+        longitude, latitude = (-cx / fx, (width - cx) / fx), ((cy - height) / fy, cy / fy)
+        return replace(lens, kind=kind, longitude=longitude, latitude=latitude, shift_x=0.0, shift_y=0.0)
+    sensor = lens.lens * camera.size[0] / float(camera.intrinsics[0])
+    found = lens_from_intrinsics(camera.intrinsics, *camera.size, sensor, fisheye=kind == "fisheye")
+    return replace(
+        lens,
+        kind=kind,
+        sensor_width=found.sensor_width,
+        sensor_fit="HORIZONTAL",
+        shift_x=found.shift_x,
+        shift_y=found.shift_y,
+        pixel_aspect=found.pixel_aspect,
     )
 
 
@@ -104,30 +237,39 @@ def parallel_intrinsics_of(camera: bpy.types.Object, scene: bpy.types.Scene, res
 
 
 def lens_for(camera: Camera, bounds: ArrayLike) -> Lens:
-    """The lens, without depth of field, that has a camera's intrinsics and sees all of `bounds` [2, 3].
+    """The lens, without depth of field, that has a camera's intrinsics and distortion and sees all of `bounds` [2, 3].
 
-    The scene's pixels have to be of the shape that `lens_from_intrinsics` says.
+    The scene's pixels have to be of the shape that the lens says.
     """
     lower, upper = np.asarray(bounds, np.float64)
-    fitted = lens_from_intrinsics(camera.intrinsics, *camera.size)
     distance = float(np.linalg.norm(camera.camera_to_world[:3, 3] - 0.5 * (lower + upper)))
     size = float(np.linalg.norm(upper - lower))
-    return Lens(
-        lens=fitted.lens,
-        sensor_width=fitted.sensor_width,
-        sensor_fit="HORIZONTAL",
-        shift_x=fitted.shift_x,
-        shift_y=fitted.shift_y,
+    return replace(
+        fitted(camera, Lens(lens=Lens.sensor_width * float(camera.intrinsics[0]) / camera.size[0])),
+        distortion=camera.model.distortion,
         clip_start=PLACED_CLIP[0] * max(distance, 0.5 * size),
         clip_end=PLACED_CLIP[1] * (distance + size),
     )
 
 
 def put_camera(thing: bpy.types.Object, camera_to_world: ArrayLike, lens: Lens) -> None:
-    """Give a camera object a pose and a lens."""
-    data = thing.data
+    """Give a camera object a pose and a lens, without its distortion."""
+    data: Any = thing.data
+    data.type = "PERSP" if lens.kind == "opencv" else "PANO"
     for name, value in lens.as_dict().items():
-        setattr(data.dof if hasattr(data.dof, name) else data, name, value)
+        if name not in NOT_OF_BLENDER:
+            setattr(data.dof if hasattr(data.dof, name) else data, name, value)
+    panorama = compat.panorama_of(data)
+    if lens.kind == "fisheye":
+        panorama.panorama_type = "FISHEYE_LENS_POLYNOMIAL"
+        panorama.fisheye_fov = lens.fisheye_fov
+        for number in range(5):
+            setattr(panorama, f"fisheye_polynomial_k{number}", -1.0 / lens.lens if number == 1 else 0.0)
+    elif lens.kind == "equirectangular":
+        panorama.panorama_type = "EQUIRECTANGULAR"
+        for name, (least, most) in (("longitude", lens.longitude), ("latitude", lens.latitude)):
+            setattr(panorama, f"{name}_min", least)
+            setattr(panorama, f"{name}_max", most)
     thing.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
 
 
@@ -150,21 +292,28 @@ def pose_and_lens_at(scene: bpy.types.Scene, frame: int, camera: bpy.types.Objec
     given; the scene stays there.
 
     Raises:
-        UserError: it has none then, or one that is not perspective.
+        UserError: it has none then, or one whose lens is not known here.
     """
     scene.frame_set(frame)
     camera = camera or scene.camera
-    if not is_perspective(camera):
-        raise UserError(f"in frame {frame} the scene has no perspective camera; add one or choose another rig")
+    if not has_lens(camera):
+        raise UserError(
+            f"in frame {frame} the scene has no camera that is perspective, equidistant fisheye or equirectangular; "
+            "add one or choose another rig"
+        )
     evaluated = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return pose_of(evaluated), lens_of(evaluated)
+    return pose_of(evaluated), lens_of(evaluated, scene)
 
 
 class StudioCamera:
     """A camera of our own that stands still, without parents, constraints or animation."""
 
     def __init__(self, scene: bpy.types.Scene) -> None:
-        self._scene = scene
+        self._scene, render = scene, scene.render
+        self._size, self._aspect = (
+            (render.resolution_x, render.resolution_y),
+            (render.pixel_aspect_x, render.pixel_aspect_y),
+        )
         data = bpy.data.cameras.new("Radiance Twin")
         self._object = bpy.data.objects.new("Radiance Twin", data)
         self._object.rotation_mode = "QUATERNION"
@@ -173,8 +322,11 @@ class StudioCamera:
             marker.camera = None  # a marker would put its own camera in the place of ours
 
     def put(self, camera_to_world: ArrayLike, lens: Lens) -> None:
-        """Make it the scene's camera, here and with this lens."""
+        """Make it the scene's camera, here and with this lens, and render what that asks for."""
         put_camera(self._object, camera_to_world, lens)
+        render = self._scene.render
+        render.resolution_x, render.resolution_y = lens.size or self._size
+        render.pixel_aspect_x, render.pixel_aspect_y = lens.pixel_aspect or self._aspect
         self._scene.camera = self._object
         bpy.context.view_layer.update()
 

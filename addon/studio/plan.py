@@ -20,14 +20,16 @@ from ...core.files import sha256_of_file
 from ...core.passes import passes_of
 from ...core.rigs import PLACED_RIGS
 from ...core.rules import scene_changes
+from ...core.stand_in import FINER, samples_of_stand_in
 from .. import compat
 from ..view_transform import bake_view_transform
 from .cameras import (
     Array,
+    Lens,
     StudioCamera,
-    intrinsics_of,
-    is_perspective,
+    has_lens,
     lens_for,
+    rendered_through,
 )
 from .devices import Device, use_device
 from .passes import ALWAYS, Passes
@@ -124,26 +126,40 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "passes": further,
         "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
     }
+    # most views have the same lens
+    through: dict[Lens, tuple[list[float], Lens, dict[str, Any] | None]] = {}
     views: list[PlannedView] = []
     splits: dict[str, list[int]] = {}
     for split, cameras in cameras_of_splits.items():
         splits[split] = list(range(len(views), len(views) + len(cameras)))
         for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
+            samples = settings["samples"] if split == "train" else settings["reference_samples"]
+            if lens not in through:
+                through[lens] = rendered_through(lens, scene, resolution)
+            intrinsics, rendered, stand_in = through[lens]
             view = PlannedView(
                 name=f"view_{index:06d}",
                 frame=frame if (drawn := randomiser.frame(index // pair)) is None else drawn,
                 draw=index // pair,
                 camera_to_world=camera.rounded(pose).tolist(),
-                intrinsics=intrinsics_of(lens, scene, resolution).tolist(),
-                lens=lens.as_dict(),
-                samples=settings["samples"] if split == "train" else settings["reference_samples"],
+                intrinsics=intrinsics,
+                lens=rendered.as_dict(),
+                kind=lens.kind,
+                distortion=list(lens.distortion),
+                stand_in=stand_in and {**stand_in, "samples": samples_of_stand_in(samples)},
+                samples=samples,
                 denoise=denoise,
                 seed=staging.view_seed(settings["seed"], index),
             )
             views.append(staging.with_key(view, common))
+    if len({view.kind for view in views}) > 1:
+        raise UserError("the cameras are of different kinds; choose one of them by --camera-model")
     # the middle one is neither as low nor as high as the cameras go
     again = splits["test"][len(splits["test"]) // 2] if splits["test"] else None
     rungs = staging.ladder_samples(settings["reference_samples"], sum(view.samples for view in views))
+    if again is not None and views[again].stand_in is not None:
+        # several rendered pixels make one of the picture, and none has less than one sample
+        rungs = [samples for samples in rungs if samples >= FINER**2]
     plan = Plan(
         views=views,
         splits=splits,
@@ -192,7 +208,7 @@ def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
     if scene.render.use_motion_blur:
         lines.append("Everything stands still: there is no motion blur")
     camera = scene.camera
-    if rig != "animated" and camera is not None and is_perspective(camera) and camera.data.dof.use_dof:
+    if rig != "animated" and camera is not None and has_lens(camera) and camera.data.dof.use_dof:
         lines.append(f"The rig {rig} has no depth of field")
     return lines
 
@@ -227,7 +243,9 @@ def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> N
 def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:
     """The light of a view once more, with another seed and as many samples unless others are named."""
     other_seed = staging.view_seed(seed, f"{view.name} again")
-    changed = replace(view, name=name, seed=other_seed, samples=samples or view.samples, truth=False)
+    samples = samples or view.samples
+    instead = view.stand_in and {**view.stand_in, "samples": samples_of_stand_in(samples)}
+    changed = replace(view, name=name, seed=other_seed, samples=samples, stand_in=instead, truth=False)
     return staging.with_key(changed, common)
 
 

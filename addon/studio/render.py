@@ -114,7 +114,7 @@ def render_view(view: PlannedView, studio: Studio, folder: Path) -> tuple[float,
 def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[float, float]:
     started = time.monotonic()
     studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
-    studio.passes.set_for_light(view.samples, view.seed, view.denoise)
+    studio.passes.set_for_light(view.rendered_samples, view.seed, view.denoise)
     studio.passes.render_to(folder / view.files[0])
     light, truth = time.monotonic() - started, 0.0
     if view.truth:

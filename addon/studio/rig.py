@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ...core.cameras import look_at
+from ...core.cameras import Camera, look_at
 from ...core.covers import GOLDEN_ANGLE, SPLITS, fibonacci
 from ...core.errors import UserError
 from ...core.rigs import (
@@ -20,7 +21,7 @@ from ...core.rigs import (
     rig_shape,
     walk,
 )
-from .cameras import PLACED_CLIP, Array, Lens, intrinsics_of, is_perspective, lens_of, pose_and_lens_at
+from .cameras import PLACED_CLIP, Array, Lens, camera_of, chosen_lens, has_lens, lens_of, pose_and_lens_at
 from .scene import Measured
 from .sight import Sight
 
@@ -45,26 +46,28 @@ def cameras_of_rig(
     """
     counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
     if settings["rig"] == "animated":
-        return _along_cameras(scene, settings, counts), []
+        return _along_cameras(scene, settings, counts, resolution), []
     own, remarks = scene.camera, []
-    if own is not None and not is_perspective(own):
-        remarks.append("The scene's camera is not perspective: the rig uses a lens of 50 mm on 36 mm")
-    lens = lens_of(own.evaluated_get(bpy.context.evaluated_depsgraph_get())) if is_perspective(own) else Lens()
+    if own is not None and not has_lens(own):
+        remarks.append("The scene's camera has no lens that can be used here: the rig uses one of 50 mm on 36 mm")
+    evaluated = own.evaluated_get(bpy.context.evaluated_depsgraph_get()) if has_lens(own) else None
+    lens = chosen_lens(Lens() if evaluated is None else lens_of(evaluated, scene), settings, resolution)
     if settings["rig"] == "walk":
         return _walking(scene, settings, counts, resolution, measured, lens), remarks
-    distance = fitting_distance(measured.radius, intrinsics_of(lens, scene, resolution), *resolution)
+    camera = camera_of(np.eye(4), lens, scene, resolution)
+    distance = fitting_distance(measured.radius, camera)
     shape = rig_shape(settings)
     # everything that renders lies within this of every camera
     furthest = distance * shape.distance[1] * max(shape.stretch)
     furthest += float(np.linalg.norm(np.abs(measured.bounds - measured.centre).max(axis=0)))
     placed = _without_focus(lens, distance * shape.distance[0] * min(shape.stretch), furthest)
     poses_of = place_cameras(settings["rig"], counts, measured.centre, distance, shape, int(settings["seed"]))
-    sight, intrinsics = sight_of(scene, measured, settings), intrinsics_of(lens, scene, resolution)
+    sight = sight_of(scene, measured, settings)
     moved = 0
     for poses in () if shape.stereo else poses_of.values():
         for number, pose in enumerate(poses):
-            if sight.complaint(pose, intrinsics, resolution):
-                other = _around_the_trouble(sight, pose, intrinsics, resolution)
+            if sight.complaint(replace(camera, camera_to_world=pose)):
+                other = _around_the_trouble(sight, pose, camera)
                 moved += other is not pose
                 poses[number] = other
     if moved:
@@ -81,12 +84,12 @@ def sight_of(scene: bpy.types.Scene, measured: Measured, settings: dict[str, Any
     return Sight(scene, measured.target, measured.centre, float(settings["least_target"]))
 
 
-def _around_the_trouble(sight: Sight, pose: Array, intrinsics: Array, resolution: tuple[int, int]) -> Array:
+def _around_the_trouble(sight: Sight, pose: Array, camera: Camera) -> Array:
     """The first camera without a complaint among those further around the vertical, else the given one."""
     for turn in range(1, TURNS):
         offset = _turn(turn * GOLDEN_ANGLE) @ (pose[:3, 3] - sight.centre)
         there = look_at(sight.centre + offset, sight.centre)
-        if not sight.complaint(there, intrinsics, resolution):
+        if not sight.complaint(replace(camera, camera_to_world=there)):
             return there
     return pose
 
@@ -97,7 +100,9 @@ def _turn(angle: float) -> Array:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _along_cameras(scene: bpy.types.Scene, settings: dict[str, Any], counts: dict[str, int]) -> dict[str, list[Placed]]:
+def _along_cameras(
+    scene: bpy.types.Scene, settings: dict[str, Any], counts: dict[str, int], resolution: tuple[int, int]
+) -> dict[str, list[Placed]]:
     """Along the scene's own camera, or along those that are named, in some of its frames."""
     own, current, subframe = scene.camera, scene.frame_current, scene.frame_subframe
     everything = np.arange(scene.frame_start, scene.frame_end + 1, scene.frame_step)
@@ -111,6 +116,10 @@ def _along_cameras(scene: bpy.types.Scene, settings: dict[str, Any], counts: dic
                 for frame in frames[split]
             ]
             for split in SPLITS
+        }
+        found = {
+            split: [(frame, pose, chosen_lens(lens, settings, resolution)) for frame, pose, lens in placed]
+            for split, placed in found.items()
         }
     finally:
         scene.frame_set(current, subframe=subframe)
@@ -166,13 +175,13 @@ def _walking(
     else:
         raise UserError("there is no free space to walk in; stand the scene's camera where the walk shall begin")
     poses = walk(sum(counts.values()), begin, STEP * room, CLEARANCE * room, reach, seed)
-    intrinsics = intrinsics_of(lens, scene, resolution)
+    camera = camera_of(np.eye(4), lens, scene, resolution)
     for number, pose in enumerate(poses):
         for turn in range(TURNS):
             turned = pose.copy()
             turned[:3, :3] = _turn(turn * GOLDEN_ANGLE) @ pose[:3, :3]
             # where there are no walls, some look into the void
-            if not sight.complaint_of_picture(turned, intrinsics, resolution):
+            if not sight.complaint_of_picture(replace(camera, camera_to_world=turned)):
                 poses[number] = turned
                 break
     placed = _without_focus(lens, CLEARANCE * room, float(np.linalg.norm(upper - lower)))
@@ -184,5 +193,5 @@ def _walking(
 
 def _without_focus(lens: Lens, nearest: float, furthest: float) -> Lens:
     """The lens of cameras that are placed: all is sharp, and nothing between two distances is clipped."""
-    clip = {"clip_start": PLACED_CLIP[0] * nearest, "clip_end": PLACED_CLIP[1] * furthest}
-    return Lens(**{**lens.as_dict(), "use_dof": False, **clip})
+    near, far = PLACED_CLIP[0] * nearest, PLACED_CLIP[1] * furthest
+    return replace(lens, use_dof=False, clip_start=near, clip_end=far)

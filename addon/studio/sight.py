@@ -11,7 +11,7 @@ import numpy as np
 from mathutils import Vector
 from numpy.typing import NDArray
 
-from ...core.cameras import ray_directions
+from ...core.cameras import Camera
 from ...core.covers import fibonacci
 from ...core.dataset.staging import Plan, PlannedView
 from .surfaces import HEAT_MAP
@@ -46,26 +46,27 @@ class Sight:
     centre: Array
     least: float = BLIND
 
-    def complaint(self, pose: Array, intrinsics: Array, size: tuple[int, int]) -> str:
+    def complaint(self, camera: Camera) -> str:
         """Why a view is of little use, in words that follow its name; empty when it is well."""
-        inside = self.inside(pose[:3, 3])
-        return f"stands inside {inside}" if inside else self.complaint_of_picture(pose, intrinsics, size)
+        inside = self.inside(camera.camera_to_world[:3, 3])
+        return f"stands inside {inside}" if inside else self.complaint_of_picture(camera)
 
-    def complaint_of_picture(self, pose: Array, intrinsics: Array, size: tuple[int, int]) -> str:
+    def complaint_of_picture(self, camera: Camera) -> str:
         """The same of what the picture shows alone, wherever the camera stands."""
-        width, height = size
-        pixels = (TRIED + 0.5) / (ACROSS, DOWN) * (width, height)
-        limit = WALL_NEAR * float(np.linalg.norm(pose[:3, 3] - self.centre))
+        eye = camera.camera_to_world[:3, 3]
+        ways = camera.ray_directions((TRIED + 0.5) / (ACROSS, DOWN) * camera.size)
+        ways = ways[np.isfinite(ways[:, 0])]
+        limit = WALL_NEAR * float(np.linalg.norm(eye - self.centre))
         seen, near = 0, Counter[str]()
-        for tried, way in enumerate(ray_directions(pose, intrinsics, pixels), 1):
-            hit = self._first(pose[:3, 3], way)
+        for tried, way in enumerate(ways, 1):
+            hit = self._first(eye, way)
             if hit is not None:
                 seen += self.target is None or hit[0] in self.target
                 near[hit[0]] += hit[1] < limit
             # most views are well, and have shown it after a few rays
-            if seen >= self.least * len(TRIED) and tried - near.total() >= (1.0 - WALL_SHARE) * len(TRIED):
+            if seen >= self.least * len(ways) and tried - near.total() >= (1.0 - WALL_SHARE) * len(ways):
                 return ""
-        if seen < self.least * len(TRIED):
+        if seen < self.least * len(ways):
             return "sees too little of the target" if seen else "sees nothing of the target"
         return f"looks into {near.most_common(1)[0][0]} from close by"
 
@@ -112,7 +113,7 @@ def complaints(plan: Plan, sight: Sight) -> dict[str, list[str]]:
     asked = spread(plan.views)
     found: dict[str, list[str]] = {}
     for view in asked:
-        complaint = sight.complaint(np.array(view.camera_to_world), np.array(view.intrinsics), plan.resolution)
+        complaint = sight.complaint(view.camera(plan.resolution))
         if complaint:
             found.setdefault(complaint, []).append(view.name)
     # what nearly all views stand in is a place, and no thing in their way

@@ -82,6 +82,11 @@ class PlannedView:
         return [f"{self.name}.{part}.exr" for part in (("beauty", "truth") if self.truth else ("beauty",))]
 
     @property
+    def rendered_samples(self) -> int:
+        """Per pixel of what is rendered."""
+        return self.samples if self.stand_in is None else int(self.stand_in["samples"])
+
+    @property
     def widest(self) -> float:
         """The angle from the axis beyond which a fisheye's image circle ends, radians."""
         return 0.5 * float(self.lens.get("fisheye_fov", 2.0 * np.pi))

@@ -36,6 +36,10 @@ SETTINGS: dict[str, Any] = {
     "labels": False,
     "classes": [],
     "keypoints": [],
+    "camera_model": "scene",
+    "intrinsics": [0.0] * 4,
+    "distortion": [0.0] * 6,
+    "fisheye_fov": 180.0,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.sight import Sight
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.covers import SPLITS
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import UserError
@@ -35,7 +35,7 @@ def folder(parent: Path, name: str) -> Path:
 def test_a_good_view_has_no_complaint() -> None:
     new_scene()
     add_ball("Ball", 1.0, (0, 0, 0))
-    assert sight().complaint(look_at((4, 0, 1), (0, 0, 0)), INTRINSICS, SIZE) == ""
+    assert sight().complaint(Camera(look_at((4, 0, 1), (0, 0, 0)), INTRINSICS, SIZE)) == ""
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,17 @@ def test_cameras_in_things_and_blind_ones_are_found(eye: tuple, target: tuple, c
     add_ball("Ball", 1.0, (0, 0, 0))
     add_box("Crate", (1, 1, 1), (5, 0, 0))
     add_box("Wall", (0.1, 8, 8), (-2, 0, 0))  # hides the ball
-    assert sight().complaint(look_at(eye, target), INTRINSICS, SIZE) == complaint
+    assert sight().complaint(Camera(look_at(eye, target), INTRINSICS, SIZE)) == complaint
 
 
 def test_a_wall_before_the_lens_is_named() -> None:
     new_scene()
     add_ball("Ball", 1.0, (0, 0, 0))
     add_box("Wall", (0.1, 8, 8), (3.6, 0, 0))
-    assert sight(None).complaint(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE) == "looks into Wall from close by"
+    assert (
+        sight(None).complaint(Camera(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE))
+        == "looks into Wall from close by"
+    )
 
 
 def test_what_the_near_clipping_cuts_is_named() -> None:

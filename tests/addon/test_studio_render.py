@@ -262,8 +262,8 @@ def test_markers_that_switch_cameras_are_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("none", "no perspective camera"),
-        ("orthographic", "no perspective camera"),
+        ("none", "no camera that is perspective, equidistant fisheye or equirectangular"),
+        ("orthographic", "no camera that is perspective, equidistant fisheye or equirectangular"),
         ("still", "stands still"),
         ("short", "10 frames, too few for 12 views"),
     ],

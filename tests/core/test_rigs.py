@@ -127,7 +127,7 @@ def test_a_walk_stays_in_the_open_and_looks_all_around() -> None:
 )
 def test_the_target_fits_with_ten_per_cent_to_spare(width: int, height: int, shift_x: float, shift_y: float) -> None:
     intrinsics = cameras.intrinsics_from_lens(50, 36, 24, "AUTO", shift_x, shift_y, width, height)
-    distance = rigs.fitting_distance(2.0, intrinsics, width, height)
+    distance = rigs.fitting_distance(2.0, cameras.Camera(np.eye(4), intrinsics, (width, height)))
     ball = np.random.default_rng(1).normal(size=(50000, 3))
     ball *= 2.0 * rigs.MARGIN / np.linalg.norm(ball, axis=1, keepdims=True)
     pixels, _ = cameras.project(ball, cameras.look_at((distance, 0, 0), (0, 0, 0)), intrinsics)
@@ -138,7 +138,7 @@ def test_the_target_fits_with_ten_per_cent_to_spare(width: int, height: int, shi
 def test_a_lens_shift_that_loses_the_target_says_so() -> None:
     intrinsics = cameras.intrinsics_from_lens(50, 36, 24, "AUTO", 0.6, 0, 200, 200)
     with pytest.raises(UserError, match="shift"):
-        rigs.fitting_distance(1.0, intrinsics, 200, 200)
+        rigs.fitting_distance(1.0, cameras.Camera(np.eye(4), intrinsics, (200, 200)))
 
 
 SHAPE = rigs.RigShape(elevation=(-20.0, 50.0), azimuth=(30.0, 150.0))
