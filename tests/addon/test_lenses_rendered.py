@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon import compat
-from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.render import render_views
 from radiance_twin.core.cameras import Camera, pixel_grid
 from radiance_twin.core.dataset import staging
@@ -181,9 +180,8 @@ def test_a_lens_that_is_not_known_is_refused_in_words(tmp_path: Path) -> None:
     camera.data.type = "PANO"
     compat.panorama_of(camera.data).panorama_type = "MIRRORBALL"
     scene = save(tmp_path / "scene.blend")
-    settings = request(scene, tmp_path / "views", rig="animated")["settings"]
     with pytest.raises(UserError, match="no camera that is perspective, equidistant fisheye or equirectangular"):
-        plan_views(scene, settings, tmp_path / "views")
+        render_views(request(scene, tmp_path / "views", rig="animated"), QuietReporter())
 
 
 def test_the_image_circle_is_as_wide_as_asked(tmp_path: Path) -> None:
