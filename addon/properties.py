@@ -43,6 +43,12 @@ TARGET_ITEMS = (
     ("OBJECT", "Object", "One object; the cameras look at it"),
     ("COLLECTION", "Collection", "One collection; the cameras look at it"),
 )
+CAMERA_MODEL_ITEMS = (
+    ("scene", "Scene Camera", "The lens of the scene's camera, whatever it is"),
+    ("perspective", "Perspective", "Straight lines stay straight"),
+    ("fisheye", "Fisheye", "Equidistant: the angle from the middle grows evenly"),
+    ("equirectangular", "Equirectangular", "All around: longitude across, latitude down"),
+)
 FILM_ITEMS = (
     ("auto", "Automatic", "Transparent around a target, the world's background inside a place"),
     ("transparent", "Transparent", "Nothing behind the scene: the twin can stand among other objects"),
@@ -168,6 +174,17 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         soft_max=2048,
         subtype="PIXEL",
     )
+    camera_model: bpy.props.EnumProperty(name="Lens", items=CAMERA_MODEL_ITEMS, **like_flag("camera_model"))
+    fisheye_fov: bpy.props.FloatProperty(
+        name="Image Circle",
+        description="Angle across the image circle of the fisheye",
+        default=math.radians(DEFAULTS["fisheye_fov"]),
+        min=math.radians(1.0),
+        max=2.0 * math.pi,
+        subtype="ANGLE",
+    )
+    intrinsics: bpy.props.FloatVectorProperty(name="Intrinsics", size=4, **like_flag("intrinsics"))
+    distortion: bpy.props.FloatVectorProperty(name="Distortion", size=6, precision=4, **like_flag("distortion"))
     film: bpy.props.EnumProperty(name="Film", items=FILM_ITEMS, **like_flag("film"))
     samples: bpy.props.IntProperty(name="Samples", **like_flag("samples", soft_max=1024))
     reference_samples: bpy.props.IntProperty(name="Reference", **like_flag("reference_samples", soft_max=4096))
@@ -260,6 +277,10 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         "turns": round(settings.turns, 6),
         "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
         "least_target": round(settings.least_target, 6),
+        "camera_model": settings.camera_model,
+        "fisheye_fov": round(math.degrees(settings.fisheye_fov), 4),
+        "intrinsics": [round(value, 4) for value in settings.intrinsics],
+        "distortion": [round(value, 7) for value in settings.distortion],
         "frames": (settings.frames or None) if animated else None,
         **{name: _name_of(getattr(settings, name) if animated else None) for name in CAMERAS},
         "resolution": [settings.width, settings.height],
@@ -275,6 +296,8 @@ def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -
             settings.width, settings.height = value
         elif name in ANGLES:
             setattr(settings, name, [math.radians(angle) for angle in value])
+        elif name == "fisheye_fov":
+            settings.fisheye_fov = math.radians(value)
         elif name in LISTS:
             setattr(settings, name, ", ".join(value))
         elif name == "passes":

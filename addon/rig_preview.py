@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
-import numpy as np
 from bpy.app.handlers import persistent
 
 from ..core.covers import SPLITS
 from ..core.errors import UserError
 from .properties import render_arguments, settings_of
-from .studio.cameras import Array, intrinsics_of
+from .studio.cameras import camera_of
 from .studio.rig import cameras_of_rig
 from .studio.scene import measure_in
 from .viewport import frusta
@@ -81,14 +80,10 @@ def show() -> None:
         measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
         found, _ = cameras_of_rig(scene, settings, resolution, measured)
         for split in SPLITS:
-            poses: list[Array] = [pose for _, pose, _ in found[split]]
-            intrinsics = [intrinsics_of(lens, scene, resolution) for _, _, lens in found[split]]
-            _state.counts[split] = len(poses)
-            if poses:
-                length = LENGTH * measured.radius
-                lines.append(
-                    (frusta.lines_of(np.array(poses), np.array(intrinsics), resolution, length), COLOURS[split])
-                )
+            cameras = [camera_of(pose, lens, scene, resolution) for _, pose, lens in found[split]]
+            _state.counts[split] = len(cameras)
+            if cameras:
+                lines.append((frusta.lines_of(cameras, LENGTH * measured.radius), COLOURS[split]))
     except UserError as error:
         _state.problem = str(error)
     frusta.show(lines)

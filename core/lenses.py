@@ -11,6 +11,7 @@ equirectangular: x is the longitude and -y the latitude, in radians.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -29,6 +30,15 @@ WIDEST = np.radians(85.0)
 NEWTON_STEPS = 30
 # what an inverted place may be off, in focal lengths
 EXACT = 1e-9
+
+
+def complaint(kind: str, distortion: Sequence[float]) -> str:
+    """Why a kind of lens cannot be distorted like that, in words that follow `distortion`; empty when it can."""
+    if kind == "equirectangular" and any(distortion):
+        return "has no meaning for an equirectangular lens; leave it out"
+    if kind == "fisheye" and any(distortion[2:4]):
+        return "has p1 or p2, which a fisheye does not have; leave them 0"
+    return ""
 
 
 @dataclass(frozen=True)

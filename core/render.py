@@ -16,6 +16,7 @@ from .dataset.packing import pack
 from .dataset.staging import Plan
 from .errors import Cancelled, UsageError, UserError
 from .files import require_writable_file, require_writable_folder
+from .lenses import complaint
 from .locks import locked
 from .processes import blender_command, find_blender
 from .reporting import Reporter
@@ -126,6 +127,11 @@ def check_settings(settings: RenderSettings) -> None:
         )
     if settings.film == "transparent" and any(rule["what"] == "background" for rule in settings.randomise):
         raise UsageError("a background of randomise is not seen with --film transparent; take auto or world")
+    wrong = complaint(settings.camera_model, settings.distortion)
+    if wrong:
+        raise UsageError(f"--distortion {wrong}")
+    if any(settings.intrinsics) and min(settings.intrinsics[:2]) <= 0.0:
+        raise UsageError("--intrinsics has a focal length that is not above 0; write them like 500 500 320 240")
     if Path(settings.output).suffix != ".h5":
         raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
 

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import bpy
 
 from ...core.camera_file import camera_from, camera_words
-from ...core.cameras import Camera
 from ...core.errors import UserError
+from ...core.lenses import NO_DISTORTION
 from ..jobs import pump, worker
 from ..paths import Paths, paths_of_open_file
 from ..properties import render_arguments, settings_of
-from ..studio.cameras import intrinsics_of, lens_for, lens_of, pose_of, put_camera
+from ..studio.cameras import camera_of, has_lens, lens_for, lens_of, pose_of, put_camera
 from . import can_run, run
 from .compare import figures_of, why_not_compare
 from .render import rendered, start_render
@@ -116,7 +117,9 @@ def show(scene: bpy.types.Scene, proposals: list[dict[str, Any]], bounds: Any) -
         size = max(upper - lower for lower, upper in zip(*box, strict=True))
         data.display_size = DRAWN * float(size)
         thing[REASON] = str(words["reason"])
-        thing[WORDS] = json.dumps({"size": list(camera.size), "frame": words.get("frame", 1)})
+        thing[WORDS] = json.dumps(
+            {"size": camera.size, "frame": words.get("frame", 1), "distortion": camera.model.distortion}
+        )
         thing.hide_render = True
         collection.objects.link(thing)
         made.append(thing)
@@ -168,16 +171,17 @@ def words_of(thing: bpy.types.Object, scene: bpy.types.Scene) -> dict[str, Any]:
     """A proposed camera as it stands now, moved or not, as JSON can carry it.
 
     Raises:
-        UserError: it is not a perspective camera any more, or what it knew was lost.
+        UserError: it has no lens that is known here any more, or what it knew was lost.
     """
     try:
         words = json.loads(thing[WORDS])
         width, height = (int(side) for side in words["size"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{thing.name} has lost what it knew; propose cameras again") from error
-    if thing.data.type != "PERSP":
-        raise UserError(f"{thing.name} is not a perspective camera; make it one again, or delete it")
-    camera = Camera(pose_of(thing), intrinsics_of(lens_of(thing), scene, (width, height)), (width, height))
+    if not has_lens(thing):
+        raise UserError(f"{thing.name} has no lens that can be rendered here; make it perspective again, or delete it")
+    lens = replace(lens_of(thing, scene), distortion=tuple(words.get("distortion", NO_DISTORTION)))
+    camera = camera_of(pose_of(thing), lens, scene, (width, height))
     return {**camera_words(camera), "frame": int(words["frame"]), "reason": str(thing.get(REASON, ""))}
 
 

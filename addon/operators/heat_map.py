@@ -17,7 +17,7 @@ from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..properties import render_arguments, settings_of
 from ..studio import heat
-from ..studio.cameras import intrinsics_of
+from ..studio.cameras import camera_of
 from ..studio.coverage import POINTS, coverage
 from ..studio.rig import cameras_of_rig
 from ..studio.scene import measure_in
@@ -105,10 +105,10 @@ def paint_coverage(scene: bpy.types.Scene, settings: dict[str, Any]) -> dict[str
     cameras, _ = cameras_of_rig(scene, settings, resolution, measured)
     points = surface_points(POINTS)
     train, val, test = (
-        [(pose, intrinsics_of(lens, scene, resolution)) for _, pose, lens in cameras[split]] for split in SPLITS
+        [camera_of(pose, lens, scene, resolution) for _, pose, lens in cameras[split]] for split in SPLITS
     )
     around = settings["rig"] in PLACED_RIGS
-    times, at_all = coverage(measured.centre, points, train, [*val, *test], resolution, around)
+    times, at_all = coverage(measured.centre, points, train, [*val, *test], around)
     brightest = max(1.0, float(np.quantile(times, heat.BRIGHT))) if len(times) else 1.0
     heat.paint_values(
         scene,

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The panel: 3D View, sidebar, tab Radiance Twin; its first three numbered steps."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
+from ...core.lenses import COEFFICIENTS
 from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
 from .. import rig_preview
 from ..jobs import worker
@@ -60,6 +64,9 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(settings, "width")
         column.prop(settings, "height")
+        layout.prop(settings, "camera_model")
+        if settings.camera_model == "fisheye":
+            layout.prop(settings, "fisheye_fov")
         show_cameras(layout, context)
         advanced = advanced_panel(layout, "radiance_twin_cameras")
         if advanced is not None:
@@ -71,10 +78,19 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
                 advanced.column().prop(settings, "stretch")
                 advanced.prop(settings, "stereo")
                 advanced.prop(settings, "least_target")
+            numbers(advanced, settings, "intrinsics", ("Lens fx", "fy", "cx", "cy"))
+            numbers(advanced, settings, "distortion", ("Distortion k1", *COEFFICIENTS[1:]))
             advanced.prop(settings, "film")
             row = advanced.row(align=True)
             row.operator("radiance_twin.save_configuration", icon="EXPORT")
             row.operator("radiance_twin.load_configuration", icon="IMPORT")
+
+
+def numbers(layout: bpy.types.UILayout, owner: Any, name: str, labels: Sequence[str]) -> None:
+    """Each number of a vector by its own name."""
+    column = layout.column(align=True)
+    for index, label in enumerate(labels):
+        column.prop(owner, name, index=index, text=label)
 
 
 def show_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...core.cameras import Camera, intrinsics_from_angles, intrinsics_from_lens, lens_from_intrinsics
 from ...core.errors import UserError
-from ...core.lenses import NO_DISTORTION, CameraModel, Kind
+from ...core.lenses import NO_DISTORTION, CameraModel, Kind, complaint
 from ...core.stand_in import stand_in
 from .. import compat
 
@@ -171,7 +171,11 @@ def camera_of(camera_to_world: Array, lens: Lens, scene: bpy.types.Scene, resolu
 
 
 def chosen_lens(lens: Lens, settings: dict[str, Any], resolution: tuple[int, int]) -> Lens:
-    """A lens changed as the settings camera_model, fisheye_fov, intrinsics and distortion ask."""
+    """A lens changed as the settings camera_model, fisheye_fov, intrinsics and distortion ask.
+
+    Raises:
+        UserError: that kind of lens has no such distortion.
+    """
     width, height = resolution
     chosen = settings["camera_model"]
     kind: Kind = lens.kind if chosen == "scene" else "opencv" if chosen == "perspective" else chosen
@@ -188,6 +192,9 @@ def chosen_lens(lens: Lens, settings: dict[str, Any], resolution: tuple[int, int
     if chosen == "fisheye":
         lens = replace(lens, fisheye_fov=fov)
     bent = tuple(float(value) for value in settings["distortion"])
+    wrong = complaint(kind, bent)
+    if wrong:
+        raise UserError(f"the distortion {wrong}")
     return replace(lens, distortion=bent) if any(bent) else lens
 
 

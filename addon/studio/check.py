@@ -82,12 +82,12 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
 
 
 def _coverage(plan: Plan, sight: Sight) -> dict[str, float]:
-    views = [(np.array(view.camera_to_world), np.array(view.intrinsics)) for view in plan.views]
+    views = [view.camera(plan.resolution) for view in plan.views]
     train = [views[index] for index in plan.splits["train"]]
     held_out = [views[index] for split in ("val", "test") for index in plan.splits[split]]
     points = surface_points(POINTS, sight.target)
     around = plan.configuration["rig"] in PLACED_RIGS
-    times, at_all = coverage(sight.centre, points, train, held_out, plan.resolution, around)
+    times, at_all = coverage(sight.centre, points, train, held_out, around)
     return shares(times[at_all])
 
 

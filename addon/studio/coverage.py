@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from ...core.cameras import look_at, project
+from ...core.cameras import Camera, look_at
 from ...core.covers import fibonacci
 from .cameras import Array
 from .surfaces import SurfacePoints, surface_tree
@@ -22,32 +23,27 @@ AROUND = 20
 # a ray ends this share before the surface, so that it does not meet the surface itself
 SHORT = 1e-3
 
-# pose [4, 4] and intrinsics [4]
-View = tuple[Array, Array]
 
-
-def views_around(centre: Array, views: Sequence[View]) -> list[View]:
+def views_around(centre: Array, views: Sequence[Camera]) -> list[Camera]:
     """Cameras all around the target, as far away as the middle one of some views that stand around it."""
-    distance = float(np.median([np.linalg.norm(pose[:3, 3] - centre) for pose, _ in views]))
+    distance = float(np.median([np.linalg.norm(view.camera_to_world[:3, 3] - centre) for view in views]))
     ways = fibonacci(AROUND)
-    return [(look_at(centre + distance * way, centre), views[0][1]) for way in ways]
+    return [replace(views[0], camera_to_world=look_at(centre + distance * way, centre)) for way in ways]
 
 
-def times_seen(
-    tree: BVHTree, points: SurfacePoints, views: Sequence[View], size: tuple[int, int]
-) -> NDArray[np.float64]:
+def times_seen(tree: BVHTree, points: SurfacePoints, views: Sequence[Camera]) -> NDArray[np.float64]:
     """How many of the views see each point [N]; of many views some are asked, and the count is made that of all.
 
     Args:
-        tree: what may hide them. size: width and height of the views' pictures.
+        tree: what may hide them.
     """
     asked = np.unique(np.linspace(0, len(views) - 1, min(len(views), MOST_VIEWS)).round().astype(int))
     times = np.zeros(len(points.position))
     for number in asked:
-        pose, intrinsics = views[number]
-        pixels, depth = project(points.position, pose, intrinsics)
-        inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < size).all(axis=1)
-        eye = pose[:3, 3]
+        view = views[number]
+        pixels, depth = view.project(points.position)
+        inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < view.size).all(axis=1)
+        eye = view.camera_to_world[:3, 3]
         begin, ways = Vector(eye.tolist()), points.position[inside] - eye
         lengths = np.linalg.norm(ways, axis=1)
         for one, way, length in zip(
@@ -60,9 +56,8 @@ def times_seen(
 def coverage(
     centre: Array,
     points: SurfacePoints,
-    train: Sequence[View],
-    held_out: Sequence[View],
-    size: tuple[int, int],
+    train: Sequence[Camera],
+    held_out: Sequence[Camera],
     around: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """How many of the views that train see each point [N], and which points [N] can be seen at all: by them, by the
@@ -73,5 +68,5 @@ def coverage(
     """
     others = [*held_out, *(views_around(centre, train) if around else [])]
     tree = surface_tree()
-    times = times_seen(tree, points, train, size)
-    return times, (times > 0) | (times_seen(tree, points, others, size) > 0)
+    times = times_seen(tree, points, train)
+    return times, (times > 0) | (times_seen(tree, points, others) > 0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,9 @@ import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ...core.cameras import Camera
 from .redraw import redraw
 
 # corners of the picture, in shares of its width and height, and a roof over its upper edge
@@ -19,6 +21,8 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5, -0.3]]
 # pairs of points: 0 is the eye, then the corners
 EDGES = np.array([(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1), (1, 5), (5, 2)])
 WIDTH = 1.5
+# a picture of one by one that spans 90 degrees: fx fy cx cy
+WIDE = (0.5, 0.5, 0.5, 0.5)
 
 
 # their ends [2 N, 3], and their colour
@@ -35,25 +39,22 @@ class _State:
 _state = _State()
 
 
-def lines_of(poses: ArrayLike, intrinsics: ArrayLike, size: tuple[int, int], length: float) -> NDArray[np.float32]:
+def lines_of(cameras: Sequence[Camera], length: float) -> NDArray[np.float32]:
     """Ends [20 N, 3] of the lines of N cameras, two after the other.
 
+    A lens that draws angles, and may see what is behind it, is drawn as a pyramid of 90 degrees.
+
     Args:
-        poses: [N, 4, 4]. intrinsics: [N, 4]. size: of their pictures.
         length: from the eye to the drawn picture, world units.
     """
-    poses, intrinsics = (
-        np.asarray(poses, np.float64).reshape(-1, 4, 4),
-        np.asarray(intrinsics, np.float64).reshape(-1, 4),
-    )
-    pixels = CORNERS * size
-    x = (pixels[:, 0] - intrinsics[:, 2:3]) / intrinsics[:, 0:1]
-    y = -(pixels[:, 1] - intrinsics[:, 3:4]) / intrinsics[:, 1:2]
-    corners = length * np.stack([x, y, -np.ones_like(x)], axis=-1)
-    local = np.concatenate([np.zeros((len(poses), 1, 3)), corners], axis=1)
-    world = local @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
-    ends: NDArray[np.float32] = world[:, EDGES].reshape(-1, 3).astype(np.float32)
-    return ends
+    ends = []
+    for camera in cameras:
+        fx, fy, cx, cy = camera.intrinsics if camera.model.kind == "opencv" else WIDE
+        pixels = CORNERS * (camera.size if camera.model.kind == "opencv" else (1.0, 1.0))
+        corners = np.stack([(pixels[:, 0] - cx) / fx, -(pixels[:, 1] - cy) / fy, -np.ones(len(pixels))], axis=-1)
+        local = np.concatenate([np.zeros((1, 3)), length * corners])
+        ends.append((local @ camera.camera_to_world[:3, :3].T + camera.camera_to_world[:3, 3])[EDGES].reshape(-1, 3))
+    return np.concatenate(ends).astype(np.float32)
 
 
 def show(lines: list[Lines]) -> None:

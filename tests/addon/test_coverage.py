@@ -7,7 +7,7 @@ import pytest
 
 from radiance_twin.addon.studio.coverage import times_seen, views_around
 from radiance_twin.addon.studio.surfaces import surface_points, surface_tree
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.coverage import shares, shares_in_words
 
 from .scenes import add_ball, add_box, new_scene
@@ -36,8 +36,11 @@ def test_one_view_of_a_ball_sees_its_cap_and_no_other() -> None:
     new_scene()
     add_ball("Ball", 1.0, (0, 0, 0), segments=32)
     points = surface_points(2000)
-    views = [(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS), (look_at((-4, 0, 0), (0, 0, 0)), INTRINSICS)]
-    times = times_seen(surface_tree(), points, views, SIZE)
+    views = [
+        Camera(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE),
+        Camera(look_at((-4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE),
+    ]
+    times = times_seen(surface_tree(), points, views)
     assert (times == 1).mean() == pytest.approx(0.75, abs=0.025) and times.max() == 1
     wrong = (times == 1) != (np.abs(points.position[:, 0]) > 0.25)
     assert np.abs(np.abs(points.position[wrong, 0]) - 0.25).max(initial=0.0) < 0.02
@@ -51,12 +54,14 @@ def test_what_stands_before_the_surface_and_what_is_out_of_the_picture_is_not_se
     add_box("Plate", (0.01, 2, 2), (0, 0, 0))
     add_box("Screen", (0.01, 2, 2), (2, 1, 0))
     points = surface_points(1000, frozenset(["Plate"]))
-    views = [(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS)]
+    views = [Camera(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE)]
     front = points.position[:, 0] > 0.0049
-    times = times_seen(surface_tree(), points, views, SIZE)[front]
+    times = times_seen(surface_tree(), points, views)[front]
     assert (times == (points.position[front, 1] < 0)).mean() > 0.99
-    flat = [(views[0][0], np.array([100.0, 100.0, 50.0, 10.0]))]  # 20 pixels high: what is at most 0.4 up or down
-    seen = times_seen(surface_tree(), points, flat, (100, 20))[front] > 0
+    flat = [
+        Camera(views[0].camera_to_world, np.array([100.0, 100.0, 50.0, 10.0]), (100, 20))
+    ]  # 20 pixels high: what is at most 0.4 up or down
+    seen = times_seen(surface_tree(), points, flat)[front] > 0
     assert seen.any() and np.abs(points.position[front, 2][seen]).max() == pytest.approx(0.4, abs=0.03)
 
 
@@ -64,9 +69,9 @@ def test_many_views_are_asked_in_part_and_stand_for_all() -> None:
     new_scene()
     add_box("Plate", (0.01, 1, 1), (0, 0, 0))
     points = surface_points(20)
-    views = [(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS)] * 600
+    views = [Camera(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE)] * 600
     front = points.position[:, 0] > 0.0049
-    assert (times_seen(surface_tree(), points, views, SIZE)[front] == 600).all()
+    assert (times_seen(surface_tree(), points, views)[front] == 600).all()
 
 
 def test_cameras_all_around_see_all_but_what_is_hidden_for_good() -> None:
@@ -74,8 +79,8 @@ def test_cameras_all_around_see_all_but_what_is_hidden_for_good() -> None:
     add_box("Table", (4, 4, 1), (0, 0, -0.5))
     add_box("Vase", (1, 1, 1), (0, 0, 0.49))  # sunk into the table a little
     points = surface_points(1000)
-    view = (look_at((8, 0, 3), (0, 0, 0)), INTRINSICS)
-    seen = times_seen(surface_tree(), points, views_around(np.zeros(3), [view]), SIZE) > 0
+    view = Camera(look_at((8, 0, 3), (0, 0, 0)), INTRINSICS, SIZE)
+    seen = times_seen(surface_tree(), points, views_around(np.zeros(3), [view])) > 0
     vase = points.index == points.names.index("Vase")
     under = (vase & (points.position[:, 2] < 0)) | (
         (points.position[:, 2] > -0.001) & (points.position[:, 2] < 0.001) & (np.abs(points.position) < 0.5).all(axis=1)

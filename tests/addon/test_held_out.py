@@ -227,6 +227,6 @@ def test_one_click_renders_what_the_cameras_see_now_and_trains_on(compared: Path
 def test_a_camera_that_cannot_be_rendered_is_named(compared: Path) -> None:
     bpy.ops.radiance_twin.propose_cameras()
     fix_it.cameras()[0].data.type = "ORTHO"
-    with pytest.raises(RuntimeError, match="Fix-It 1 is not a perspective camera"):
+    with pytest.raises(RuntimeError, match="Fix-It 1 has no lens that can be rendered here"):
         bpy.ops.radiance_twin.render_and_train()
     assert len(fix_it.cameras()) == 8

@@ -135,8 +135,11 @@ def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str
     settings = settings_of(bpy.context.scene)
     settings.rig, settings.target = rig, target
     around = [] if rig in ("walk", "animated") else ["distance", "stretch", "stereo", "least_target"]
-    rest = ["views", "width", "height", "radiance_twin_show_cameras", "test_views", "val_views", *around, "film"]
-    assert draw("cameras").properties == [*shown, *rest]
+    lens = ["intrinsics"] * 4 + ["distortion"] * 6
+    rest = ["views", "width", "height", "camera_model", "radiance_twin_show_cameras", "test_views", "val_views"]
+    assert draw("cameras").properties == [*shown, *rest, *around, *lens, "film"]
+    settings.camera_model = "fisheye"
+    assert "fisheye_fov" in draw("cameras").properties
 
 
 def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:

@@ -39,7 +39,8 @@ def eyes(number: int) -> np.ndarray:
 def test_a_pyramid_goes_through_the_corners_of_the_picture() -> None:
     poses = np.array([cameras.look_at((4, 1, 2), (0, 0, 0)), cameras.look_at((0, -3, 0), (0, 0, 1))])
     intrinsics = np.array([[90.0, 110.0, 20.0, 60.0], [50.0, 50.0, 32.0, 24.0]])
-    lines = frusta.lines_of(poses, intrinsics, (64, 48), 0.5).reshape(2, -1, 2, 3)
+    lenses = [cameras.Camera(pose, lens, (64, 48)) for pose, lens in zip(poses, intrinsics, strict=True)]
+    lines = frusta.lines_of(lenses, 0.5).reshape(2, -1, 2, 3)
     for pose, lens, ends in zip(poses, intrinsics, lines, strict=True):
         pixels, depth = cameras.project(ends[:4, 1], pose, lens)
         assert pixels == pytest.approx(np.array([[0, 0], [64, 0], [64, 48], [0, 48]]), abs=1e-3)
