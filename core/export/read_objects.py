@@ -17,7 +17,9 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from ..cameras import Camera
 from ..dataset.store import Dataset
+from ..dataset.writers.kitti import upright_box
 from ..dataset.writers.objects import PosedObject, posed_objects, require_labels
 from ..errors import UserError
 from .read_back import MOST_ERROR
@@ -46,9 +48,10 @@ def require_same_objects(dataset: Dataset, folder: Path, format: str) -> float:
         expected = [thing for thing in posed_objects(dataset, view, labels) if reading.holds(thing)]
         if [one.label for one in found] != [reading.label(thing) for thing in expected]:
             raise UserError(f"the objects of view {view} do not read back as {format}; please report this")
+        camera = dataset.camera(view)
         for one, thing in zip(found, expected, strict=True):
-            corners, depth = dataset.camera(view).project(thing.corners)
-            error = reading.off(one.corners, corners) if (depth > 0.0).all() else 0.0
+            corners, depth = camera.project(thing.corners)
+            error = reading.off(one.corners, corners, thing, camera) if (depth > 0.0).all() else 0.0
             if not error <= MOST_ERROR:
                 raise UserError(
                     f"{thing.name} of view {view} reads back {error:.3g} pixels off, more than {MOST_ERROR}, so "
@@ -62,15 +65,16 @@ def require_same_objects(dataset: Dataset, folder: Path, format: str) -> float:
     return worst
 
 
-def _in_order(found: Array, expected: Array) -> float:
+def _in_order(found: Array, expected: Array, thing: PosedObject, camera: Camera) -> float:
     return float(np.linalg.norm(found - expected, axis=1).max())
 
 
-def _of_upright_boxes(found: Array, expected: Array) -> float:
-    """Corners in any order; a box that is not the object's own has to be around it."""
-    apart = np.linalg.norm(found[:, None] - expected, axis=2)
+def _upright(found: Array, expected: Array, thing: PosedObject, camera: Camera) -> float:
+    """Corners in any order; where the object is tilted against the camera, by how much they are not around it."""
+    if upright_box(thing, camera, 1.0).tight:
+        return float(np.linalg.norm(found[:, None] - expected, axis=2).min(axis=0).max())
     outside = np.maximum(found.min(axis=0) - expected.min(axis=0), expected.max(axis=0) - found.max(axis=0))
-    return float(min(apart.min(axis=0).max(), max(outside.max(), 0.0)))
+    return max(float(outside.max()), 0.0)
 
 
 def _read_bop(dataset: Dataset, folder: Path) -> Iterator[tuple[int, list[FoundObject]]]:
@@ -155,7 +159,7 @@ class _Format:
     read: Callable[[Dataset, Path], Iterator[tuple[int, list[FoundObject]]]]
     holds: Callable[[PosedObject], bool] = lambda thing: True
     label: Callable[[PosedObject], str] = lambda thing: thing.category
-    off: Callable[[Array, Array], float] = _in_order
+    off: Callable[[Array, Array, PosedObject, Camera], float] = _in_order
 
 
 OBJECTS: dict[str, _Format] = {
@@ -164,7 +168,7 @@ OBJECTS: dict[str, _Format] = {
         _read_kitti,
         holds=lambda thing: thing.visible_pixels > 0,
         label=lambda thing: "_".join(thing.category.split()),
-        off=_of_upright_boxes,
+        off=_upright,
     ),
     "kubric": _Format(_read_kubric, label=lambda thing: thing.name),
 }

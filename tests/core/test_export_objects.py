@@ -115,6 +115,13 @@ def test_an_object_that_changes_its_size_is_another_bop_model(tmp_path: Path) ->
     assert infos["3"]["size_x"] == pytest.approx(2 * infos["1"]["size_x"])
 
 
+def test_an_object_that_is_larger_than_its_box_is_told(tmp_path: Path) -> None:
+    poses = np.tile(POSES, (9, 1, 1, 1))
+    poses[:, 0, :3, :3] *= 0.8  # as if it had grown since its box was measured
+    result = exported(write(tmp_path / "changes.h5", SHIFTED, poses=poses), tmp_path / "bop", "bop")
+    assert result["remarks"][0] == "Ball changes its shape, and BOP's models are rigid."
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_pose_without_scale_shear_or_mirroring(mirrored: bool) -> None:
     sheared = TURNED @ np.array([[1.0, 0.4, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, -0.5 if mirrored else 0.5]])
@@ -244,3 +251,20 @@ def test_a_pose_that_reads_back_elsewhere_is_refused(
     with pytest.raises(UserError, match=r"Ball.001 of view 8 reads back .* pixels off, more than 0\.05, so nothing"):
         exported(source, tmp_path / "bop", "bop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kitti_box_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = stage.WRITERS["kitti"]
+
+    def twice_as_long(task: Any) -> Any:
+        written = right(task)
+        path = task.folder / "training" / "label_2" / "000000.txt"
+        ball, slab = (line.split() for line in path.read_text().splitlines())
+        slab[10] = str(2 * float(slab[10]))
+        path.write_text(f"{' '.join(ball)}\n{' '.join(slab)}\n")
+        return written
+
+    monkeypatch.setitem(stage.WRITERS, "kitti", twice_as_long)
+    source = write(tmp_path / "level.h5", SHIFTED, level=True)
+    with pytest.raises(UserError, match=r"Slab .* of view 0 reads back .* pixels off"):
+        exported(source, tmp_path / "kitti", "kitti")

@@ -22,37 +22,46 @@ from ...cameras import opencv_world_to_camera, unproject
 from ...ply import points_ply
 from ..store import Dataset
 from ..surface_points import SOLID
-from .cameras import require_pinholes, shared_camera
-from .objects import PosedObject, posed_objects, require_labels
+from .cameras import shared_camera
+from .objects import PosedObject, posed_objects, require_posed
 from .pictures import write_labels
-from .posed import Task, Written, require_png
+from .posed import Task, Written
 
 Array = NDArray[np.float64]
 
 SCENE = "000000"
 # of one model, from all views together
 MOST_POINTS = 20_000
+# points are left out that are farther beside a box than this share of it; a model that loses more than so many is told
+BESIDE, SOME = 0.005, 0.01
 
 
 @dataclass
 class _Model:
-    """What of the scene is one model: its class, the corners of its box and its points, unturned, as large as there."""
+    """What of the scene is one model: its class, the corners of its box and its points, unturned, as large as there.
+
+    `outside` counts the points that were left out because they lie outside of the box.
+    """
 
     category: str
     corners: Array
     points: list[tuple[Array, Array, NDArray[np.float32]]] = field(default_factory=list)
+    outside: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many points there are."""
+        return sum(len(positions) for positions, *_ in self.points)
 
 
 def write(task: Task) -> Written:
     """Write the folder.
 
     Raises:
-        UserError: the dataset has no labels.
+        UserError: the dataset has no labels, or lenses that the format cannot say.
     """
-    require_png(task, "bop")
-    require_pinholes(task.dataset, "bop")
     dataset, written = task.dataset, Written()
-    labels = require_labels(dataset, "bop")
+    labels = require_posed(task, "bop")
     millimetres = 1000.0 * dataset.unit_scale
     depth_scale = task.depth_unit * millimetres
     models: list[_Model] = []
@@ -91,7 +100,12 @@ def write(task: Task) -> Written:
             task.new_file(f"{place}/{name}.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     _write_camera(task, depth_scale)
     _write_models(task, models, millimetres)
-    written.points = sum(len(positions) for model in models for positions, *_ in model.points)
+    written.points = sum(model.count for model in models)
+    for model in models:
+        if model.outside > SOME * (model.count + model.outside):
+            written.remarks.append(
+                f"{model.category} changes its shape, and BOP's models are rigid: its model is wrong."
+            )
     written.remarks.append(
         "Models are the points that the views show, without faces; mask/ (of objects with hidden parts) is left out."
     )
@@ -129,7 +143,12 @@ def _add_points(dataset: Dataset, view: int, objects: list[PosedObject], models:
             kept = np.random.default_rng([view, thing.index]).choice(len(rows), share, replace=False)
             rows, columns = rows[kept], columns[kept]
         positions = (world[rows, columns] - thing.object_to_world[:3, 3]) @ thing.rotation
-        model.points.append((positions, normals[rows, columns] @ thing.rotation, rgba[rows, columns, :3]))
+        room = BESIDE * float(np.ptp(model.corners, axis=0).max())
+        lower, upper = model.corners.min(axis=0) - room, model.corners.max(axis=0) + room
+        inside = ((positions > lower) & (positions < upper)).all(axis=1)
+        model.outside += int((~inside).sum())
+        rows, columns = rows[inside], columns[inside]
+        model.points.append((positions[inside], normals[rows, columns] @ thing.rotation, rgba[rows, columns, :3]))
 
 
 def _info(thing: PosedObject) -> dict[str, Any]:

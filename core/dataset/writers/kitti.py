@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from ...cameras import Camera, opencv_world_to_camera
 from ..contents import SPLITS
-from .cameras import require_pinholes
-from .objects import PosedObject, posed_objects, require_labels
-from .posed import Task, Written, require_png
+from .objects import PosedObject, posed_objects, require_posed
+from .posed import Task, Written
 
 Array = NDArray[np.float64]
 
@@ -48,12 +47,10 @@ def write(task: Task) -> Written:
     """Write the folder.
 
     Raises:
-        UserError: the dataset has no labels.
+        UserError: the dataset has no labels, or lenses that the format cannot say.
     """
-    require_png(task, "kitti")
-    require_pinholes(task.dataset, "kitti")
     dataset, written = task.dataset, Written()
-    labels = require_labels(dataset, "kitti")
+    labels = require_posed(task, "kitti")
     boxes = loose = 0
     for _, index in task.each_view():
         name = f"{index:06d}"

@@ -25,9 +25,9 @@ from ...cameras import distance_over_depth, pixel_grid
 from ...errors import UserError
 from ..contents import SPLITS
 from ..store import Dataset
-from .cameras import require_pinholes, shared_camera
-from .objects import PosedObject, posed_objects, require_labels
-from .posed import Task, Written, require_png
+from .cameras import shared_camera
+from .objects import PosedObject, posed_objects, require_posed
+from .posed import Task, Written
 
 Array = NDArray[np.float64]
 
@@ -43,17 +43,10 @@ def write(task: Task) -> Written:
     """Write the folder.
 
     Raises:
-        UserError: the dataset has no labels, a clip's cameras differ in more than their place, or there are too many
-            objects.
+        UserError: the dataset has no labels or bent lenses, a clip's cameras differ in more than their place, or there
+            are too many objects.
     """
-    require_png(task, "kubric")
-    require_pinholes(task.dataset, "kubric")
-    labels = require_labels(task.dataset, "kubric")
-    if len(task.dataset.objects) > 255:
-        raise UserError(
-            f"{task.dataset.path} has {len(task.dataset.objects)} objects, and Kubric's segmentation knows 255; "
-            "choose --format bop or folder"
-        )
+    labels = require_posed(task, "kubric")
     written = Written()
     clips = {split: [int(index) for index in task.dataset.splits[split]] for split in SPLITS}
     for split, views in clips.items():
@@ -63,6 +56,9 @@ def write(task: Task) -> Written:
             )
     objects = {index: posed_objects(task.dataset, index, labels) for _, index in task.views}
     instances = {split: _instances(task.dataset, [objects[index] for index in views]) for split, views in clips.items()}
+    most = max(map(len, instances.values()))
+    if most > 255:
+        raise UserError(f"{most} objects are in the pictures, and Kubric knows 255; choose --format bop or folder")
     ranges = {split: _flow_ranges(task.dataset, views) for split, views in clips.items() if views}
     for split, index in task.each_view():
         number = clips[split].index(index)

@@ -12,7 +12,9 @@ from scipy.linalg import polar
 from ...errors import UserError
 from ..labels import ObjectLabels
 from ..store import Dataset
+from .cameras import require_pinholes
 from .labels import class_of
+from .posed import Task, require_png
 
 Array = NDArray[np.float64]
 
@@ -71,6 +73,17 @@ def _rotation_and_stretch(matrix: Array) -> tuple[Array, Array]:
     # what is mirrored is a mirrored thing, not a mirrored rotation
     sign = np.sign(np.linalg.det(rotation)) or 1.0
     return sign * rotation, sign * stretch
+
+
+def require_posed(task: Task, format: str) -> ObjectLabels:
+    """The labels of a dataset whose views a format of PNG, pinholes and poses of objects can say.
+
+    Raises:
+        UserError: it cannot.
+    """
+    require_png(task, format)
+    require_pinholes(task.dataset, format)
+    return require_labels(task.dataset, format)
 
 
 def require_labels(dataset: Dataset, format: str) -> ObjectLabels:
