@@ -103,9 +103,7 @@ def write(task: Task) -> Written:
     written.points = sum(model.count for model in models)
     for model in models:
         if model.outside > SOME * (model.count + model.outside):
-            written.remarks.append(
-                f"{model.category} changes its shape, and BOP's models are rigid: its model is wrong."
-            )
+            written.remarks.append(f"{model.category} changes its shape, and BOP's models are rigid.")
     written.remarks.append(
         "Models are the points that the views show, without faces; mask/ (of objects with hidden parts) is left out."
     )
