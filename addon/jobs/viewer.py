@@ -11,7 +11,7 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
@@ -25,6 +25,8 @@ from ...core.worker.child import Child
 from ..preferences import find_worker_python
 from .frames import Answer, FlipAnswer, Frames, View
 from .logs import new_log
+
+Asked = TypeVar("Asked", Answer, FlipAnswer)
 
 IDLE_SECONDS = 300.0
 SECONDS_BETWEEN_LOOKS = 0.01
@@ -121,7 +123,7 @@ def hear() -> None:
             _server.hear()
 
 
-def drop(answer: Answer) -> None:
+def drop(answer: Answer | FlipAnswer) -> None:
     """Not wanted any more."""
     with _lock:
         if _server is not None:
@@ -134,11 +136,33 @@ def wait(view: View, cancelled: Callable[[], bool]) -> Answer:
     Raises:
         UserError: there is none, and why. Cancelled: `cancelled` said so.
     """
+    answer = _wait(lambda: ask(view), cancelled)
+    if not answer.complete:
+        raise UserError(answer.problem or "the frame was overtaken by another one; render again")
+    return answer
+
+
+def wait_flip(
+    classic: NDArray[np.uint8], neural: NDArray[np.uint8], device: str, cancelled: Callable[[], bool]
+) -> NDArray[np.float32]:
+    """Ask for the map of FLIP [H, W] between two pictures [H, W, 3] and wait for it.
+
+    Raises:
+        UserError: there is none, and why. Cancelled: `cancelled` said so.
+    """
+    answer = _wait(lambda: ask_flip(classic, neural, device), cancelled)
+    if answer.error is None:
+        raise UserError(answer.problem or "the map was overtaken by a frame; ask again")
+    return answer.error
+
+
+def _wait(begin: Callable[[], Asked], cancelled: Callable[[], bool]) -> Asked:
+    """Ask, and wait until the answer has ended."""
     global _taken
     with _lock:
         _taken += 1
     try:
-        answer = ask(view)
+        answer = begin()
         while not answer.ended:
             if cancelled():
                 drop(answer)
@@ -148,8 +172,6 @@ def wait(view: View, cancelled: Callable[[], bool]) -> Answer:
     finally:
         with _lock:
             _taken -= 1
-    if not answer.complete:
-        raise UserError(answer.problem or "the frame was overtaken by another one; render again")
     return answer
 
 

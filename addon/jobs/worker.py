@@ -27,6 +27,7 @@ from .logs import new_log
 PATIENCE = {
     "render": 15.0,
     "check": 15.0,
+    "look": 15.0,
     "train": 300.0,
     "compare": 15.0,
     "fix_it": 15.0,

@@ -51,6 +51,12 @@ def _check(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return check(settings_from(RenderSettings, arguments), reporter)
 
 
+def _look(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from ..dataset_pictures import PicturesSettings, write_pictures
+
+    return write_pictures(settings_from(PicturesSettings, arguments), reporter)
+
+
 def _fix_it(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from ..fix_it import FixItSettings, fix_it
 
@@ -107,6 +113,7 @@ if __name__ == "__main__":
             "compare": _compare,
             "export": _export,
             "fix_it": _fix_it,
+            "look": _look,
             "measure_frame": _measure_frame,
             "doctor": _doctor,
         },
