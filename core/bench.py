@@ -22,9 +22,10 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
 
     Returns:
         scene, views, resolution, samples, denoise, device; views_per_second; first_seconds (of the first view, for
-        which Cycles builds the scene, and which the other figures leave out); besides_sampling (share of the time),
-        truth_share (of the time, a part of it); memory (bytes of Blender's part at the end, None where the system does
-        not tell), memory_growth (since the 50th view, or since half of them when there are fewer).
+        which Cycles builds the scene, and which the other figures leave out); besides_sampling (share of the time that
+        is neither sampling nor denoising), denoising_share, truth_share (a part of the first); memory (bytes of
+        Blender's part at the end, None where the system does not tell), memory_growth (since the 50th view, or since
+        half of them when there are fewer).
 
     Raises:
         UsageError: a setting makes no sense.
@@ -57,7 +58,8 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         "device": answer["device"],
         "views_per_second": (answer["views"] - 1) / answer["seconds"],
         "first_seconds": answer["first_seconds"],
-        "besides_sampling": None if share is None else 1.0 - share,
+        "besides_sampling": None if share is None else 1.0 - share - answer["denoising_share"],
+        "denoising_share": answer["denoising_share"],
         "truth_share": answer["truth_seconds"] / answer["seconds"],
         "memory": memory[-1] if memory else None,
         "memory_growth": memory[-1] - memory[min(SETTLED, len(memory) // 2) - 1] if memory else None,
@@ -67,12 +69,17 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
 def bench_in_words(result: dict[str, Any]) -> str:
     """What was measured, for people."""
     width, height = result["resolution"]
-    besides = "not measured" if result["besides_sampling"] is None else f"{result['besides_sampling']:.1%} of the time"
+    if result["besides_sampling"] is None:
+        besides = "not measured with one sample"
+    else:
+        truth = f"{result['truth_share']:.1%} of it depth, normals and object index"
+        denoising = f"{result['denoising_share']:.1%}"
+        besides = f"{result['besides_sampling']:.1%} of the time ({truth}); denoising {denoising}"
     lines = [
         f"{result['views']} views of {width}x{height} at {result['samples']} samples on {result['device']}, "
         f"{'denoised' if result['denoise'] else 'not denoised'}",
         f"{result['views_per_second']:.3g} views per second; the first took {result['first_seconds']:.1f} s",
-        f"Besides Cycles' own sampling: {besides} ({result['truth_share']:.1%} is depth, normals and object index)",
+        f"Besides Cycles' own sampling and denoising: {besides}",
     ]
     if result["memory"] is None:
         return "\n".join([*lines, "Memory: this system does not tell"])

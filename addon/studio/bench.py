@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...core.dataset.staging import Plan
+from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled
 from ...core.reporting import Reporter
 from .plan import Studio, plan_views
@@ -24,15 +24,15 @@ def bench_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
     """The request of this process. No view is kept: each is removed when it is done.
 
     What Cycles takes for sampling is what grows with the samples: some views are rendered twice, with all samples and
-    with one, and the difference is that of all samples but one. Everything else, denoising too, counts as besides.
+    with one, and the difference is that of all samples but one. What it takes for denoising is told the same way.
 
     Args:
         arguments: scene, staging (an empty folder), settings, as for `render_views`.
 
     Returns:
-        views; seconds, light_seconds, truth_seconds: of all of them, the first one, for which Cycles builds the
-        scene, left out; sampling_share: of the seconds; first_seconds; memory: resident bytes of this process after
-        each view, empty where the system does not tell; device.
+        views; seconds, truth_seconds: of all of them, the first one, for which Cycles builds the scene, left out;
+        sampling_share, denoising_share: of the seconds, None where one sample is all; first_seconds; memory: resident
+        bytes of this process after each view, empty where the system does not tell; device.
 
     Raises:
         UserError: the scene cannot be rendered. Cancelled: the user stopped it.
@@ -47,9 +47,9 @@ def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> di
     pace = Pace(reporter, plan.views, len(plan.views))
     again = {round((number + 1) * (len(plan.views) - 1) / ASKED_AGAIN) for number in range(ASKED_AGAIN)} - {0}
     seconds: list[float] = []
-    lights: list[float] = []
     truths: list[float] = []
     sampling: list[float] = []
+    denoising: list[float] = []
     memory: list[int] = []
     for number, view in enumerate(plan.views):
         if reporter.cancelled():
@@ -58,25 +58,31 @@ def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> di
             started = time.monotonic()
             light, truth = render_view(view, studio, folder)
             seconds.append(time.monotonic() - started)
-        lights.append(light)
         truths.append(truth)
         if number in again and view.samples > 1:
-            once = replace(view, name="once", samples=1, truth=False)
-            of_one, _ = render_view(once, studio, folder)
+            of_one = _seconds_of_one_sample(view, studio, folder, view.denoise)
+            noisy = _seconds_of_one_sample(view, studio, folder, False) if view.denoise else of_one
             sampling.append((light - of_one) / (view.samples - 1) * view.samples / seconds[-1])
-            _remove(folder, [*once.files, "once.json"])
+            denoising.append((of_one - noisy) / seconds[-1])
         _remove(folder, [*view.files, f"{view.name}.json"])
         memory += resident_bytes()
     return {
         "views": len(plan.views),
         "first_seconds": seconds[0],
         "seconds": sum(seconds[1:]),
-        "light_seconds": sum(lights[1:]),
         "truth_seconds": sum(truths[1:]),
         "sampling_share": sum(sampling) / len(sampling) if sampling else None,
+        "denoising_share": sum(denoising) / len(denoising) if denoising else None,
         "memory": memory,
         "device": plan.device,
     }
+
+
+def _seconds_of_one_sample(view: PlannedView, studio: Studio, folder: Path, denoise: bool) -> float:
+    once = replace(view, name="once", samples=1, denoise=denoise, truth=False)
+    seconds, _ = render_view(once, studio, folder)
+    _remove(folder, [*once.files, "once.json"])
+    return seconds
 
 
 def resident_bytes() -> list[int]:

@@ -39,27 +39,31 @@ def test_the_command_says_how_fast_and_leaves_nothing(tmp_path: Path, root: Path
     assert found["memory"] > 50e6, "Blender alone takes more"
     assert sorted(tmp_path.iterdir()) == before
     said = bench(root, worker_python, scene, *SMALL).stdout
-    assert re.search(r"views per second; .*\nBesides Cycles' own sampling: .*\nMemory after 4 views: \d+ MB", said)
+    assert re.search(
+        r"views per second; .*\nBesides Cycles' own sampling and denoising: .*\nMemory after 4 views: \d+ MB", said
+    )
     refused = bench(root, worker_python, scene, "--views", "1")
     assert refused.returncode == 1 and "one view says nothing about speed; ask for two at least" in refused.stderr
 
 
 def test_sampling_is_what_grows_with_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a Cycles that takes 20 ms a render and 5 ms a sample, of 16 samples 80 of 100 ms are sampling."""
+    """With a Cycles that takes 20 ms a render, 5 ms a sample and 30 ms to denoise: 80, 30 and 20 of 130 ms."""
     new_scene()
     add_ball("Ball", 1.0, (0, 0, 0))
     scene = save(tmp_path / "scene.blend")
     clock = [0.0]
 
     def render_to(passes: Passes, path: Path) -> None:
-        clock[0] += 0.020 + 0.005 * passes._scene.cycles.samples
+        cycles = passes._scene.cycles
+        clock[0] += 0.020 + 0.005 * cycles.samples + 0.030 * cycles.use_denoising
         path.write_bytes(b"exr")
 
     monkeypatch.setattr(Passes, "render_to", render_to)
     for module in ("bench", "render"):
         monkeypatch.setattr(f"radiance_twin.addon.studio.{module}.time.monotonic", lambda: clock[0])
-    asked = request(scene, tmp_path / "views", views=20, samples=16)
+    asked = request(scene, tmp_path / "views", views=20, samples=16, denoise=True)
     found = bench_views(asked, QuietReporter())
-    assert found["seconds"] == pytest.approx(19 * (0.100 + 0.025))
+    assert found["seconds"] == pytest.approx(19 * (0.130 + 0.025))
     assert found["truth_seconds"] == pytest.approx(19 * 0.025)
-    assert found["sampling_share"] == pytest.approx(0.080 / 0.125)
+    assert found["sampling_share"] == pytest.approx(0.080 / 0.155)
+    assert found["denoising_share"] == pytest.approx(0.030 / 0.155)

@@ -13,15 +13,20 @@ import pytest
 from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import compare_frame, held_out, render
 from radiance_twin.addon.panels import compare as compare_panels
+from radiance_twin.addon.panels import dataset as dataset_panels
 from radiance_twin.addon.panels import held_out as held_out_panels
 from radiance_twin.addon.panels import steps
 from radiance_twin.addon.panels import twin as twin_panels
 from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
+from radiance_twin.addon.studio import dataset_views
 
 from .fake_worker import DIES, REFUSES, WAITS
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
+
+
+PANELS = (steps, compare_panels, dataset_panels, held_out_panels, twin_panels)
 
 
 class Notes:
@@ -88,7 +93,7 @@ class Notes:
 def draw(step: str) -> Notes:
     """Draw one panel: "", "cameras", "render", "train" or "compare"."""
     name = "VIEW3D_PT_radiance_twin" + (f"_{step}" if step else "")
-    kind = next(getattr(m, name) for m in (steps, compare_panels, held_out_panels, twin_panels) if hasattr(m, name))
+    kind = next(getattr(m, name) for m in PANELS if hasattr(m, name))
     notes = Notes()
     panel = SimpleNamespace(layout=notes, settings_column=lambda: notes)
     kind.draw(panel, bpy.context)
@@ -111,6 +116,12 @@ def test_saved_file_needs_no_introduction(saved: Path) -> None:
     notes = draw("")
     assert notes.buttons == [] and notes.labels == []
     assert draw("render").buttons == ["Render 76 Views", "Check"]
+
+
+def test_a_loaded_dataset_offers_its_sides_and_to_go(saved: Path) -> None:
+    assert draw("dataset").buttons == ["Load Dataset"]
+    bpy.context.scene.collection.children.link(bpy.data.collections.new(dataset_views.NAME))
+    assert draw("dataset").buttons == ["Load Dataset", "Render", "Field", "Error", ""]
 
 
 def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
