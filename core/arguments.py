@@ -19,7 +19,7 @@ EXPORT_ENDINGS = {"vdb": (".vdb",), "mesh": (".glb", ".ply"), "points": (".ply",
 # what a dataset becomes, each in a folder
 DATASET_EXPORTS = (
     *("nerf", "ngp", "nerfstudio", "colmap", "colmap-text"),
-    *("coco", "yolo", "yolo-seg", "yolo-pose", "bop", "kitti", "kubric"),
+    *("coco", "coco-polygons", "yolo", "yolo-seg", "yolo-pose", "bop", "kitti", "kubric"),
     *("webdataset", "hdf5", "usd", "folder"),
 )
 DATASET_PICTURES = ("png", "exr")

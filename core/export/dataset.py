@@ -44,6 +44,7 @@ WRITERS: dict[str, Callable[[Task], Written]] = {
     "colmap": colmap.write_binary,
     "colmap-text": colmap.write_text,
     "coco": coco.write,
+    "coco-polygons": coco.write_polygons,
     "yolo": yolo.write,
     "yolo-seg": yolo.write_outlines,
     "yolo-pose": yolo.write_keypoints,

@@ -12,10 +12,12 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
+from scipy.ndimage import binary_fill_holes
 
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import Keypoint, VisibleObject, categories_of, visible_objects
@@ -28,14 +30,15 @@ class FoundLabel:
     """A label as read: class from 0; then what the format has, in pixels or shares of the picture.
 
     Attributes:
-        box: left, top, width and height. mask: [H, W]. outline: [N, 2] one polygon.
+        box: left, top, width and height. mask: [H, W]. outlines: [N, 2] polygons; solid: holes are lost in them.
         keypoints: u, v and state of those that are in the picture.
     """
 
     category: int
     box: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
-    outline: NDArray[np.float64] | None = None
+    outlines: list[NDArray[np.float64]] | None = None
+    solid: bool = False
     keypoints: list[Keypoint] | None = None
     shares: bool = False
 
@@ -62,13 +65,15 @@ def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -
     scale = size if label.shares else np.ones(2)
     found = [(u * scale[0], v * scale[1], state) for u, v, state in label.keypoints or []]
     points = [] if label.keypoints is None else [point for point in thing.keypoints if point]
-    mask = label.mask
-    if label.outline is not None:
-        mask = _filled(label.outline * scale, int(size[0]), int(size[1]))
+    mask, shown = label.mask, thing.mask
+    if label.outlines is not None:
+        mask = np.any([_filled(outline * scale, int(size[0]), int(size[1])) for outline in label.outlines], axis=0)
+    if label.solid:
+        shown = binary_fill_holes(shown, structure=np.ones((3, 3)))
     return (
         label.category == thing.category
         and (label.box is None or np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR)
-        and (mask is None or np.array_equal(mask, thing.mask))
+        and (mask is None or np.array_equal(mask, shown))
         and len(found) == len(points)
         and all(np.abs(np.subtract(one, other)).max() < MOST_ERROR for one, other in zip(found, points, strict=True))
     )
@@ -98,13 +103,19 @@ def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
             FoundLabel(
                 one["category_id"] - 1,
                 np.array(one["bbox"]),
-                read.annToMask(one).astype(np.bool_),
+                **_segmentation(read, one),
                 keypoints=_triples(one["keypoints"], 0.5) if "keypoints" in one else None,
             )
             for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
         ]
         for image in read.getImgIds()
     }
+
+
+def _segmentation(read: COCO, one: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(one["segmentation"], dict):
+        return {"mask": read.annToMask(one).astype(np.bool_)}
+    return {"outlines": [np.reshape(ring, (-1, 2)) for ring in one["segmentation"]], "solid": True}
 
 
 def _yolo_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
@@ -119,7 +130,7 @@ def _boxed(category: int, numbers: list[float]) -> FoundLabel:
 
 def _yolo_outlines(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
     return {
-        view: [FoundLabel(category, outline=np.reshape(numbers, (-1, 2)), shares=True) for category, numbers in rows]
+        view: [FoundLabel(category, outlines=[np.reshape(numbers, (-1, 2))], shares=True) for category, numbers in rows]
         for view, rows in _yolo_rows(folder, split)
     }
 
@@ -139,6 +150,7 @@ def _triples(numbers: list[float], first_centre: float) -> list[Keypoint]:
 
 LABELS: dict[str, Callable[[Path, str], dict[int, list[FoundLabel]]]] = {
     "coco": _coco_labels,
+    "coco-polygons": _coco_labels,
     "yolo": _yolo_labels,
     "yolo-seg": _yolo_outlines,
     "yolo-pose": _yolo_labels,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.labels import HIDDEN, OUTSIDE, SEEN, ObjectLabels, no_labels
 from radiance_twin.core.dataset.writing import write_dataset
+from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
 from radiance_twin.core.lenses import PINHOLE, CameraModel
+from radiance_twin.core.reporting import QuietReporter
 
 from .analytic_scene import BOUNDS, CENTRE, RADIUS, SLAB, cameras, trace
 
@@ -134,3 +137,8 @@ def write(
     else:
         write_dataset(path, header, [ViewPixels(one.rgba) for one in views])
     return path
+
+
+def exported(source: Path, folder: Path, format: str, **settings: Any) -> dict[str, Any]:
+    """Write a dataset in another format."""
+    return export_dataset(DatasetExportSettings(str(source), str(folder), format, **settings), QuietReporter())

@@ -20,11 +20,9 @@ from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writers.objects import PosedObject
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.export import dataset as stage
-from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
-from radiance_twin.core.reporting import QuietReporter
 
 from .analytic_scene import CENTRE, RADIUS, SLAB
-from .labelled_dataset import HEIGHT, POSES, SHIFTED, TURNED, WIDTH, write
+from .labelled_dataset import HEIGHT, POSES, SHIFTED, TURNED, WIDTH, exported, write
 
 CORNERS = np.array(list(np.ndindex(2, 2, 2))) * 2.0 - 1.0
 BALL_BOX = CENTRE + RADIUS * CORNERS @ TURNED.T
@@ -34,10 +32,6 @@ SLAB_BOX = SLAB.mean(axis=0) + CORNERS * np.ptp(SLAB, axis=0) / 2
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("objects") / "scene.h5", SHIFTED)
-
-
-def exported(source: Path, folder: Path, format: str) -> dict[str, Any]:
-    return export_dataset(DatasetExportSettings(str(source), str(folder), format), QuietReporter())
 
 
 def read(path: Path) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""COCO: annotations/instances_{train,val,test}.json with compressed run lengths, and PNG pictures.
+"""COCO: annotations/instances_{train,val,test}.json with compressed run lengths or polygons, and PNG.
 
 The format of the data page of COCO and of pycocotools, which encodes the masks: column-major runs, boxes as
 [left, top, width, height], areas in pixels. One annotation an object and view, of its visible part. A dataset with
@@ -10,24 +10,51 @@ people: names by category, [x, y, 0 | 1 hidden | 2 seen] of each, pixel centres 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from ..contents import SPLITS
 from ..store import Dataset
 from .labels import Keypoint, categories_of, keypoint_names, visible_objects
+from .outline import outer_rings
 from .posed import Task, Written, require_png
 
 
 def write(task: Task) -> Written:
-    """Write the folder.
+    """Write the folder, with masks as run lengths.
 
     Raises:
         UserError: the dataset does not know its objects.
     """
-    require_png(task, "coco")
+    return _write(task, "coco", _run_lengths)
+
+
+def write_polygons(task: Task) -> Written:
+    """Write the folder, with masks as polygons.
+
+    Raises:
+        UserError: the dataset does not know its objects.
+    """
+    written = _write(task, "coco-polygons", _polygons)
+    written.remarks.append("COCO's polygons cannot say holes: what is seen through an object counts as the object.")
+    return written
+
+
+def _run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    runs = run_lengths.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": runs["size"], "counts": runs["counts"].decode("ascii")}
+
+
+def _polygons(mask: NDArray[np.bool_]) -> list[list[float]]:
+    return [ring.ravel().tolist() for ring in outer_rings(mask)]
+
+
+def _write(task: Task, format: str, segmentation_of: Callable[[NDArray[np.bool_]], Any]) -> Written:
+    require_png(task, format)
     written = Written()
     categories = categories_of(task.dataset)
     names = keypoint_names(task.dataset)
@@ -52,7 +79,6 @@ def write(task: Task) -> Written:
         written.names[index] = f"{split}/{name}"
         content[split]["images"].append({"id": index + 1, "file_name": name, "width": width, "height": height})
         for thing in visible_objects(task.dataset, index, categories):
-            runs = run_lengths.encode(np.asfortranarray(thing.mask, np.uint8))
             content[split]["annotations"].append(
                 {
                     # the same object of the same view has the same number, whatever else is written
@@ -62,7 +88,7 @@ def write(task: Task) -> Written:
                     "iscrowd": 0,
                     "area": int(thing.mask.sum()),
                     "bbox": list(thing.box),
-                    "segmentation": {"size": runs["size"], "counts": runs["counts"].decode("ascii")},
+                    "segmentation": segmentation_of(thing.mask),
                     **_amodal(task.dataset, index, thing.index),
                     **_keypoints(thing.keypoints),
                 }
