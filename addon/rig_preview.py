@@ -10,12 +10,9 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from ..core.covers import SPLITS
 from ..core.errors import UserError
 from .properties import render_arguments, settings_of
-from .studio.cameras import camera_of
-from .studio.rig import cameras_of_rig
-from .studio.scene import measure_in
+from .studio.rig import cameras_in_viewport
 from .viewport import frusta
 
 # sRGB, told apart by people who confuse red and green: M. Okabe and K. Ito, "Color Universal Design", 2008
@@ -73,14 +70,11 @@ def show() -> None:
     """Find the cameras of the rig, and draw them from now on."""
     scene = bpy.context.scene
     settings = render_arguments(settings_of(scene))
-    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
     lines: list[frusta.Lines] = []
     _state.problem, _state.counts = "", {}
     try:
-        measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
-        found, _ = cameras_of_rig(scene, settings, resolution, measured)
-        for split in SPLITS:
-            cameras = [camera_of(pose, lens, scene, resolution) for _, pose, lens in found[split]]
+        found, measured = cameras_in_viewport(scene, settings)
+        for split, cameras in found.items():
             _state.counts[split] = len(cameras)
             if cameras:
                 lines.append((frusta.lines_of(cameras, LENGTH * measured.radius), COLOURS[split]))

@@ -76,9 +76,9 @@ class Flipping:
                 self.waiting.append(index)
 
     def in_words(self) -> str:
-        """How many fields are still to be rendered, or what went wrong; empty when all is done."""
+        """How many fields are still to be rendered."""
         count = len(self.waiting)
-        return f"{count} {'field' if count == 1 else 'fields'} to render" if count else self.problem
+        return f"{count} {'field' if count == 1 else 'fields'} to render"
 
     def stop(self) -> None:
         """Wait for no more views."""

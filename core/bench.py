@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .processes import blender_command, find_blender
-from .render import RenderSettings, check_blend, check_settings, request_arguments
+from .render import RenderSettings, ask_blender
 from .reporting import Reporter
-from .worker.child import Child, ChildCrashed
 
 # views after which memory should stay what it is: what Blender and Cycles keep for all views is there by then
 SETTLED = 50
@@ -32,25 +30,13 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         UserError: the scene cannot be rendered.
         Cancelled: nothing is left behind.
     """
-    check_settings(settings)
-    scene = Path(settings.scene).absolute()
-    check_blend(scene)
     if settings.views < 2:
         raise UserError("one view says nothing about speed; ask for two at least (--views)")
-    blender = find_blender(settings.blender)
     with tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
-        folder = Path(place)
-        arguments = request_arguments(settings, scene, folder)
-        child = Child(blender_command(blender, "addon.studio"), "bench_views", arguments, folder / "bench.log")
-        try:
-            answer = child.run(reporter)
-        except ChildCrashed as crash:
-            raise UserError(
-                f"Blender crashes at this scene (exit code {crash.returncode}); open it in Blender"
-            ) from crash
+        answer = ask_blender(settings, "bench_views", Path(place), reporter)
     memory, share = answer["memory"], answer["sampling_share"]
     return {
-        "scene": str(scene),
+        "scene": str(Path(settings.scene).absolute()),
         "views": answer["views"],
         "resolution": list(settings.resolution),
         "samples": settings.samples,

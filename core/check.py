@@ -14,11 +14,8 @@ import numpy as np
 from .dataset.packing import dataset_header, read_view
 from .dataset.staging import read_plan
 from .dataset.writing import write_dataset
-from .errors import UserError
-from .processes import blender_command, find_blender
-from .render import RenderSettings, check_blend, check_settings, request_arguments
+from .render import RenderSettings, ask_blender
 from .reporting import Reporter
-from .worker.child import Child, ChildCrashed
 
 # of the frame, under which nothing much is seen; of light, under which everything is black
 EMPTY, DARK = 0.01, 1e-4
@@ -36,20 +33,9 @@ def check(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
         UserError: the scene cannot be rendered at all.
         Cancelled: nothing is left behind.
     """
-    check_settings(settings)
-    scene = Path(settings.scene).absolute()
-    check_blend(scene)
-    blender = find_blender(settings.blender)
     with tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
         folder = Path(place)
-        arguments = request_arguments(settings, scene, folder)
-        child = Child(blender_command(blender, "addon.studio"), "check_scene", arguments, folder / "check.log")
-        try:
-            answer = child.run(reporter)
-        except ChildCrashed as crash:
-            raise UserError(
-                f"Blender crashes at this scene (exit code {crash.returncode}); open it in Blender"
-            ) from crash
+        answer = ask_blender(settings, "check_scene", folder, reporter)
         plan = read_plan(folder)
         probed = [view for view in plan.views if view.name in answer["probed"]]
         pixels = [read_view(folder, plan, view) for view in probed]
@@ -68,7 +54,7 @@ def check(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
                 {"what": "The views are all but empty", "remedy": "choose a smaller target, or come nearer"}
             )
         return {
-            "scene": str(scene),
+            "scene": str(Path(settings.scene).absolute()),
             "findings": findings,
             "coverage": answer["coverage"],
             "views": answer["views"],

@@ -105,6 +105,25 @@ def stage_views(
     return folder, staging.read_plan(folder), answer
 
 
+def ask_blender(settings: RenderSettings, request: str, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Have Blender's part answer something else about a scene than its views; `folder` is empty and for it alone.
+
+    Raises:
+        UsageError: a setting makes no sense.
+        UserError: the scene cannot be rendered at all.
+        Cancelled: the user stopped it.
+    """
+    check_settings(settings)
+    scene = Path(settings.scene).absolute()
+    check_blend(scene)
+    command = blender_command(find_blender(settings.blender), "addon.studio")
+    child = Child(command, request, request_arguments(settings, scene, folder), folder / "blender.log")
+    try:
+        return child.run(reporter)
+    except ChildCrashed as crash:
+        raise UserError(f"Blender crashes at this scene (exit code {crash.returncode}); open it in Blender") from crash
+
+
 def check_settings(settings: RenderSettings) -> None:
     """Refuse what makes no sense before anything is started.
 

@@ -10,17 +10,14 @@ import numpy as np
 
 from ...core.comparison.error_points import SPREAD, read_error_points
 from ...core.coverage import shares, shares_in_words
-from ...core.covers import SPLITS
 from ...core.errors import UserError
 from ...core.rigs import PLACED_RIGS
 from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..properties import render_arguments, settings_of
 from ..studio import heat
-from ..studio.cameras import camera_of
 from ..studio.coverage import POINTS, coverage
-from ..studio.rig import cameras_of_rig
-from ..studio.scene import measure_in
+from ..studio.rig import cameras_in_viewport
 from ..studio.surfaces import surface_points
 from . import can_run
 from .compare import figures_of
@@ -100,15 +97,10 @@ def paint_coverage(scene: bpy.types.Scene, settings: dict[str, Any]) -> dict[str
     Raises:
         UserError: the rig lacks something, or nothing is visible.
     """
-    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
-    measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
-    cameras, _ = cameras_of_rig(scene, settings, resolution, measured)
-    points = surface_points(POINTS)
-    train, val, test = (
-        [camera_of(pose, lens, scene, resolution) for _, pose, lens in cameras[split]] for split in SPLITS
-    )
-    around = settings["rig"] in PLACED_RIGS
-    times, at_all = coverage(measured.centre, points, train, [*val, *test], around)
+    cameras, measured = cameras_in_viewport(scene, settings)
+    points, around = surface_points(POINTS), settings["rig"] in PLACED_RIGS
+    held_out = [*cameras["val"], *cameras["test"]]
+    times, at_all = coverage(measured.centre, points, cameras["train"], held_out, around)
     brightest = max(1.0, float(np.quantile(times, heat.BRIGHT))) if len(times) else 1.0
     heat.paint_values(
         scene,

@@ -22,7 +22,7 @@ from ...core.rigs import (
     walk,
 )
 from .cameras import PLACED_CLIP, Array, Lens, camera_of, chosen_lens, has_lens, lens_of, pose_and_lens_at
-from .scene import Measured
+from .scene import Measured, measure_in
 from .sight import Sight
 
 # frame, pose and lens of a view
@@ -77,6 +77,21 @@ def cameras_of_rig(
     return {
         split: [(scene.frame_current, pose, placed) for pose in poses] for split, poses in poses_of.items()
     }, remarks
+
+
+def cameras_in_viewport(scene: bpy.types.Scene, settings: dict[str, Any]) -> tuple[dict[str, list[Camera]], Measured]:
+    """The cameras of every split around what the viewport shows of the open scene, and what that is.
+
+    Raises:
+        UserError: as `cameras_of_rig` and `measure`.
+    """
+    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
+    measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
+    found, _ = cameras_of_rig(scene, settings, resolution, measured)
+    cameras = {
+        split: [camera_of(pose, lens, scene, resolution) for _, pose, lens in placed] for split, placed in found.items()
+    }
+    return cameras, measured
 
 
 def sight_of(scene: bpy.types.Scene, measured: Measured, settings: dict[str, Any]) -> Sight:
