@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +25,16 @@ LARGE = 0.2
 SMALL, SMALL_AT_A_POLE = 0.5, 0.05
 
 
-def covered(triangles: Array, camera: Camera, near: float) -> NDArray[np.bool_]:
+def covered(points: Array, triangles: NDArray[np.integer[Any]], camera: Camera, near: float) -> NDArray[np.bool_]:
     """The pixels [H, W] whose centres the triangles cover, seen from both sides.
 
     Args:
-        triangles: [T, 3, 3] corners in the world.
+        points: [V, 3] in the world. triangles: [T, 3], their corners among the points.
         near: what is closer than this along the viewing axis is cut off (perspective cameras alone).
     """
     width, height = camera.size
     steps = np.zeros(height * (width + 1), np.int64)
-    for shapes in _drawn(triangles, camera, near):
+    for shapes in _drawn(points, triangles, camera, near):
         for rows, first, after in _spans(shapes, width, height):
             at = rows * (width + 1)
             steps += np.bincount(at + first, minlength=len(steps))
@@ -43,13 +44,14 @@ def covered(triangles: Array, camera: Camera, near: float) -> NDArray[np.bool_]:
 
 def _spans(shapes: Array, width: int, height: int) -> Iterator[tuple[NDArray[np.int64], ...]]:
     """Of triangles [T, 3, 2] in pixels: row, first column and the one after the last, wherever a centre is covered."""
-    shapes = shapes[np.isfinite(shapes).all(axis=(1, 2))]
-    y = shapes[..., 1]
-    top = np.ceil(np.clip(y.min(axis=1) - 0.5, 0, height)).astype(np.int64)
-    bottom = np.floor(np.clip(y.max(axis=1) - 0.5, -1, height - 1)).astype(np.int64)
-    x = shapes[..., 0]
-    inside = (bottom >= top) & (x.max(axis=1) > 0) & (x.min(axis=1) < width)
-    shapes, top, count = shapes[inside], top[inside], (bottom - top + 1)[inside]
+    # most triangles of a fine mesh lie between the centres; what is NaN has none
+    a, b, c = np.moveaxis(shapes, 1, 0)
+    with np.errstate(invalid="ignore"):
+        least = np.ceil(np.clip(np.minimum(np.minimum(a, b), c) - 0.5, 0, (width, height)))
+        most = np.floor(np.clip(np.maximum(np.maximum(a, b), c) - 0.5, -1, (width - 1, height - 1)))
+        inside = (most >= least).all(axis=1)
+    shapes, top = shapes[inside], least[inside, 1].astype(np.int64)
+    count = most[inside, 1].astype(np.int64) - top + 1
     ends = np.cumsum(count)
     start = 0
     while start < len(shapes):
@@ -73,13 +75,16 @@ def _spans(shapes: Array, width: int, height: int) -> Iterator[tuple[NDArray[np.
         start = stop
 
 
-def _drawn(triangles: Array, camera: Camera, near: float) -> Iterator[Array]:
+def _drawn(points: Array, triangles: NDArray[np.integer[Any]], camera: Camera, near: float) -> Iterator[Array]:
     """The triangles [T, 3, 2] in pixels, cut so that their edges are straight in the picture."""
     if camera.model.is_pinhole:
-        shapes = _cut_off(triangles, camera, near)
-        yield camera.project(shapes.reshape(-1, 3))[0].reshape(-1, 3, 2)
+        pixels, depth = camera.project(points)
+        beyond = (depth > near)[triangles]
+        yield pixels[triangles[beyond.all(axis=1)]]
+        crossing = _cut_off(points[triangles[beyond.any(axis=1) & ~beyond.all(axis=1)]], camera, near)
+        yield camera.project(crossing.reshape(-1, 3))[0].reshape(-1, 3, 2)
         return
-    left = triangles
+    left = points[triangles]
     around = 2.0 * np.pi * camera.intrinsics[0] if camera.model.kind == "equirectangular" else np.inf
     small = (SMALL_AT_A_POLE if np.isfinite(around) else SMALL) / float(camera.intrinsics[:2].max())
     while len(left):
@@ -116,12 +121,12 @@ def _quartered(triangles: Array) -> Array:
 
 
 def _cut_off(triangles: Array, camera: Camera, near: float) -> Array:
-    """What of the triangles lies beyond the near plane."""
+    """What of triangles [T, 3, 3] that cross the near plane lies beyond it."""
     matrix = camera.camera_to_world
     depth = (triangles - matrix[:3, 3]) @ -matrix[:3, 2] - near
     beyond = depth > 0
     count = beyond.sum(axis=1)
-    parts = [triangles[count == 3]]
+    parts = []
     for one_beyond in (True, False):
         cut = count == (1 if one_beyond else 2)
         # the corner that is alone on its side comes first

@@ -79,7 +79,7 @@ def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> di
 
 
 def _seconds_of_one_sample(view: PlannedView, studio: Studio, folder: Path, denoise: bool) -> float:
-    once = replace(view, name="once", samples=1, denoise=denoise, truth=False)
+    once = replace(view, name="once", samples=1, denoise=denoise, truth=False, labels=False)
     seconds, _ = render_view(once, studio, folder)
     _remove(folder, [*once.files, "once.json"])
     return seconds

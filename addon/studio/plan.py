@@ -32,6 +32,8 @@ from .cameras import (
     rendered_through,
 )
 from .devices import Device, use_device
+from .keypoints import find_keypoints
+from .labels import Labeller
 from .passes import ALWAYS, Passes
 from .randomise.apply import Randomiser
 from .randomise.changes import Changes
@@ -63,6 +65,7 @@ class Studio:
     camera: StudioCamera
     passes: Passes
     sight: Sight
+    labeller: Labeller
     remarks: list[str]
     missing: list[str]
     randomiser: Randomiser
@@ -116,6 +119,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     if not given:
         _jitter(cameras_of_splits, randomiser, measured.centre, pair)
     camera = StudioCamera(scene)
+    keypoints, homeless = find_keypoints(scene, seen_some_time, settings["keypoints"])
+    remarks += homeless
     common = {
         "scene": sha256_of_file(path),
         "files": [_hash_if_there(name) for name in needed],
@@ -125,6 +130,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "device": device.kind,
         "passes": further,
         "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
+        "keypoints": [(keypoint.name, keypoint.place) for keypoint in keypoints],
     }
     # most views have the same lens
     through: dict[Lens, tuple[list[float], Lens, dict[str, Any] | None]] = {}
@@ -150,6 +156,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
                 samples=samples,
                 denoise=denoise,
                 seed=staging.view_seed(settings["seed"], index),
+                labels=settings["labels"],
             )
             views.append(staging.with_key(view, common))
     if len({view.kind for view in views}) > 1:
@@ -175,6 +182,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         film=film,
         bounds=measured.bounds.tolist(),
         **_tables(seen_some_time, randomiser.materials(), settings["classes"]),
+        keypoints=[{"name": keypoint.name, "object": keypoint.place} for keypoint in keypoints],
         passes={name: compat.pass_names().get(name, "") for name in ("rgba", *ALWAYS, *further)},
         scene_name=path.stem,
         scene_hash=common["scene"],
@@ -193,7 +201,9 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     if scene_changes(settings["randomise"]):
         remarks.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
     missing = [name for name in needed if not Path(name).exists()]
-    return plan, Studio(scene, camera, passes, sight_of(scene, measured, settings), remarks, missing, randomiser)
+    labeller = Labeller(scene, resolution, seen_some_time, keypoints)
+    sight = sight_of(scene, measured, settings)
+    return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
@@ -245,7 +255,7 @@ def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samp
     other_seed = staging.view_seed(seed, f"{view.name} again")
     samples = samples or view.samples
     instead = view.stand_in and {**view.stand_in, "samples": samples_of_stand_in(samples)}
-    changed = replace(view, name=name, seed=other_seed, samples=samples, stand_in=instead, truth=False)
+    changed = replace(view, name=name, seed=other_seed, samples=samples, stand_in=instead, truth=False, labels=False)
     return staging.with_key(changed, common)
 
 

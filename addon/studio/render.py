@@ -115,12 +115,14 @@ def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[f
     started = time.monotonic()
     studio.camera.put(view.camera_to_world, Lens(**view.lens))  # type: ignore[arg-type]
     studio.passes.set_for_light(view.rendered_samples, view.seed, view.denoise)
-    studio.passes.render_to(folder / view.files[0])
+    studio.passes.render_to(folder / view.pictures[0])
     light, truth = time.monotonic() - started, 0.0
     if view.truth:
         studio.camera.use_depth_of_field(False)
         studio.passes.set_for_truth()
-        studio.passes.render_to(folder / view.files[1])
+        studio.passes.render_to(folder / view.pictures[1])
+        if view.labels:
+            studio.labeller.write(view, folder / view.labels_file)
         truth = time.monotonic() - started - light
     staging.write_record(folder, view, light, truth)
     return light, truth

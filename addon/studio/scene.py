@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
@@ -16,6 +16,7 @@ from ...core.classes import ClassRule, class_of
 from ...core.errors import UserError
 
 Bounds = NDArray[np.float64]
+Answer = TypeVar("Answer")
 
 # what can be seen; lights, cameras, empties and probes cannot
 SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -102,43 +103,73 @@ def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transpare
 def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
     """Measure what Cycles would render, with modifiers, instances and visibility as in a render.
 
-    Only a render engine is ever given the depsgraph of a render (the one of the viewport has other modifiers and
-    hides other things), so a probe takes Cycles' place for one render of a few pixels.
-
     Args:
         target: name of the object (with its children) or collection to stand around; everything when None.
 
     Raises:
         UserError: nothing renders, or nothing of the target does.
     """
-    results: list[Measured | Exception] = []
-
-    class Probe(bpy.types.RenderEngine):
-        bl_idname = "RADIANCE_TWIN_PROBE"
-        bl_label = "Radiance Twin probe"
-
-        def render(self, depsgraph: bpy.types.Depsgraph) -> None:
-            try:
-                results.append(measure_in(depsgraph, target))
-            except Exception as error:  # Blender would only print it
-                results.append(error)
-
-    render: Any = scene.render
-    before = render.engine, render.resolution_x, render.resolution_y, scene.camera
     # Blender renders nothing at all without a camera
     lens = bpy.data.cameras.new("Radiance Twin probe")
-    stand_in = bpy.data.objects.new("Radiance Twin probe", lens)
-    bpy.utils.register_class(Probe)
+    before, scene.camera = scene.camera, bpy.data.objects.new("Radiance Twin probe", lens)
     try:
-        render.engine, render.resolution_x, render.resolution_y, scene.camera = Probe.bl_idname, 4, 4, stand_in
+        return in_a_render(scene, lambda depsgraph: measure_in(depsgraph, target))
+    finally:
+        scene.camera = before
+        bpy.data.cameras.remove(lens)
+
+
+class Probe(bpy.types.RenderEngine):
+    """Takes Cycles' place for one render of a few pixels, since only a render engine is ever given the depsgraph of a
+    render: the one of the viewport has other modifiers and hides other things."""
+
+    bl_idname = "RADIANCE_TWIN_PROBE"
+    bl_label = "Radiance Twin probe"
+
+    ask: Callable[[bpy.types.Depsgraph], Any]
+    answer: Any
+
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        try:
+            Probe.answer = Probe.ask(depsgraph)
+        except Exception as error:  # Blender would only print it
+            Probe.answer = error
+
+
+def in_a_render(
+    scene: bpy.types.Scene, ask: Callable[[bpy.types.Depsgraph], Answer], again_soon: bool = False
+) -> Answer:
+    """What `ask` answers of the depsgraph that a render of the scene is made from; the scene has a camera.
+
+    Args:
+        again_soon: keep the probe among Blender's engines. When one leaves them, all engines forget what they keep
+            from render to render.
+    """
+    render: Any = scene.render
+    before = render.engine, render.resolution_x, render.resolution_y
+    if bpy.types.RenderEngine.bl_rna_get_subclass_py(Probe.bl_idname) is None:
+        bpy.utils.register_class(Probe)
+    try:
+        Probe.ask = staticmethod(ask)
+        render.engine, render.resolution_x, render.resolution_y = Probe.bl_idname, 4, 4
         bpy.ops.render.render(scene=scene.name)
     finally:
-        render.engine, render.resolution_x, render.resolution_y, scene.camera = before
-        bpy.data.cameras.remove(lens)
-        bpy.utils.unregister_class(Probe)
-    if isinstance(results[0], Exception):
-        raise results[0]
-    return results[0]
+        render.engine, render.resolution_x, render.resolution_y = before
+        if not again_soon:
+            bpy.utils.unregister_class(Probe)
+    answer, Probe.answer = Probe.answer, None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def visible_instances(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.types.DepsgraphObjectInstance, Any]]:
+    """Everything with a shape that a camera can see, and its object: the instances are good until the next is asked."""
+    for instance in depsgraph.object_instances:
+        item = instance.object
+        seen = instance.show_self and item.visible_camera and not item.original.hide_render
+        if seen and item.type in SURFACES | OTHER_GEOMETRY:
+            yield instance, item
 
 
 def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Material]) -> None:
@@ -233,14 +264,10 @@ def _visible_points(
 ) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
     """The original and points [n, 3], in its own space and in the world, of everything that a camera can see: the
     vertices of a surface, the corners of the box around whatever else there is."""
-    for instance in depsgraph.object_instances:
-        item = instance.object
-        if not instance.show_self or not item.visible_camera or item.original.hide_render:
-            continue
-        points: NDArray[np.float64] | None = None
+    for instance, item in visible_instances(depsgraph):
         if item.type in SURFACES:
             points = _points_of_surface(item, every_vertex=not instance.is_instance)
-        elif item.type in OTHER_GEOMETRY:
+        else:
             points = np.array(item.bound_box)
         if points is not None:
             matrix = np.array(instance.matrix_world)

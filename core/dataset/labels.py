@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..cameras import Camera
+from .contents import ViewPixels
 
 # state of a keypoint
 OUTSIDE, HIDDEN, SEEN = 0, 1, 2
@@ -65,6 +69,75 @@ def no_labels(views: int, objects: int, keypoint_table: list[dict[str, Any]]) ->
     shapes = shapes_of_labels(views, objects, len(keypoint_table))
     arrays = {name: np.full(shapes[name], np.nan if dtype[0] == "f" else 0, dtype) for name, dtype in LABELS.items()}
     return ObjectLabels(**arrays, keypoint_table=keypoint_table)
+
+
+# what Blender's part knows of one view, in the file `PlannedView.labels_file`: these arrays without their first axis
+STAGED = ("object_to_world", "amodal_pixels", "amodal_box", "keypoints")
+# a keypoint is seen through so much of its object's size: it lies on the surface, and the pixel's centre beside it
+SKIN = 0.01
+
+
+def fill_view(
+    labels: ObjectLabels,
+    index: int,
+    staged: dict[str, NDArray[Any]],
+    pixels: ViewPixels,
+    camera: Camera,
+    objects: Sequence[dict[str, Any]],
+) -> None:
+    """Enter what is known of view `index`: what Blender's part said, and what its pixels show.
+
+    Args:
+        staged: the arrays of STAGED. objects: the table, with "index" and "local_bounds".
+
+    Raises:
+        KeyError, ValueError: `staged` lacks something, or is of another scene.
+    """
+    for name in STAGED:
+        getattr(labels, name)[index] = staged[name]
+    assert pixels.object_index is not None and pixels.depth is not None
+    for place, entry in enumerate(objects):
+        mask = pixels.object_index == entry["index"]
+        labels.visible_pixels[index, place] = mask.sum()
+        labels.visible_box[index, place] = box_around(mask)
+    if len(labels.keypoint_table):
+        matrices = labels.object_to_world[index][:, :3, :3]
+        extents = np.array([np.diff(entry["local_bounds"], axis=0)[0] for entry in objects])
+        sizes = np.nan_to_num(np.linalg.norm(np.einsum("kij,kj->ki", matrices, extents), axis=1))
+        owners = [int(keypoint["object"]) for keypoint in labels.keypoint_table]
+        labels.keypoint_state[index] = _states(labels.keypoints[index], pixels.depth, camera, SKIN * sizes[owners])
+
+
+def box_around(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Left, top, right, bottom [4] of the pixels in a mask [H, W], right and bottom exclusive; NaN without any."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.full(4, np.nan, np.float32)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def _states(
+    points: NDArray[np.float64], depth: NDArray[np.float32], camera: Camera, through: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Of points [P, 3]: OUTSIDE, HIDDEN or SEEN.
+
+    One is seen when one of the four pixel centres around it shows nothing that is nearer by more than `through`: at an
+    edge the pixel itself may already show what is beside it.
+    """
+    height, width = depth.shape
+    finite = np.isfinite(points).all(axis=1)
+    places, distance = camera.project(np.where(finite[:, None], points, 0.0))
+    inside = finite & (distance > 0) & np.isfinite(places).all(axis=1)
+    inside &= (places >= 0).all(axis=1) & (places < (width, height)).all(axis=1)
+    corner = np.floor(np.where(inside[:, None], places, 0.0) - 0.5).astype(np.int64)
+    seen = np.zeros(len(points), np.bool_)
+    for right in (0, 1):
+        for down in (0, 1):
+            column = np.clip(corner[:, 0] + right, 0, width - 1)
+            row = np.clip(corner[:, 1] + down, 0, height - 1)
+            there = depth[row, column]
+            seen |= (there == 0) | (distance <= there + through)
+    return np.where(inside, np.where(seen, SEEN, HIDDEN), OUTSIDE).astype(np.uint8)
 
 
 def shapes_of_labels(views: int, objects: int, keypoints: int) -> dict[str, tuple[int, ...]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from ..errors import Cancelled, UserError
 from ..reporting import Reporter
 from .contents import DatasetHeader, ViewPixels
 from .cycles import view_pixels
+from .labels import STAGED, ObjectLabels, fill_view, no_labels
 from .resampling import through_the_lens
 from .staging import Plan, PlannedView, read_record, read_view_transform
 from .writing import write_dataset
@@ -35,7 +39,10 @@ def pack(folder: Path, plan: Plan, output: str | os.PathLike[str], reporter: Rep
     if plan.noise_floor is not None and plan.noise_floor_of is not None:
         noise_floor = (plan.noise_floor_of, read_view(folder, plan, plan.noise_floor).rgba)
     ladder = [read_view(folder, plan, rung) for rung in plan.noise_ladder]
-    write_dataset(output, dataset_header(folder, plan), _read_views(folder, plan, reporter), noise_floor, ladder)
+    header = dataset_header(folder, plan)
+    labels = no_labels(len(plan.views), len(plan.objects), plan.keypoints) if plan.views[0].labels else None
+    views = _read_views(folder, plan, labels, reporter)
+    write_dataset(output, header, views, noise_floor, ladder, labels)
 
 
 def dataset_header(folder: Path, plan: Plan) -> DatasetHeader:
@@ -105,12 +112,18 @@ def read_hashes(path: Path) -> dict[str, int]:
     return {}
 
 
-def _read_views(folder: Path, plan: Plan, reporter: Reporter) -> Iterator[ViewPixels]:
+def _read_views(folder: Path, plan: Plan, labels: ObjectLabels | None, reporter: Reporter) -> Iterator[ViewPixels]:
+    """The views one after another; what is known of the objects in each of them is entered into `labels`."""
     for done, view in enumerate(plan.views):
         if reporter.cancelled():
             raise Cancelled("stopped while packing; the views are kept, the same command goes on")
         reporter.progress("pack", done, len(plan.views))
-        yield read_view(folder, plan, view)
+        pixels = read_view(folder, plan, view)
+        if labels is not None:
+            fill_view(
+                labels, done, read_staged_labels(folder, view), pixels, view.camera(plan.resolution), plan.objects
+            )
+        yield pixels
     reporter.progress("pack", len(plan.views), len(plan.views))
 
 
@@ -124,8 +137,8 @@ def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
     if record is None:
         raise UserError(f"{view.name} in {folder} is missing or damaged; the same command renders it again")
     try:
-        beauty, *truth = (read_layers(folder / name) for name in view.files)
-        hashes = read_hashes(folder / view.files[0]) if "coverage" in plan.passes else {}
+        beauty, *truth = (read_layers(folder / name) for name in view.pictures)
+        hashes = read_hashes(folder / view.pictures[0]) if "coverage" in plan.passes else {}
         light = ViewPixels(rgba=beauty[plan.passes["rgba"]])
         pixels = view_pixels(plan, beauty, truth[0], hashes) if truth else light
     except UserError:
@@ -139,7 +152,20 @@ def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
     return replace(pixels, seconds=seconds, truth_seconds=truth_seconds, samples=view.samples)
 
 
+def read_staged_labels(folder: Path, view: PlannedView) -> dict[str, NDArray[Any]]:
+    """What Blender's part knows of the objects in a view: see `labels.STAGED`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        with np.load(folder / view.labels_file, allow_pickle=False) as file:
+            return {name: file[name] for name in STAGED}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{view.labels_file} in {folder} is damaged; remove that folder, render again") from error
+
+
 def read_light(folder: Path, plan: Plan, view: PlannedView) -> Array:
     """The light alone [H, W, 4] of a staged view that is there: scene-linear, premultiplied."""
-    light = ViewPixels(rgba=read_layers(folder / view.files[0])[plan.passes["rgba"]])
+    light = ViewPixels(rgba=read_layers(folder / view.pictures[0])[plan.passes["rgba"]])
     return through_the_lens(light, view, plan.resolution).rgba

@@ -41,8 +41,7 @@ def through_the_lens(pixels: ViewPixels, view: PlannedView, size: tuple[int, int
         return pixels
     if view.stand_in is not None:
         pixels = _resampling(_key(camera), _key(view.rendered_camera(size))).view(pixels)
-    with np.errstate(invalid="ignore"):
-        drawn = -camera.local_directions(pixel_grid(*size))[..., 2] >= np.cos(view.widest)
+    drawn = view.draws(size)
     passes = {name: getattr(pixels, name) for name in ("rgba", "depth", "normal", "object_index")}
     kept: dict[str, Any] = {name: _only(drawn, image) for name, image in passes.items() if image is not None}
     kept["further"] = {name: _only(drawn, image) for name, image in pixels.further.items()}

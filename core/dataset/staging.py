@@ -4,6 +4,7 @@
     plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
     view_transform.npz      the arrays of the scene's view transform
     view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
+    view_000012.labels.npz  what is known of each object (see labels.py)
     view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that each of them took
     noise_floor, noise_ladder_0004 ...     the same of one test view: with another seed, and with 4 samples
     render.log              what Blender printed
@@ -25,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..cameras import Camera
+from ..cameras import Camera, pixel_grid
 from ..colour import ViewTransform
 from ..errors import UserError
 from ..files import atomic_path, sha256_of_file
@@ -36,7 +38,7 @@ FORMAT = "radiance-twin-plan"
 # 1: the view transform was one table in view_transform.npy
 VERSION = 2
 # raise it when a change of this program changes the pixels of a view
-RECIPE = 1
+RECIPE = 2
 NOISE_FLOOR = "noise_floor"
 NOISE_LADDER = "noise_ladder"
 # of all samples of a dataset, the most that are spent on measuring how Cycles' noise falls
@@ -57,7 +59,7 @@ class PlannedView:
             `core/stand_in.py`); None: Cycles has it.
         samples, denoise, seed: of the render of light.
         draw: number of the random scene that it shows, if the scene is randomised.
-        truth: whether depth, normal and object index are rendered as well.
+        truth: whether depth, normal and object index are rendered as well. labels: whether objects are labelled.
         key: hash of everything that determines the pixels.
     """
 
@@ -75,10 +77,21 @@ class PlannedView:
     kind: Kind = "opencv"
     distortion: list[float] = field(default_factory=lambda: list(NO_DISTORTION))
     stand_in: dict[str, Any] | None = None
+    labels: bool = False
+
+    @property
+    def labels_file(self) -> str:
+        """Name of the file of its labels, if it has any."""
+        return f"{self.name}.labels.npz"
 
     @property
     def files(self) -> list[str]:
-        """Names of the EXRs that belong to it."""
+        """Names of all files that belong to it."""
+        return [*self.pictures, *([self.labels_file] if self.labels else [])]
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of its EXRs: light, and truth if it has that."""
         return [f"{self.name}.{part}.exr" for part in (("beauty", "truth") if self.truth else ("beauty",))]
 
     @property
@@ -95,6 +108,12 @@ class PlannedView:
         """The camera of its picture of `size`."""
         model = CameraModel(self.kind, tuple(self.distortion))
         return Camera(np.array(self.camera_to_world), np.array(self.intrinsics), size, model=model)
+
+    def draws(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """[H, W] whether its lens draws anything at a pixel's centre."""
+        ways = self.camera(size).local_directions(pixel_grid(*size))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(-ways[..., 2] >= np.cos(self.widest))
 
     def rendered_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of what is rendered for a picture of `size`."""
@@ -114,6 +133,7 @@ class Plan:
         noise_floor: the middle test view once more with another seed; noise_floor_of is that view's index.
         noise_ladder: that view again with 1, 2, 4 ... samples.
         bounds: [2][3] of everything that renders. objects, classes, materials: as in `DatasetHeader`.
+        keypoints: `ObjectLabels.keypoint_table`.
         passes: the dataset's name of each pass to its name in the EXRs, "" when it is made of others.
         device: what renders, for people. view_transform: without its arrays.
     """
@@ -136,6 +156,7 @@ class Plan:
     view_transform: dict[str, Any]
     configuration: dict[str, Any]
     noise_ladder: list[PlannedView] = field(default_factory=list)
+    keypoints: list[dict[str, Any]] = field(default_factory=list)
     classes: list[dict[str, Any]] = field(default_factory=list)
     materials: list[dict[str, Any]] = field(default_factory=list)
 

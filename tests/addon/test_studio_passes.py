@@ -40,7 +40,7 @@ def render(tmp_path: Path, *passes: str, **settings: Any) -> tuple[Plan, list[Vi
     plan = staging.read_plan(folder)
     views = []
     for view in plan.views:
-        beauty, truth = (folder / name for name in view.files)
+        beauty, truth = (folder / name for name in view.pictures)
         views.append(view_pixels(plan, read_exr(beauty), read_exr(truth), read_cryptomatte(beauty)))
     return plan, views
 

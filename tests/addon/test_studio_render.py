@@ -83,7 +83,7 @@ def test_given_cameras_are_rendered_as_they_are(tmp_path: Path) -> None:
     assert plan.views[0].frame == 7 and bpy.context.scene.frame_current == 7
     assert any("1 views on CPU" in line and "given cameras" in line for line in reporter.lines)
     # the middle of the ball is where these intrinsics put it
-    truth = read_exr(tmp_path / "views" / plan.views[0].files[1])
+    truth = read_exr(tmp_path / "views" / plan.views[0].pictures[1])
     number = next(thing["index"] for thing in plan.objects if thing["name"] == "Ball")
     rows, columns = np.nonzero(truth[compat.pass_names()["object_index"]][..., 0] == number)
     middle = cameras.project([[0, 0, 0.2]], given[0].camera_to_world, given[0].intrinsics)[0][0]
@@ -144,7 +144,7 @@ def test_the_noise_floor_is_the_middle_test_view_with_another_seed(tmp_path: Pat
     first, again = plan.views[3], plan.noise_floor
     assert again.camera_to_world == first.camera_to_world
     assert again.seed != first.seed
-    a, b = (pixels(tmp_path / "views", view.files[0]) for view in (first, again))
+    a, b = (pixels(tmp_path / "views", view.pictures[0]) for view in (first, again))
     assert a.shape == b.shape
     assert 0 < np.abs(a - b).mean() < 1
 
@@ -154,12 +154,12 @@ def test_the_noise_ladder_is_that_view_with_fewer_samples(tmp_path: Path) -> Non
     soft_scene()
     plan, _, _ = plan_of(tmp_path, views=1, test_views=4, reference_samples=256)
     assert [rung.samples for rung in plan.noise_ladder] == [1, 2, 4, 8, 16]
-    reference = pixels(tmp_path / "views", plan.views[3].files[0])
+    reference = pixels(tmp_path / "views", plan.views[3].pictures[0])
     errors = []
     for rung in plan.noise_ladder:
         assert rung.camera_to_world == plan.views[3].camera_to_world
         assert rung.seed != plan.views[3].seed
-        errors.append(np.sqrt(((pixels(tmp_path / "views", rung.files[0]) - reference) ** 2).mean()))
+        errors.append(np.sqrt(((pixels(tmp_path / "views", rung.pictures[0]) - reference) ** 2).mean()))
     assert errors == sorted(errors, reverse=True)
     assert errors[0] / errors[4] == pytest.approx(4.0, rel=0.35)
 
@@ -175,7 +175,7 @@ def test_placed_rigs_show_the_whole_target_with_the_scenes_own_lens(tmp_path: Pa
         assert view.intrinsics[:2] == pytest.approx([35 / 24 * 24] * 2)
         pose = np.array(view.camera_to_world)
         assert np.linalg.norm(pose[:3, 3] - (3, 1, 5)) == pytest.approx(1.1 * 2.0 / np.sin(np.arctan(9 / 35)), rel=1e-3)
-        alpha = read_exr(tmp_path / "views" / view.files[0])["Combined"][..., 3]
+        alpha = read_exr(tmp_path / "views" / view.pictures[0])["Combined"][..., 3]
         rows = np.flatnonzero(alpha.max(axis=1) > 0.5)
         assert (rows[0], rows[-1]) == (1, 16)  # of 18: ten per cent to spare
 
@@ -211,7 +211,7 @@ def test_the_animated_rig_follows_the_scenes_camera_and_nothing_else_moves(tmp_p
     assert pose[:3, :3] == pytest.approx(np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), abs=1e-6)
     # the ball is where it was in the current frame
     centre, _ = cameras.project([(0, 0, 0)], last.camera_to_world, last.intrinsics)
-    number = read_exr(tmp_path / "views" / last.files[1])[compat.pass_names()["object_index"]][..., 0]
+    number = read_exr(tmp_path / "views" / last.pictures[1])[compat.pass_names()["object_index"]][..., 0]
     assert number[int(centre[0, 1]), int(centre[0, 0])] == 1
 
 
@@ -239,7 +239,7 @@ def test_stereo_pairs_between_two_distances_show_the_target_where_it_is(tmp_path
         eyes = [np.array(view.camera_to_world) for view in (left, right)]
         assert eyes[1][:3, 3] - eyes[0][:3, 3] == pytest.approx(0.2 * eyes[0][:3, 0], abs=1e-5)
         pixel, depth = cameras.project([(3, 0, 0)], eyes[0], left.intrinsics)
-        number = read_exr(tmp_path / "views" / left.files[1])["Depth"][int(pixel[0, 1]), int(pixel[0, 0]), 0]
+        number = read_exr(tmp_path / "views" / left.pictures[1])["Depth"][int(pixel[0, 1]), int(pixel[0, 0]), 0]
         # the ball's surface is a radius nearer than its centre
         assert number == pytest.approx(depth[0] - 1.0, abs=0.02)
 
@@ -255,7 +255,7 @@ def test_markers_that_switch_cameras_are_followed(tmp_path: Path) -> None:
     assert x_in_frame == {frame: 5.0 if frame < 6 else -5.0 for frame in range(1, 11)}
     # and what was rendered is what was planned
     for view in plan.views:
-        depth = read_exr(tmp_path / "views" / view.files[1])["Depth"][9, 12, 0]
+        depth = read_exr(tmp_path / "views" / view.pictures[1])["Depth"][9, 12, 0]
         assert depth == pytest.approx(4.0, abs=0.05)
 
 
@@ -306,7 +306,7 @@ def test_denoising_takes_noise_away(tmp_path: Path) -> None:
         "denoised": {"samples": 4, "denoise": True},
     }.items():
         plan, _, _ = plan_of(tmp_path, views=1, resolution=[72, 54], **settings)
-        pictures[name] = read_exr(tmp_path / "views" / plan.views[0].files[0])["Combined"]
+        pictures[name] = read_exr(tmp_path / "views" / plan.views[0].pictures[0])["Combined"]
     inside = np.minimum.reduce([picture[..., 3] for picture in pictures.values()]) > 0.999
     # two pixels away from silhouettes, which it smooths in a picture as small as this
     inside &= np.logical_and.reduce([np.roll(inside, step, axis) for step in (-2, -1, 1, 2) for axis in (0, 1)])

@@ -6,7 +6,7 @@ import pytest
 
 from radiance_twin.core.cameras import Camera, look_at, pixel_grid
 from radiance_twin.core.lenses import CameraModel
-from radiance_twin.core.silhouette import covered
+from radiance_twin.core.silhouette import covered as covered_by
 
 SIZE = (48, 36)
 LENSES = {
@@ -15,6 +15,10 @@ LENSES = {
     "fisheye": (CameraModel("fisheye"), 16.0),
     "equirectangular": (CameraModel("equirectangular"), 48 / (2 * np.pi)),
 }
+
+
+def covered(triangles: np.ndarray, seen_by: Camera, near: float) -> np.ndarray:
+    return covered_by(triangles.reshape(-1, 3), np.arange(triangles.size // 3).reshape(-1, 3), seen_by, near)
 
 
 def camera(lens: str, eye: tuple[float, float, float] = (3.1, -2.3, 1.7)) -> Camera:
