@@ -19,14 +19,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_zip import read_array
 from .errors import UserError
 from .files import atomic_path
 
 FORMAT = "radiance-twin"
 # 1: the view transform was one table, view_transform/lut
 VERSION = 2
-# far above anything that training writes; below what would exhaust a workstation
-LARGEST_ARRAY_BYTES = 2 << 30
 LARGEST_METADATA_BYTES = 16 << 20
 MOST_ARRAYS = 256
 # in twin.json: each array's name to its SHA-256
@@ -56,7 +55,7 @@ class Twin:
         cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
         try:
             lower, upper = np.array(self.metadata["bounds"], np.float64).reshape(2, 3)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             lower = upper = np.full(3, np.nan)
         if (lower < upper).all():
             return lower + cube * (upper - lower)
@@ -73,7 +72,7 @@ class Twin:
         training = self.metadata.get("training")
         try:
             pairs = [(float(seconds), float(psnr)) for seconds, psnr in training["history"]]  # type: ignore[index]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return []
         return pairs if np.isfinite(pairs).all() else []
 
@@ -122,7 +121,7 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             for entry in members:
                 name = entry.filename.removesuffix(".npy")
                 if _is_wanted(name, wanted):
-                    arrays[name] = _read_array(file, entry, path)
+                    arrays[name] = read_array(file, entry, path)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
     except OSError as error:
@@ -182,37 +181,11 @@ def _read_metadata(file: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise UserError(f"{path} was made by a newer Radiance Twin (format {version}); update the extension")
     try:
         matrix = np.array(metadata["world_from_field"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} does not say where its field stands (world_from_field); train again") from error
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-30:
         raise UserError(f"{path} has a world_from_field that makes no sense; train again")
     return metadata
-
-
-def _read_array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    name = entry.filename
-    if entry.file_size > LARGEST_ARRAY_BYTES:
-        raise UserError(f"{path}: {name} claims {entry.file_size >> 20} MB, more than is sane; it is not used")
-    try:
-        with file.open(entry) as member:
-            stream = cast(BinaryIO, member)
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            else:
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-            count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
-            if dtype.hasobject or dtype.kind not in "fiub":
-                raise UserError(f"{path}: {name} holds {dtype}, not numbers; it is not used")
-            if any(n < 0 for n in shape) or count * dtype.itemsize > entry.file_size:
-                raise UserError(f"{path}: {name} is smaller than it claims; train again or fetch it again")
-            data = stream.read(count * dtype.itemsize)
-            # the last read makes zipfile check the CRC of the whole member
-            if len(data) != count * dtype.itemsize or stream.read(1):
-                raise UserError(f"{path}: {name} does not have the length it claims; fetch it again")
-    except ValueError as error:
-        raise UserError(f"{path}: {name} is damaged; train again or fetch it again") from error
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
 def _read_bounded(file: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:

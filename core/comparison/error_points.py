@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..array_zip import read_array
 from ..errors import UserError
 
 # twice the mean distance between points: fewer than about four points say little about a place
@@ -82,11 +83,12 @@ def read_error_points(path: str | os.PathLike[str]) -> ErrorPoints:
         UserError: missing, damaged, or foreign.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            points = ErrorPoints(**{name: file[name] for name in ErrorPoints.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as file:
+            names = ErrorPoints.__dataclass_fields__
+            points = ErrorPoints(**{name: read_array(file, file.getinfo(f"{name}.npy"), Path(path)) for name in names})
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} holds no errors of surfaces; compare again") from error
-    count = len(points.position)
+    count = len(points.position) if points.position.ndim else -1
     for name in ErrorPoints.__dataclass_fields__:
         values = getattr(points, name)
         shape = (count, 3) if name in ("position", "normal") else (count,)
