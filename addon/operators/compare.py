@@ -153,7 +153,7 @@ def read_metrics(report: Path) -> dict[str, Any] | None:
     """The figures of a report, None when there are none or they cannot be read."""
     try:
         metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return metrics if isinstance(metrics, dict) else None
 

@@ -54,7 +54,7 @@ def require_free_or_a_report(target: Path) -> None:
         if not any(target.iterdir()):
             return
         known = json.loads((target / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         known = None
     if not isinstance(known, dict) or known.get("format") != FORMAT:
         raise UserError(f"{target} holds other things than a report; name a new or empty folder")

@@ -230,7 +230,7 @@ def read_plan(folder: Path) -> Plan:
         data["noise_ladder"] = [PlannedView(**rung) for rung in data.get("noise_ladder", [])]
         data["resolution"] = tuple(data["resolution"])
         return Plan(**data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder} holds no plan of views ({error}); render again") from error
 
 
@@ -271,7 +271,7 @@ def read_record(folder: Path, view: PlannedView) -> dict[str, Any] | None:
         record = json.loads((folder / f"{view.name}.json").read_text("utf-8"))
         hashes = {name: sha256_of_file(folder / name) for name in view.files}
         complete = record["key"] == view.key and record["files"] == hashes and record["seconds"] >= 0
-    except (OSError, ValueError, KeyError, TypeError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         return None
     return dict(record) if complete else None
 

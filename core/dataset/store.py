@@ -55,7 +55,7 @@ def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], Non
     except UserError:
         file.close()
         raise
-    except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError, RecursionError) as error:
         file.close()
         raise UserError(f"{path} is damaged ({error}); render it again or fetch it again") from error
 

@@ -98,7 +98,7 @@ def read_state(path: Path) -> State | None:
     """What `write_state` has written; None when it is not there, or is something else."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return state if isinstance(state, dict) and all(isinstance(one, list) for one in state.values()) else None
 
