@@ -4,6 +4,7 @@
 #   make test       the tests with Blender 4.5 as a Python module
 #   make test-5.2   the tests of Blender's side, and of its shaders, with Blender 5.2 as a Python module
 #   make test-gui   the tests in a real Blender with its window: BLENDER=path/to/blender make test-gui
+#   make reliability  kills, full disks and 10,000 spoilt files for each reader: half an hour, tests/reliability/RESULTS.md
 #   make lint       ruff and mypy
 #   make zip        the extension, to be installed from disk in Blender's preferences
 #
@@ -22,13 +23,13 @@ NUMPY_ALONE = $(addprefix tests/core/test_,cameras.py colour.py ocio.py rigs.py 
 TWO_AT_ONCE = -n 2 --dist loadfile
 WORKER = RADIANCE_TWIN_PYTHON=$(abspath $(VENV))/bin/python
 
-.PHONY: demo test test-5.2 test-gui lint zip install install-dev
+.PHONY: demo test test-5.2 test-gui reliability lint zip install install-dev
 
 demo: install
 	$(VENV)/bin/radiance-twin demo
 
 test: install-dev
-	$(VENV)/bin/python -m pytest $(TWO_AT_ONCE) tests/core tests/addon tests/house $(PYTEST_ARGUMENTS)
+	$(VENV)/bin/python -m pytest $(TWO_AT_ONCE) tests/core tests/addon tests/house tests/reliability $(PYTEST_ARGUMENTS)
 
 test-5.2: install-dev
 	@tools/set_up.sh $(VENV_52) 3.13 'bpy==5.2.*' hypothesis pytest pytest-timeout pytest-xdist
@@ -36,6 +37,9 @@ test-5.2: install-dev
 
 test-gui: install-dev
 	$(WORKER) $(VENV)/bin/python -m pytest tests/gui $(PYTEST_ARGUMENTS)
+
+reliability: install-dev
+	$(VENV)/bin/python tests/reliability
 
 # mypy takes a package's name from its folder, and a clone may be called anything
 lint: install-dev

@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=10_000, help="spoilt files for each reader")
     parser.add_argument("--moments", type=int, default=50, help="at which each of rendering and training is killed")
-    parser.add_argument("--only", choices=("faults", "files"), help="leave the other half out")
+    parser.add_argument("--only", choices=("renders", "trainings", "others", "files"), help="this part alone")
     asked = parser.parse_args()
     began, rows, slowest = time.monotonic(), [], 0.0
 
@@ -59,14 +59,16 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(prefix="radiance_twin_faults_") as elsewhere:
         folder = Path(elsewhere)
-        if asked.only != "files":
-            place = faults.make_place(folder, None)
+        place = faults.make_place(folder, None)
+        if asked.only in (None, "renders"):
             take(faults.kill_renders(place, asked.moments, longest=7.0))
+        if asked.only in (None, "trainings"):
             take(faults.kill_trainings(folder, asked.moments, longest=9.0))
+        if asked.only in (None, "others"):
             take(faults.stop_processes(place))
             take(faults.disks(place))
             take(faults.isolation(folder))
-        if asked.only != "faults":
+        if asked.only in (None, "files"):
             take(faults.damaged_files(folder, asked.inputs // 10))
             for reader in READERS:
                 row, seconds = row_of_fuzzing(reader, asked.inputs)
