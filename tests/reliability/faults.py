@@ -152,7 +152,7 @@ class Place:
     def scene(self) -> Path:
         return self.folder / "scene.blend"
 
-    def render(self, output: Path, views: int = VIEWS) -> dict[str, object]:
+    def render(self, output: Path, views: int) -> dict[str, object]:
         counts = {"views": views, "val_views": 0, "test_views": 0, "samples": 1, "reference_samples": 1}
         return {
             "scene": str(self.scene),
@@ -188,11 +188,11 @@ def done_views(output: Path) -> int:
     return len(plan.work) - len(missing_views(folder, plan))
 
 
-def kill_renders(place: Place, moments: int, longest: float, seed: int = 0) -> list[Row]:
+def kill_renders(place: Place, moments: int, longest: float, views: int = VIEWS, seed: int = 0) -> list[Row]:
     """kill -9 at random moments of a render, which is then gone on with, until it is whole; again and again."""
     chance, before = random.Random(seed), fingerprint(place.scene)
     reference = place.folder / "reference.h5"
-    Work("render", place.render(reference)).blender.wait(120)
+    Work("render", place.render(reference, views)).blender.wait(120)
     whole = dataset_digest(reference)
     expected = "all processes gone in time, every view kept, the same command ends with the same dataset"
     rows = {
@@ -202,7 +202,7 @@ def kill_renders(place: Place, moments: int, longest: float, seed: int = 0) -> l
     output, kept = place.folder / "killed.h5", 0
     for moment in range(moments):
         who = list(rows)[moment % len(rows)]
-        row, work = rows[who], Work("render", place.render(output))
+        row, work = rows[who], Work("render", place.render(output, views))
         if work.run_for(chance.uniform(0.2, longest)):
             row.happened["(finished before it was killed)"] += 1
         victims = {
@@ -227,7 +227,7 @@ def kill_renders(place: Place, moments: int, longest: float, seed: int = 0) -> l
             row.lost.append(f"{kept - now} views")
         else:
             kept = now
-    Work("render", place.render(output)).blender.wait(120)
+    Work("render", place.render(output, views)).blender.wait(120)
     left = sorted(path.name for path in place.folder.iterdir() if path.name.endswith((".part", ".lock", ".views")))
     for row in rows.values():
         if not output.exists() or dataset_digest(output) != whole:

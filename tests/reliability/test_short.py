@@ -37,7 +37,7 @@ def test_spoilt_files_are_read_or_refused(reader: Reader, tmp_path: Path) -> Non
 
 
 def test_renders_that_are_killed_lose_nothing(place: faults.Place) -> None:
-    for row in faults.kill_renders(place, 4, longest=1.5):
+    for row in faults.kill_renders(place, 4, longest=1.5, views=20):
         assert row.lost == [] and row.times == row.happened["as expected"] == 1, row
 
 
