@@ -7,6 +7,7 @@
 #   make reliability  kills, full disks and 10,000 spoilt files for each reader: half an hour, tests/reliability/RESULTS.md
 #   make lint       ruff and mypy
 #   make zip        the extension, to be installed from disk in Blender's preferences
+#   make lock       the versions that the training runtime is made of, brought up to date
 #
 # Each does all its own set-up (see tools/set_up.sh); doing it again costs nothing.
 
@@ -23,7 +24,7 @@ NUMPY_ALONE = $(addprefix tests/core/test_,cameras.py colour.py ocio.py rigs.py 
 TWO_AT_ONCE = -n 2 --dist loadfile
 WORKER = RADIANCE_TWIN_PYTHON=$(abspath $(VENV))/bin/python
 
-.PHONY: demo test test-5.2 test-gui reliability lint zip install install-dev
+.PHONY: demo test test-5.2 test-gui reliability lint zip lock install install-dev
 
 demo: install
 	$(VENV)/bin/radiance-twin demo
@@ -55,6 +56,9 @@ zip: install
 	  $(if $(PLATFORM),--platform $(PLATFORM)) --dest wheels --requirement tools/uv.txt
 	$(VENV)/bin/python $(BUILDER) build --source-dir . --output-dir .
 	rm -rf wheels
+
+lock: install
+	tools/lock.sh $(VENV)
 
 install:
 	@tools/set_up.sh $(VENV) "3.11 3.13" -e .

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +29,9 @@ from .places import (
     switch_to,
 )
 from .process_lock import Lock
+from .progress import Progress
 from .steps import run_step
-from .tools import PYTHON, find_uv, installer_environment, look_at, python_that_is_there
+from .tools import CACHE, PYTHON, find_uv, installer_environment, look_at, python_that_is_there
 
 GB = 1_000_000_000
 # measured on Linux with the locked versions: what is downloaded, and what lies on the disk then (the cache shares it)
@@ -111,34 +109,17 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
         folder = home() / f"env-{lock.digest()}-{wanted.build.backend}-{secrets.token_hex(3)}"
         try:
             _make(folder, settings, wanted, reporter)
-            reporter.progress("check", 0, 1, text="starting PyTorch for the first time")
-            environment = _look_at(folder, wanted.build)
+            environment = _look_at(folder, wanted.build, reporter)
             switch_to(environment)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        # hard links keep the files where there are such; elsewhere it would double what lies on the disk
+        shutil.rmtree(home() / CACHE, ignore_errors=True)
         if remove_unused():
             reporter.log("The old runtime is at work; the next installation removes it.")
     reporter.progress("check", 1, 1)
     return environment
-
-
-def folder_bytes(folder: Path) -> int:
-    """What a folder holds; files that have several names count once."""
-    seen: dict[tuple[int, int], int] = {}
-    pending = [str(folder)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        told = os.stat(entry.path)
-                        seen[told.st_dev, told.st_ino] = told.st_size
-        except OSError:
-            continue  # it was there a moment ago
-    return sum(seen.values())
 
 
 def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Reporter) -> None:
@@ -151,7 +132,7 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     source: list[str | Path] = ["--find-links", Path(settings.wheels).resolve()] if settings.wheels else []
     if settings.wheels or no_index(pip_settings):
         source.append("--no-index")
-    progress = Progress(reporter, wanted, Path(environment["UV_CACHE_DIR"]) if uv else folder)
+    progress = Progress(reporter, wanted.disk, Path(environment["UV_CACHE_DIR"]) if uv else folder)
     command: list[str | Path]
     if uv is not None:
         which = [interpreter.path] if interpreter else [PYTHON, "--managed-python"]
@@ -180,67 +161,24 @@ def _wanted(build: Build) -> list[str | Path]:
     return ["-r", lock.packages(), f"torch=={lock.version_of('torch')}", *backend]
 
 
-class Progress:
-    """Tells how far an installation is: by how much has come to the disk, and what the installer says."""
-
-    def __init__(self, reporter: Reporter, wanted: Plan, grows: Path) -> None:
-        self._reporter = reporter
-        self._expected = wanted.disk
-        self._grows = grows
-        self._before = folder_bytes(grows)
-        self._text = ""
-        self("")
-
-    def __call__(self, line: str) -> None:
-        if line:
-            self._text = in_words(line) or self._text
-            return
-        grown = folder_bytes(self._grows) - self._before
-        self._reporter.progress("install", min(grown, 0.98 * self._expected), self._expected, text=self._text)
-
-
-def in_words(line: str) -> str:
-    """What a line of uv or pip says about what is going on; empty when nothing."""
-    match = re.match(r"\s*(Downloading|Collecting|Prepared|Installed|Resolved)\s+([^\s;<>=]+)(.*)", line)
-    if match is None:
-        return ""
-    word, what, rest = match.groups()
-    match word:
-        case "Downloading" | "Collecting":
-            name = re.sub(r"-\d.*", "", what.rsplit("/", 1)[-1])
-            size = re.search(r"\(([\d.]+ ?\w+)\)", rest)
-            return f"{name}, {size.group(1)}" if size else name
-        case "Resolved":
-            return f"{what} packages"
-        case _:
-            return "unpacked" if word == "Prepared" else "put together"
-
-
-def _look_at(folder: Path, build: Build) -> Environment:
+def _look_at(folder: Path, build: Build, reporter: Reporter) -> Environment:
     """Ask the new environment what it has.
 
     Raises:
         UserError: it does not work.
+        Cancelled: the user asked to stop.
     """
-    done = subprocess.run(
-        [str(python_in(folder)), "-s", str(BOOTSTRAP), "core.runtime.versions"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=_plain_environment(os.environ),
-        check=False,
-    )
+    reporter.progress("check", 0, 1, text="starting PyTorch for the first time")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    lines: list[str] = []
+    command: list[str | Path] = [python_in(folder), "-s", "-u", BOOTSTRAP, "core.runtime.versions"]
     try:
-        told = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        print(done.stderr, file=sys.stderr)
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise UserError(f"what was installed does not work: {lines[-1][:200]}; the old runtime stays") from None
+        run_step(command, environment, reporter, lines.append)
+        told = json.loads(next(line for line in lines if line.startswith("{")))
+    except (UserError, ValueError, StopIteration):
+        last = next((line for line in reversed(lines) if line), "it said nothing")
+        raise UserError(f"what was installed does not work: {last[:200]}; the old runtime stays") from None
     return Environment(folder.name, lock.digest(), build.backend, told["python"], told["torch"], told["cuda"])
-
-
-def _plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith("PYTHON")}
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..reporting import Reporter
-from .install import InstallSettings, alone, folder_bytes, free_bytes, install
+from .install import InstallSettings, alone, free_bytes, install
 from .places import current, home, remove_environment, remove_unused
+from .progress import folder_bytes
 
 
 def manage(

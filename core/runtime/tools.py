@@ -22,6 +22,7 @@ from .places import home
 
 PYTHON = "3.11"  # of our own: what this tree is tested with most
 OLDEST, NEWEST = (3, 11), (3, 13)
+CACHE = "cache"  # of uv: kept when an installation fails or is cancelled, so that the next one is quick
 WHEELS = ROOT / "wheels"
 
 # what would send an installation into somebody else's environment, or make it read somebody else's settings
@@ -58,7 +59,7 @@ def installer_environment(environment: Mapping[str, str], settings: Mapping[str,
     kept = {name: value for name, value in environment.items() if not name.startswith((*OTHERS, "UV_"))}
     told = {name: value for name, value in environment.items() if name in OF_UV}
     ours = {
-        "UV_CACHE_DIR": str(home() / "cache"),
+        "UV_CACHE_DIR": str(home() / CACHE),
         "UV_PYTHON_INSTALL_DIR": str(home() / "python"),
         "UV_PYTHON_INSTALL_BIN": "0",
         "UV_PYTHON_INSTALL_REGISTRY": "0",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.runtime import accelerator, lock
 from radiance_twin.core.runtime.accelerator import Build, choose_build
 from radiance_twin.core.runtime.pip_settings import (
@@ -21,6 +22,8 @@ from radiance_twin.core.runtime.pip_settings import (
     wheel_folders,
     without_addresses,
 )
+from radiance_twin.core.runtime.places import home
+from radiance_twin.core.runtime.progress import Progress
 from radiance_twin.core.runtime.steps import why
 from radiance_twin.core.runtime.tools import installer_environment
 
@@ -133,6 +136,34 @@ def test_addresses_stay_out_of_what_is_said() -> None:
 )
 def test_failures_are_said_in_one_line_with_the_remedy(said: str, meaning: str) -> None:
     assert meaning in why(["Resolved 30 packages", said])
+
+
+def test_progress_names_what_is_being_fetched_and_how_much_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADIANCE_TWIN_HOME", str(tmp_path / "home"))
+    told: list[tuple[float, str]] = []
+
+    class Listener(QuietReporter):
+        def progress(self, stage: str, done: float, total: float, *, text: str = "", **figures: object) -> None:
+            told.append((done / total, text))
+
+    cache = home() / "cache"
+    cache.mkdir(parents=True)
+    (cache / "from an earlier attempt").write_bytes(bytes(100))
+    progress = Progress(Listener(), 1000.0, cache)
+    for line in ("Downloading torch (502.2MiB)", "Downloading numpy (16.1MiB)", "Downloading scipy (33MiB)", ""):
+        progress(line)
+    (cache / "torch").write_bytes(bytes(400))
+    os.link(cache / "torch", cache / "torch again")
+    for line in (" Downloaded torch", "", "Prepared 3 packages in 5s", ""):
+        progress(line)
+    assert told == [
+        (0.1, ""),
+        (0.1, "torch (502 MB), numpy (16 MB) and 1 more"),
+        (0.5, "numpy (16 MB), scipy (33 MB)"),
+        (0.5, "unpacking"),
+    ]
 
 
 LINUX_CPU = Build("cpu", False, "cpu")

@@ -21,6 +21,8 @@ import mouse
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
 EXTENSION = "bl_ext.user_default.radiance_twin"
+HEADER = 26  # pixels, of a panel
+WHEEL_DOWN = 5
 found: dict[str, Any] = {}
 
 
@@ -69,11 +71,32 @@ def script() -> Iterator[float]:
     yield from until_it_has_ended("train")
     bpy.ops.radiance_twin.doctor()
     yield from until_it_has_ended("examined")
-    bpy.ops.radiance_twin.copy_report()
+    yield from open_the_doctor()
     found["report"] = bpy.context.window_manager.clipboard
+    take_picture("doctor")
+    bpy.ops.screen.userpref_show()
+    bpy.ops.preferences.addon_show(module=EXTENSION)
+    yield 2.0
+    take_picture("preferences")
     found["twins"] = [thing.name for thing in bpy.context.scene.objects if thing.type == "EMPTY"]
     yield 4.0
     take_picture("trained")
+
+
+def open_the_doctor() -> Iterator[float]:
+    """Scroll down, click on the last panel's header, and scroll down to what it shows."""
+    window, area = viewport()
+    sidebar = region_of(area, "UI")
+    for place in (sidebar.height / 2, HEADER / 2):
+        mouse.move(mouse.place_in(window, sidebar, sidebar.width / 2, place))
+        yield mouse.NOTICE
+        if place < HEADER:
+            mouse.xdotool("click", mouse.LEFT)
+            yield 0.5
+        mouse.xdotool("click", "--repeat", 60, "--delay", 5, WHEEL_DOWN)
+        yield 1.0
+    yield from mouse.press_button(window, area, sidebar, "radiance_twin.copy_report")
+    yield 0.5
 
 
 def can_render() -> bool:
