@@ -7,8 +7,10 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 
@@ -60,3 +62,10 @@ def find_blender(explicit: str | None = None) -> str:
 def is_python(executable: str) -> bool:
     """Whether `executable` is a Python rather than a Blender, by its name."""
     return re.fullmatch(r"pythonw?[\d.]*(\.exe)?", Path(executable).name, re.IGNORECASE) is not None
+
+
+def own_group() -> dict[str, Any]:
+    """For Popen: Ctrl-C in the terminal reaches us alone, and we tell the child ourselves."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}

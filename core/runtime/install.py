@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from .places import (
     VARIABLE,
     Environment,
     home,
+    new_name,
     python_in,
     remove_unused,
     require_home,
@@ -106,7 +106,7 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
         )
     with alone():
         remove_unused()
-        folder = home() / f"env-{lock.digest()}-{wanted.build.backend}-{secrets.token_hex(3)}"
+        folder = home() / new_name(wanted.build.backend)
         try:
             _make(folder, settings, wanted, reporter)
             environment = _look_at(folder, wanted.build, reporter)
@@ -135,7 +135,7 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     progress = Progress(reporter, wanted.disk, Path(environment["UV_CACHE_DIR"]) if uv else folder)
     command: list[str | Path]
     if uv is not None:
-        which = [interpreter.path] if interpreter else [PYTHON, "--managed-python"]
+        which = [interpreter] if interpreter else [PYTHON, "--managed-python"]
         offline = ["--offline"] if settings.wheels else []
         run_step([uv, "venv", "--no-project", *offline, "--python", *which, folder], environment, reporter, progress)
         command = [uv, "pip", "install", "--python", python_in(folder), *offline, "--only-binary", ":all:", *source]
@@ -143,7 +143,7 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     else:
         reporter.log("There is no uv: venv and pip make the runtime, which takes longer")
         interpreter = interpreter or python_that_is_there()
-        run_step([interpreter.path, "-I", "-m", "venv", folder], environment, reporter, progress)
+        run_step([interpreter, "-I", "-m", "venv", folder], environment, reporter, progress)
         command = [python_in(folder), "-I", "-m", "pip", "install", "--only-binary", ":all:", "--no-deps", *source]
         run_step([*command, "--require-hashes", "-r", lock.packages()], environment, reporter, progress)
         # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
@@ -192,9 +192,7 @@ def alone() -> Iterator[None]:
     try:
         taken = alone_here.take()
     except OSError as error:
-        raise UserError(
-            f"cannot write into {home()}: {error.strerror}; choose another by RADIANCE_TWIN_HOME"
-        ) from error
+        raise UserError(f"cannot write into {home()}: {error.strerror}; name another by {VARIABLE}") from error
     if not taken:
         raise UserError("another installation is running; wait until it has ended")
     try:
@@ -213,13 +211,12 @@ def _folders(settings: InstallSettings) -> list[Path]:
         return wheel_folders(read_pip_settings(os.environ))
     folder = Path(settings.wheels)
     if not any(folder.glob("*.whl")):
-        raise UserError(
-            f"{folder} is no folder with wheels (.whl); fill it by pip download -r core/runtime/packages.txt"
-        )
+        raise UserError(f"no wheels in {folder}; pip download -r {lock.packages()} -r {lock.torch()} fetches them")
     return [folder]
 
 
 def free_bytes(folder: Path) -> int:
+    """What is free on the disk that `folder` is on, or will be."""
     while not folder.is_dir():
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 from ..errors import UserError
 from ..reporting import Reporter
 from .install import InstallSettings, alone, free_bytes, install
-from .places import current, home, remove_environment, remove_unused
+from .places import current, home, ours, remove_environment, remove_unused
 from .progress import folder_bytes
 
 
@@ -61,7 +62,10 @@ def remove() -> None:
         environment = current()
         if remove_unused() or (environment is not None and not remove_environment(environment.folder)):
             raise UserError("the runtime is at work; close what trains or shows a twin, and remove it again")
-    shutil.rmtree(home(), ignore_errors=True)
+    for path in ours():
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    with suppress(OSError):
+        home().rmdir()  # somebody else's files may lie there
 
 
 def status() -> dict[str, Any]:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the managed runtime lies, which of its environments is the one in use, and whether it is the right one.
 
-HOME/runtime/current.json       names the environment that all Blenders use; replaced by one rename
-HOME/runtime/env-…/             an environment; never changed once current.json names it
-HOME/runtime/python/ cache/     Pythons and downloads, as uv keeps them
+In the folder lie `current.json`, which names the environment that all Blenders use and is replaced by one rename;
+environments, `env-…`, which are never changed once they are named there; and what uv keeps, `uv-…`. Nothing else in it
+is ours, and nothing else is ever removed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -23,6 +25,7 @@ from .process_lock import Lock
 VARIABLE = "RADIANCE_TWIN_HOME"
 FORMAT = 1
 IN_USE = "in_use.lock"
+OURS = re.compile(r"(gone-)?env-[0-9a-f]{12}-(cpu|cuda)-[0-9a-f]{6}|uv-.*|current\.json|install\.lock")
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,22 @@ def switch_to(environment: Environment) -> None:
         path.write_text(json.dumps({"format": FORMAT, "environment": asdict(environment)}, indent=1), "utf-8")
 
 
+def new_name(backend: str) -> str:
+    """Of an environment that is still to be made."""
+    return f"env-{lock.digest()}-{backend}-{secrets.token_hex(3)}"
+
+
+def ours(beginning: str = "") -> list[Path]:
+    """What lies in the folder and was made by us."""
+    return [path for path in sorted(home().glob(f"{beginning}*")) if OURS.fullmatch(path.name)]
+
+
 def remove_unused() -> list[str]:
     """Remove all environments but the current one and those at work; gives the names of the latter."""
-    for folder in home().glob("gone-*"):
+    for folder in ours("gone-"):
         shutil.rmtree(folder, ignore_errors=True)
     kept = current()
-    others = [folder for folder in sorted(home().glob("env-*")) if kept is None or folder.name != kept.name]
+    others = [folder for folder in ours("env-") if kept is None or folder.name != kept.name]
     return [folder.name for folder in others if not remove_environment(folder)]
 
 

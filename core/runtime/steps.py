@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import Cancelled, UserError
+from ..processes import own_group
 from ..reporting import Reporter
 from .pip_settings import without_addresses
 
@@ -79,7 +79,7 @@ def run_step(
             text=True,
             encoding="utf-8",
             errors="replace",
-            **_own_group(),
+            **own_group(),
         )
     except OSError as error:
         raise UserError(f"cannot start {Path(command[0]).name}: {error.strerror or error}") from error
@@ -149,9 +149,3 @@ def _signal(process: subprocess.Popen[str], number: int) -> None:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             pass
-
-
-def _own_group() -> dict[str, Any]:
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
@@ -22,14 +21,14 @@ from .places import home
 
 PYTHON = "3.11"  # of our own: what this tree is tested with most
 OLDEST, NEWEST = (3, 11), (3, 13)
-CACHE = "cache"  # of uv: kept when an installation fails or is cancelled, so that the next one is quick
+CACHE = "uv-cache"  # of uv: kept when an installation fails or is cancelled, so that the next one is quick
 WHEELS = ROOT / "wheels"
 
 # what would send an installation into somebody else's environment, or make it read somebody else's settings
 OTHERS = ("PYTHON", "CONDA", "_CE_", "VIRTUAL_ENV", "PIP_", "PIPX_", "__PYVENV_LAUNCHER__", "POETRY_", "PDM_", "PYENV_")
 # what uv may be told by this machine; everything else it could be told is ours to say
 OF_UV = (
-    *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"),
+    *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"),
     *("UV_INDEX_STRATEGY", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
     *("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL"),
     *("UV_CACHE_DIR", "UV_LINK_MODE", "UV_OFFLINE", "UV_CONCURRENT_DOWNLOADS"),
@@ -41,26 +40,13 @@ print(json.dumps([list(sys.version_info[:2]), sys.version.split()[0], sys.base_p
 """
 
 
-@dataclass(frozen=True)
-class Interpreter:
-    """A Python that is there.
-
-    Attributes:
-        path: of its executable.
-        version: "3.11.7".
-    """
-
-    path: str
-    version: str
-
-
 def installer_environment(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
     """What an installer is started with: this machine's own package settings, and nobody's environment."""
     kept = {name: value for name, value in environment.items() if not name.startswith((*OTHERS, "UV_"))}
     told = {name: value for name, value in environment.items() if name in OF_UV}
     ours = {
         "UV_CACHE_DIR": str(home() / CACHE),
-        "UV_PYTHON_INSTALL_DIR": str(home() / "python"),
+        "UV_PYTHON_INSTALL_DIR": str(home() / "uv-python"),
         "UV_PYTHON_INSTALL_BIN": "0",
         "UV_PYTHON_INSTALL_REGISTRY": "0",
         "UV_NO_CONFIG": "1",
@@ -94,8 +80,8 @@ def _unpack_uv(wheel: Path) -> str:
     return str(program)
 
 
-def look_at(python: str) -> Interpreter:
-    """A Python that was named, if an environment can be made of it.
+def look_at(python: str) -> str:
+    """The absolute path of a Python that was named, if an environment can be made of it.
 
     Raises:
         UserError: it is not there, too old or new, or Blender's own.
@@ -116,10 +102,10 @@ def look_at(python: str) -> Interpreter:
         raise UserError(f"{python} is Python {version}; the runtime needs 3.11, 3.12 or 3.13 (64 bit)")
     if (Path(prefix).parent / "scripts" / "addons_core").is_dir():
         raise UserError(f"{python} belongs to Blender, whose own Python is left alone; name another one")
-    return Interpreter(path, version)
+    return path
 
 
-def python_that_is_there() -> Interpreter:
+def python_that_is_there() -> str:
     """Any Python of this machine that environments can be made of, for when there is no uv to bring one.
 
     Raises:
@@ -127,10 +113,10 @@ def python_that_is_there() -> Interpreter:
     """
     for name in ("python3.11", "python3.12", "python3.13", "python3", "python", sys.executable):
         try:
-            interpreter = look_at(name)
+            path = look_at(name)
         except UserError:
             continue
-        can = subprocess.run([interpreter.path, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False)
+        can = subprocess.run([path, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False)
         if can.returncode == 0:
-            return interpreter
+            return path
     raise UserError("neither uv nor a Python 3.11, 3.12 or 3.13 was found; install uv or name a Python")

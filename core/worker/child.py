@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, Fault, UsageError, UserError
+from ..processes import own_group
 from ..reporting import Reporter
 from .protocol import PROTOCOL
 
@@ -76,7 +76,7 @@ class Child:
                     text=True,
                     encoding="utf-8",
                     errors="replace",
-                    **_own_group(),
+                    **own_group(),
                 )
             except OSError as error:
                 raise UserError(f"cannot start {command[0]}: {error.strerror or error}; check its path") from error
@@ -265,10 +265,3 @@ def _environment(extra: dict[str, str] | None) -> dict[str, str]:
     """Ours, without what one Python sets for itself and would confuse another."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
     return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}
-
-
-def _own_group() -> dict[str, Any]:
-    """Ctrl-C in the terminal reaches us alone: we tell the child ourselves."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

@@ -14,7 +14,7 @@ from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators.doctor import found
 from radiance_twin.addon.preferences import find_worker_python
 from radiance_twin.core.runtime import lock
-from radiance_twin.core.runtime.places import Environment, home, python_in, switch_to
+from radiance_twin.core.runtime.places import Environment, home, new_name, python_in, switch_to
 
 
 @pytest.fixture
@@ -25,10 +25,11 @@ def nothing_installed(extension: None, tmp_path: Path, monkeypatch: pytest.Monke
 
 def installed(digest: str) -> Path:
     """A runtime that looks like one."""
-    python = python_in(home() / "env-x")
+    name = new_name("cpu")
+    python = python_in(home() / name)
     python.parent.mkdir(parents=True)
     python.touch()
-    switch_to(Environment("env-x", digest, "cpu", "3.11.7", "2.13.0", ""))
+    switch_to(Environment(name, digest, "cpu", "3.11.7", "2.13.0", ""))
     return python
 
 

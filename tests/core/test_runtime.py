@@ -57,7 +57,7 @@ def relock(folder: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, name: st
 
 
 def environments() -> list[str]:
-    return sorted(path.name for path in home().glob("*-*") if path.is_dir() and "uv-" not in path.name)
+    return sorted(path.name for path in home().glob("*env-*"))
 
 
 def test_a_runtime_is_made_and_found(settings: Settings) -> None:
@@ -71,7 +71,7 @@ def test_a_runtime_is_made_and_found(settings: Settings) -> None:
     assert run_python(python, "import torch, numba; print(torch.__version__)") == "9.9"
     # nothing of the Python that it was made of
     assert run_python(python, "import importlib.util as u; print(u.find_spec('pytest'))") == "None"
-    assert reporter.stages == ["install", "check"] and not (home() / "cache").exists() and status()["bytes"] > 0
+    assert reporter.stages == ["install", "check"] and not (home() / "uv-cache").exists() and status()["bytes"] > 0
 
 
 def test_packages_come_from_where_pip_is_set_to_take_them(
@@ -134,8 +134,9 @@ def test_what_is_at_work_stays_until_it_has_ended(settings: Settings) -> None:
         remove()
     assert current() == new
     holding.release()
+    (home() / "env-of-somebody").mkdir()
     remove()
-    assert not home().exists()
+    assert [path.name for path in home().iterdir()] == ["env-of-somebody"], "what is not ours stays"
 
 
 def changed(wheel: Path) -> None:
@@ -266,7 +267,7 @@ def test_readers_see_the_old_runtime_or_the_new_one_but_never_none(settings: Set
 def test_refusals_say_what_to_do(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"may not use the network; allow it .* or name a folder of wheels"):
         install(InstallSettings(online=False), QuietReporter())
-    with pytest.raises(UserError, match="is no folder with wheels"):
+    with pytest.raises(UserError, match="no wheels in .*; pip download"):
         install(settings(wheels=str(tmp_path)), QuietReporter())
     with pytest.raises(UserError, match="is no program; name the executable"):
         install(settings(python="/nowhere/python"), QuietReporter())

@@ -148,7 +148,7 @@ def test_progress_names_what_is_being_fetched_and_how_much_has_come(
         def progress(self, stage: str, done: float, total: float, *, text: str = "", **figures: object) -> None:
             told.append((done / total, text))
 
-    cache = home() / "cache"
+    cache = home() / "uv-cache"
     cache.mkdir(parents=True)
     (cache / "from an earlier attempt").write_bytes(bytes(100))
     progress = Progress(Listener(), 1000.0, cache)
