@@ -37,7 +37,7 @@ RIGS = (*PLACED_RIGS, "walk", "animated")
 SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 
 MARGIN = 1.1
-WIDEST = np.radians(45.0)
+WIDEST = np.radians(60.0)
 ORBIT_ELEVATION = np.radians(30.0)
 CANDIDATE_TURNS = 64
 # of a walk from view to view: standard deviations of how it turns, climbs and turns its head, radians; how far up or

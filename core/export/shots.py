@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ..covers import fibonacci
 from ..dataset.store import Dataset
 from ..errors import Cancelled, UserError
 from ..field.render import MIDDLE, TrainedField, look
+from ..lenses import PINHOLE
 from ..reporting import Reporter, followed
 from ..twin_file import Twin
 
@@ -48,10 +49,27 @@ class Shot:
 
 
 def cameras_of(dataset: Dataset, split: str, most: int) -> list[Camera]:
-    """The cameras of a split, at most `most` of them, evenly chosen."""
+    """The cameras of a split, at most `most` of them, evenly chosen; pinholes that stand for other lenses."""
     views = dataset.splits[split]
     chosen = views[np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(np.int64)]
-    return [dataset.camera(index) for index in chosen]
+    return [pinhole for index in chosen for pinhole in pinholes_of(dataset.camera(index))]
+
+
+def pinholes_of(camera: Camera) -> list[Camera]:
+    """What stands for a camera where points are projected by a matrix, and only the field is looked at.
+
+    Of a distorted lens the same without distortion; of one that draws angles the six faces of a cube around it, with as
+    many pixels to a radian in their middles.
+    """
+    if camera.model.kind == "opencv":
+        return [camera if camera.model.is_pinhole else replace(camera, model=PINHOLE)]
+    focal = float(camera.intrinsics[:2].mean())
+    side = max(round(2.0 * focal), 1)
+    pose, intrinsics = camera.camera_to_world, np.full(4, 0.5 * side)
+    ways = (*np.eye(3), *-np.eye(3))
+    # across each way: any other axis
+    faces = [look_at(np.zeros(3), way, np.roll(way, 1)) for way in ways]
+    return [Camera(pose @ face, intrinsics, (side, side)) for face in faces]
 
 
 def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:

@@ -184,5 +184,6 @@ def _advise(twin: Twin, dataset: Dataset | None, reporter: Reporter) -> None:
         reporter.log("Note: the twin was trained from another dataset; it may have seen these test views.")
     if dataset.film == "world":
         reporter.log("Note: the world behind the scene is not exported, and counts as lost.")
-    if not len(dataset.splits["test"]):
-        reporter.log(f"Note: {dataset.path} has no test views, so the loss is not measured.")
+    if not len(dataset.splits["test"]) or not dataset.all_pinholes:
+        why = "has no test views" if dataset.all_pinholes else "was seen through lenses by which exports are not drawn"
+        reporter.log(f"Note: {dataset.path} {why}, so the loss is not measured.")

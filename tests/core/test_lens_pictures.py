@@ -19,6 +19,7 @@ from radiance_twin.core.dataset.resampling import through_the_lens
 from radiance_twin.core.dataset.staging import PlannedView
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.export.shots import pinholes_of
 from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.stand_in import stand_in
@@ -116,6 +117,23 @@ def test_a_distortion_that_sees_almost_sideways_is_refused() -> None:
     camera = Camera(POSE, np.array([45.0, 45.0, 48.0, 36.0]), SIZE, model=model)
     with pytest.raises(UserError, match="choose the camera model fisheye"):
         stand_in(camera)
+
+
+def test_six_pinholes_stand_for_a_lens_that_sees_all_around() -> None:
+    """Exports project by matrices: each direction is in the picture of one of them, as finely as the lens draws it."""
+    intrinsics = np.array([100.0 / np.pi, 100.0 / np.pi, 100.0, 50.0])
+    around = Camera(POSE, intrinsics, (200, 100), model=CameraModel("equirectangular"))
+    faces = pinholes_of(around)
+    ways = np.random.default_rng(0).normal(size=(1000, 3))
+    seen = np.zeros(1000, np.int64)
+    for face in faces:
+        assert face.camera_to_world[:3, :3] @ face.camera_to_world[:3, :3].T == pytest.approx(np.eye(3))
+        assert np.linalg.det(face.camera_to_world[:3, :3]) == pytest.approx(1.0)
+        pixels, depth = face.project(POSE[:3, 3] + ways)
+        seen += (depth > 0) & ((pixels >= 0) & (pixels < face.size)).all(axis=1)
+    assert (seen == 1).all()
+    assert faces[0].intrinsics[0] == pytest.approx(intrinsics[0], abs=0.5)
+    assert pinholes_of(LENSES["distorted"])[0].model.is_pinhole
 
 
 QUICK = Recipe(samples=8192, bake_steps=8)
