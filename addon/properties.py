@@ -189,6 +189,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
     samples: bpy.props.IntProperty(name="Samples", **like_flag("samples", soft_max=1024))
     reference_samples: bpy.props.IntProperty(name="Reference", **like_flag("reference_samples", soft_max=4096))
     denoise: bpy.props.BoolProperty(name="Denoise", **like_flag("denoise"))
+    motion_blur: bpy.props.BoolProperty(name="Motion Blur", **like_flag("motion_blur"))
     cycles_device: bpy.props.EnumProperty(name="Device", items=CYCLES_DEVICE_ITEMS, **like_flag("cycles_device"))
     passes: bpy.props.EnumProperty(
         name="Passes", items=PASS_ITEMS, options={"ENUM_FLAG"}, **like_flag("passes", default=set())
@@ -274,6 +275,7 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         **lists,
         "passes": [word for word in ASKED_PASSES if word in settings.passes],
         "labels": settings.labels,
+        "motion_blur": settings.motion_blur,
         "turns": round(settings.turns, 6),
         "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
         "least_target": round(settings.least_target, 6),

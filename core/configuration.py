@@ -139,6 +139,9 @@ class Configuration:
         128, "render", "samples per pixel of val and test views", "N", least=1, most=MOST_SAMPLES
     )
     denoise: bool = option(True, "render", "Open Image Denoise, guided by albedo and normal")
+    motion_blur: bool = option(
+        False, "render", "blur what moves while the scene's shutter is open; depth, normals and indices stay sharp"
+    )
     film: str = option("auto", "render", "what stands behind the scene", choices=FILMS)
     cycles_device: str = option("auto", "render", "what Cycles renders on", choices=CYCLES_DEVICES)
     passes: tuple[str, ...] = option(

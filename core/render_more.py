@@ -19,7 +19,7 @@ from .render import RenderSettings, render_dataset
 from .reporting import Reporter
 
 # what a dataset knows of how it was rendered, and what stays the user's choice
-ITS_OWN = ("rig", "resolution", "samples", "reference_samples", "denoise", "film")
+ITS_OWN = ("rig", "resolution", "samples", "reference_samples", "denoise", "motion_blur", "film")
 
 
 def add_views(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:

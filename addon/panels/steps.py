@@ -122,6 +122,7 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
         advanced = advanced_panel(layout, "radiance_twin_render")
         if advanced is not None:
             advanced.prop(settings, "reference_samples")
+            advanced.prop(settings, "motion_blur")
             advanced.prop(settings, "cycles_device")
             advanced.prop(settings, "seed")
         passes_and_labels(layout, settings)

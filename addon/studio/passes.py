@@ -48,12 +48,14 @@ ALWAYS = ("depth", "normal", "object_index")
 class Passes:
     """Sets the scene up for the one or the other, and renders it."""
 
-    def __init__(self, scene: bpy.types.Scene, further: Iterable[str]) -> None:
+    def __init__(self, scene: bpy.types.Scene, further: Iterable[str], motion_blur: bool = False) -> None:
         """Passes, file format, and the sampling that is the same for every view.
 
         Args:
             further: names of passes of core/passes.py that are rendered besides those that every view has.
+            motion_blur: whether light is blurred by what moves while the scene's shutter is open; truth never is.
         """
+        self._motion_blur = motion_blur
         wanted = (*ALWAYS, *further)
         self._of_light = {switch for name, switch in SWITCHES_OF_LIGHT.items() if name in wanted}
         self._of_truth = {switch for name, switch in SWITCHES_OF_TRUTH.items() if name in wanted}
@@ -78,6 +80,7 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = samples, seed, denoise
         cycles.pixel_filter_type, cycles.filter_width = self._filter
+        self._scene.render.use_motion_blur = self._motion_blur
         self._render_passes(self._of_light, self._of_truth)
         # light is held as half floats anyway
         self._scene.render.image_settings.color_depth = "16"
@@ -93,6 +96,7 @@ class Passes:
         cycles = compat.cycles_of(self._scene)
         cycles.samples, cycles.seed, cycles.use_denoising = 1, 0, False
         cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", WIDTH_OF_TRUTH
+        self._scene.render.use_motion_blur = False
         self._render_passes(self._of_truth, self._of_light)
         self._scene.render.image_settings.color_depth = "32"
 

@@ -81,7 +81,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         UserError: the scene cannot be opened, has nothing to render, or does not suit the rig.
     """
     scene = open_scene(str(path), settings["allow_newer"])
-    remarks = what_is_left_out(scene, settings["rig"])
+    remarks = what_is_left_out(scene, settings["rig"], settings["motion_blur"])
     if bpy.app.autoexec_fail:
         remarks.insert(0, f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
@@ -97,7 +97,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     randomiser = Randomiser(scene, settings["randomise"], int(settings["seed"]))
     randomiser.apply_to_scene(changes, remarks)
     further = passes_of(settings["passes"])
-    passes = Passes(scene, further)
+    passes = Passes(scene, further, settings["motion_blur"])
     device = use_device(scene, settings["cycles_device"])
     denoise = bool(settings["denoise"])
     if denoise and not compat.has_open_image_denoise():
@@ -129,6 +129,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "blender": [bpy.app.version_string, bpy.app.build_hash.decode()],
         "device": device.kind,
         "passes": further,
+        "motion_blur": settings["motion_blur"],
         "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
         "keypoints": [(keypoint.name, keypoint.place) for keypoint in keypoints],
     }
@@ -206,7 +207,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
 
 
-def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
+def what_is_left_out(scene: bpy.types.Scene, rig: str, motion_blur: bool) -> list[str]:
     """One line for each thing of the scene that its views do not show."""
     lines = []
     engine = str(scene.render.engine)
@@ -215,8 +216,8 @@ def what_is_left_out(scene: bpy.types.Scene, rig: str) -> list[str]:
     used = [layer.name for layer in scene.view_layers if layer.use]
     if len(used) > 1:
         lines.append(f"Of the {len(used)} view layers, {used[0]} alone is rendered")
-    if scene.render.use_motion_blur:
-        lines.append("Everything stands still: there is no motion blur")
+    if scene.render.use_motion_blur and not motion_blur:
+        lines.append("There is no motion blur, which the scene has; --motion-blur blurs what moves in it")
     camera = scene.camera
     if rig != "animated" and camera is not None and has_lens(camera) and camera.data.dof.use_dof:
         lines.append(f"The rig {rig} has no depth of field")

@@ -20,6 +20,7 @@ SETTINGS: dict[str, Any] = {
     "samples": 1,
     "reference_samples": 2,
     "denoise": False,
+    "motion_blur": False,
     "film": "auto",
     "target": None,
     "seed": 0,

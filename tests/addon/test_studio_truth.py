@@ -146,6 +146,34 @@ def test_a_light_is_seen_where_its_pose_and_intrinsics_say(
             assert np.abs(centroid - place).max() < 0.02
 
 
+def test_motion_blurs_the_light_and_nothing_else(tmp_path: Path) -> None:
+    """A glowing plate that moves to the right: its light is spread over its way while the shutter is open."""
+    scene = new_scene()
+    plate = add_object("Plate", [(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)], [(0, 1, 2, 3)])
+    make_emitter(plate, 10.0)
+    for frame in range(1, 10):  # one unit a frame; in the middle of the picture in frame 5
+        plate.location.x = frame - 5.0
+        plate.keyframe_insert("location", frame=frame)
+    camera = add_camera((0.0, 0.0, 8.0), (0.0, 0.0, 0.0), lens=72.0)
+    animate(camera, "location", (0.0, 0.0, 8.0), (0.0, 0.0, 8.1))
+    scene.render.motion_blur_shutter = 0.5
+    scene.frame_set(5)
+    settings = {"rig": "animated", "film": "transparent", "resolution": [64, 32], "samples": 256, "views": 1}
+    plan, beauty, truth = render(tmp_path, motion_blur=True, **settings)
+    names, view = compat.pass_names(), plan.views[0]
+    pixel = 8.0 / view.intrinsics[0]
+    across = beauty[0]["Combined"][16, :, 0] * pixel / 10.0
+    assert across.sum() == pytest.approx(1.0, abs=0.02), "no light is lost"
+    x = (np.arange(64) + 0.5 - 32.0) * pixel
+    spread = (across * x**2).sum() / across.sum() - (across * x).sum() ** 2
+    # a plate's own variance, and that of its way: a width of 1 and one of 0.5
+    assert spread == pytest.approx((1.0 + 0.25) / 12.0, rel=0.03)
+    hit = truth[0][names["depth"]][16, :, 0] < 1e9
+    assert np.array_equal(hit, np.abs(x) < 0.5), "where it is in the frame itself"
+    _, sharp, _ = render(tmp_path, **settings)
+    assert np.abs(sharp[0]["Combined"][16, :, 3] - hit).max() < 0.51, "without it the light is as sharp"
+
+
 def test_the_light_of_an_even_world_is_exact(tmp_path: Path) -> None:
     new_scene()
     light_world((0.25, 0.5, 0.75))
