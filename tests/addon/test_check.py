@@ -58,7 +58,7 @@ def test_an_animated_camera_is_followed_through_walls(tmp_path: Path) -> None:
     animate(add_camera((0, -9, 0), (np.pi / 2, 0, 0), clip_start=1.0), "location", (0, -9, 0), (0, -3, 0))
     found = findings_of(tmp_path, rig="animated", views=8)
     assert "stands inside Wall; move the target, or choose another rig" in found
-    assert "there is no motion blur" in found
+    assert "There is no motion blur" in found
 
 
 def test_near_clipping_that_cuts_something_open_is_told(tmp_path: Path) -> None:
