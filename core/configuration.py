@@ -116,7 +116,7 @@ class Configuration:
         None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"
     )
     camera_model: str = option(
-        "scene", "cameras", "the kind of lens, else that of the scene's camera", choices=CAMERA_MODELS
+        "scene", "cameras", "the kind of lens; scene: that of the scene's camera", choices=CAMERA_MODELS
     )
     intrinsics: tuple[float, float, float, float] = option(
         (0.0, 0.0, 0.0, 0.0),
@@ -128,7 +128,7 @@ class Configuration:
     distortion: tuple[float, float, float, float, float, float] = option(
         NO_DISTORTION,
         "cameras",
-        "of the lens, by OpenCV's coefficients; of a fisheye k1 k2 k3 k4 alone",
+        "k1 k2 p1 p2 k3 k4 of the lens as OpenCV means them; of a fisheye k1 k2 k3 k4 alone",
         tuple(name.upper() for name in COEFFICIENTS),
     )
     fisheye_fov: float = option(
