@@ -22,17 +22,21 @@ from ..field.render import PATTERN
 from . import kernels
 from .bricks import SIDE, Bricks, index_of
 from .deferred import deferred_light, network_arrays
+from .march import SAMPLES_PER_VOXEL
 
 F4 = NDArray[np.float32]
 
 RAYS_PER_STEP = 16384
-# of those, the share that shows the training views, four rays to a pixel; the others show the field
+# of those, the share that shows the training views, two rays to a pixel; the others show the field
 TRUTH = 0.5
+# a pixel's two rays stand on opposite sides of its middle and sample half an interval apart; a step takes one of these
+# pairs. Four rays to a pixel would show half as many pixels, one would not know the pixel's width
+PAIRS = np.array([[PATTERN[0], PATTERN[3]], [PATTERN[1], PATTERN[2]]], np.float32)
 # every group of rays adds up its own gradient: nothing is added atomically, and the same seed gives the same bits
 GROUPS = 2
 PARTS = 16
-# interval between samples, in voxels: twice the viewport's, with a random shift
-STRIDE = 1.0
+# interval between samples, in voxels: the viewport's, with a random shift
+STRIDE = 1.0 / SAMPLES_PER_VOXEL
 RATE = 0.1
 NETWORK_RATE = 0.01
 # share of a rate that is left at the end (cosine between)
@@ -40,12 +44,12 @@ LAST = 0.03
 BETAS = (0.9, 0.99)
 # Adam's epsilon: voxels that hardly show get gradients below it and hardly move, instead of wandering
 CALM = 1e-3
-SMOOTH = np.float32(0.01)
+SMOOTH = np.float32(0.001)
 # of the relative loss, and how much alpha counts in it: those of training
 EPSILON = 0.02
 ALPHA = 3.0
 
-# draws pixels of the training views: their number, the generator, shifts [4, 2] of each one's rays in pixels
+# draws pixels of the training views: their number, the generator, shifts [2, 2] of each one's rays in pixels
 Truths = Callable[[int, np.random.Generator, F4], Any]
 
 
@@ -123,9 +127,7 @@ def fit_bricks(
             break
         origins, directions, shown, pixels = _batch(targets, random)
         shifts = random.random(len(origins), dtype=np.float32)
-        if pixels:
-            # the rays of a pixel sample at four different shares of their intervals, as the final pictures do
-            shifts[: 4 * pixels] = (np.repeat(shifts[:pixels], 4) + np.tile(_SHIFTS[:, 2], pixels)) % np.float32(1.0)
+        shifts[1 : 2 * pixels : 2] = (shifts[: 2 * pixels : 2] + np.float32(0.5)) % np.float32(1.0)
         sums = np.empty((len(origins), kernels.CHANNELS), np.float32)
         marched = _march(values, index, origins, directions, shifts, step_length, spaces, sums, pool)
         upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind, pixels)
@@ -159,18 +161,15 @@ def fit_bricks(
     return _bricks(start, values, network_arrays(network))
 
 
-_SHIFTS = np.array(PATTERN, np.float32)
-
-
 def _batch(targets: Targets, random: np.random.Generator) -> tuple[F4, F4, F4, int]:
-    """Origins, directions [R, 3], what shall be seen, [P + F, 4], and P: the first 4·P rays are those of P pixels."""
-    pixels = int(RAYS_PER_STEP * TRUTH) // 4 if targets.truths else 0
-    chosen = random.integers(0, len(targets.origins), RAYS_PER_STEP - 4 * pixels)
+    """Origins, directions [R, 3], what shall be seen, [P + F, 4], and P: the first 2·P rays are those of P pixels."""
+    pixels = int(RAYS_PER_STEP * TRUTH) // 2 if targets.truths else 0
+    chosen = random.integers(0, len(targets.origins), RAYS_PER_STEP - 2 * pixels)
     origins, directions, shown = targets.origins[chosen], targets.directions[chosen], targets.shown[chosen]
     if targets.truths:
-        rays = targets.truths(pixels, random, _SHIFTS[:, :2])
+        rays = targets.truths(pixels, random, PAIRS[random.integers(0, len(PAIRS)), :, :2])
         origins, directions = np.concatenate([rays.origins, origins]), np.concatenate([rays.directions, directions])
-        shown = np.concatenate([rays.targets[::4], shown])
+        shown = np.concatenate([rays.targets[::2], shown])
     return origins, directions, shown, pixels
 
 
@@ -213,12 +212,12 @@ def _upstream(
     seen = torch.from_numpy(sums).requires_grad_()
     light = deferred_light(network, seen, torch.from_numpy(directions))
     light = torch.cat([light + (1.0 - seen[:, :1]) * torch.from_numpy(behind), seen[:, :1]], dim=1)
-    light = torch.cat([light[: 4 * pixels].reshape(pixels, 4, 4).mean(dim=1), light[4 * pixels :]])
+    light = torch.cat([light[: 2 * pixels].reshape(pixels, 2, 4).mean(dim=1), light[2 * pixels :]])
     truth = torch.from_numpy(shown)
     weight = 1.0 / (light.detach()[:, :3] + EPSILON) ** 2
-    # four rays are one pixel, and count as four
+    # two rays are one pixel, and count as two
     count = torch.ones(len(light), 1)
-    count[:pixels] = 4.0
+    count[:pixels] = 2.0
     opacity = torch.where(truth[:, 3:] >= 0.0, (light[:, 3:] - truth[:, 3:]) ** 2, 0.0)
     loss = (count * (weight * (light[:, :3] - truth[:, :3]) ** 2 + ALPHA / 3.0 * opacity)).sum()
     optimiser.zero_grad()

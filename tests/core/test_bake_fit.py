@@ -210,7 +210,7 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
     occupied = np.zeros((16, 16, 16), bool)
     occupied[4:12, 4:12, 4:12] = True
     field = TrainedField(model, occupied, WORLD, 1 / 64)
-    bricks = bake_bricks(field, _Around(), np.arange(6 * 256), pool, "small", 16, truth=False)
+    bricks = bake_bricks(field, _Around(), np.arange(6 * 256), pool, "small", 32, truth=False)
     assert bricks.resolution == 64
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     picture = bake_picture(bricks, WORLD, camera, pool)
