@@ -28,7 +28,7 @@ F4 = NDArray[np.float32]
 
 RAYS_PER_STEP = 16384
 # of those, the share that shows the training views, two rays to a pixel; the others show the field
-TRUTH = 0.5
+TRUTH = 2.0 / 3.0
 # a pixel's two rays stand on opposite sides of its middle and sample half an interval apart; a step takes one of these
 # pairs. Four rays to a pixel would show half as many pixels, one would not know the pixel's width
 PAIRS = np.array([[PATTERN[0], PATTERN[3]], [PATTERN[1], PATTERN[2]]], np.float32)
