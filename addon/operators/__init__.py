@@ -9,6 +9,22 @@ from ...core.errors import UserError
 from ..jobs import pump, worker
 from ..preferences import find_worker_python
 
+CONTINUE = "Go on with what was interrupted, as it was set then: only what is missing is done"
+
+
+class Resumable:
+    """Of operators that can go on with what was interrupted."""
+
+    resume: bpy.props.BoolProperty(
+        name="Continue",
+        description=CONTINUE,
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return CONTINUE if properties.resume else ""
+
 
 def why_no_job() -> str:
     """Why no job can be started now; empty when one can."""

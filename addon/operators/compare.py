@@ -12,7 +12,7 @@ from ...core.cli import metrics_in_words
 from ..jobs import worker
 from ..paths import UNSAVED, Paths, paths_of_open_file
 from ..properties import settings_of
-from . import can_run, go_on, run, why_no_job
+from . import Resumable, can_run, go_on, run, why_no_job
 from .render import start_on_a_copy, this_blender
 
 SIDES = ("classic", "neural")
@@ -20,21 +20,11 @@ PICTURES = {"classic": "Classic", "neural": "Neural", "flip": "FLIP"}
 MARK = "radiance_twin_side"  # tells our images from the user's
 
 
-class RADIANCE_TWIN_OT_compare(bpy.types.Operator):
+class RADIANCE_TWIN_OT_compare(Resumable, bpy.types.Operator):
     """Render the held-out views from the twin, measure them against Cycles, and open the report in the browser"""
 
     bl_idname = "radiance_twin.compare"
     bl_label = "Compare"
-
-    resume: bpy.props.BoolProperty(
-        name="Continue",
-        description="Go on with the comparison that was interrupted: only what is missing of its turntable is rendered",
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
-        return cls.bl_rna.properties["resume"].description if properties.resume else ""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -15,27 +15,17 @@ from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
 from ..studio.view_camera import view_camera
 from ..viewport.compare.stale import look, state_file, write_state
-from . import can_run, go_on, run, why_no_job
+from . import Resumable, can_run, go_on, run, why_no_job
 
 RENDERS = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "POINTCLOUD", "VOLUME", "EMPTY"}
 
 
-class RADIANCE_TWIN_OT_render_views(bpy.types.Operator):
+class RADIANCE_TWIN_OT_render_views(Resumable, bpy.types.Operator):
     """Render the scene from every camera of the rig by Cycles. A copy is rendered beside Blender, \
 so that you can work on; what is finished is kept when you cancel"""
 
     bl_idname = "radiance_twin.render_views"
     bl_label = "Render Views"
-
-    resume: bpy.props.BoolProperty(
-        name="Continue",
-        description="Go on with the render that was interrupted: only what is missing, of the scene as it was then",
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
-        return cls.bl_rna.properties["resume"].description if properties.resume else ""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

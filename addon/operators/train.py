@@ -16,25 +16,15 @@ from ..viewport.bakes import expect, forget, look_again
 from ..viewport.draw import prepare_view_transform
 from ..viewport.redraw import redraw
 from ..viewport.twin import path_of, twins_of
-from . import can_run, run, why_no_job
+from . import Resumable, can_run, run, why_no_job
 from .twin import beside, new_twin, view_right
 
 
-class RADIANCE_TWIN_OT_train(bpy.types.Operator):
+class RADIANCE_TWIN_OT_train(Resumable, bpy.types.Operator):
     """Train the neural twin from the rendered views, in a process of its own. Cancel keeps what was learned so far"""
 
     bl_idname = "radiance_twin.train"
     bl_label = "Train"
-
-    resume: bpy.props.BoolProperty(
-        name="Continue",
-        description="Go on with the training that was interrupted, from what it had learned a minute before",
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
-        return cls.bl_rna.properties["resume"].description if properties.resume else ""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
