@@ -14,6 +14,7 @@ from .cameras import Camera
 from .errors import UserError
 from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
 
+LARGEST_FILE = 512 << 20
 EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'
 
 
@@ -112,6 +113,8 @@ def _model(words: dict[str, Any], path: str) -> CameraModel:
 
 def _read(path: str, example: str) -> Any:
     try:
+        if Path(path).stat().st_size > LARGEST_FILE:
+            raise UserError(f"{path} is larger than {LARGEST_FILE >> 20} MB; that is no list of cameras")
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from .configuration import Configuration, check_configuration
 from .dataset import staging
+from .dataset.contents import MOST_PIXELS
 from .dataset.packing import pack
 from .dataset.staging import Plan
 from .errors import Cancelled, UsageError, UserError
@@ -131,6 +133,8 @@ def check_settings(settings: RenderSettings) -> None:
         UsageError: which setting, and what it may be.
     """
     check_configuration(settings)
+    if math.prod(settings.resolution) > MOST_PIXELS:
+        raise UsageError(f"--resolution {'x'.join(map(str, settings.resolution))} has more than {MOST_PIXELS:,} pixels")
     rig_shape(vars(settings)).check()
     if settings.stereo and settings.rig not in PLACED_RIGS:
         raise UsageError(f"--stereo has no meaning with --rig {settings.rig}, whose camera goes its own way")

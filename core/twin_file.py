@@ -27,6 +27,8 @@ FORMAT = "radiance-twin"
 # 1: the view transform was one table, view_transform/lut
 VERSION = 2
 LARGEST_METADATA_BYTES = 16 << 20
+# of all arrays that are read at once; the largest that training writes have a tenth of it
+LARGEST_TWIN_BYTES = 8 << 30
 MOST_ARRAYS = 256
 # in twin.json: each array's name to its SHA-256
 SUMS = "sha256"
@@ -117,11 +119,12 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             members = [entry for entry in file.infolist() if entry.filename.endswith(".npy")]
             if len(members) > MOST_ARRAYS:
                 raise UserError(f"{path} holds {len(members)} arrays, more than any twin; it is not used")
+            chosen = [entry for entry in members if _is_wanted(entry.filename.removesuffix(".npy"), wanted)]
+            if sum(entry.file_size for entry in chosen) > LARGEST_TWIN_BYTES:
+                raise UserError(f"{path} claims more memory than any twin takes; it is not used")
             arrays = {}
-            for entry in members:
-                name = entry.filename.removesuffix(".npy")
-                if _is_wanted(name, wanted):
-                    arrays[name] = read_array(file, entry, path)
+            for entry in chosen:
+                arrays[entry.filename.removesuffix(".npy")] = read_array(file, entry, path)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
     except OSError as error:

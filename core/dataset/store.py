@@ -20,11 +20,12 @@ from ..errors import UserError
 from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
 from ..passes import PASSES
 from .checksums import attributes_are_sound, hash_of_passes, read_attributes
-from .contents import FORMAT, SPLITS, VERSION, ViewPixels
+from .contents import FORMAT, MOST_PIXELS, SPLITS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
+MOST_RUNGS = 32
 
 
 def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], None] | None = None) -> Dataset:
@@ -234,7 +235,7 @@ class Dataset:
         if (
             pixels.shape != (len(samples), *floor[1].shape)
             or not np.isfinite(seconds).all()
-            or len(seconds) != len(samples)
+            or not len(seconds) == len(samples) <= MOST_RUNGS
         ):
             raise UserError(f"{self.path} is damaged (its noise ladder); render it again")
         return [
@@ -291,6 +292,8 @@ class Dataset:
         for name, (array, shape) in shapes.items():
             if array.shape != shape or not np.isfinite(array).all():
                 raise UserError(f"{self.path} is damaged ({name}); render it again or fetch it again")
+        if (self.size.astype(np.int64).prod(axis=1) > MOST_PIXELS).any():
+            raise UserError(f"{self.path} claims views of absurdly many pixels; it is not used")
         if (self.size < 1).any() or (self.size > LARGEST_SIDE).any() or (self.intrinsics[:, :2] <= 0).any():
             raise UserError(f"{self.path} is damaged (sizes or focal lengths); render it again or fetch it again")
         if self.film not in ("transparent", "world"):

@@ -204,6 +204,8 @@ def _answer(reporter: ChildReporter, work: Callable[[], dict[str, Any]]) -> int:
         traceback.print_exc()
         problem = f"{sys.executable} lacks the package {error.name}; install radiance-twin there"
         _send_error(reporter, "user", problem)
+    except MemoryError:
+        _send_error(reporter, "user", "out of memory; use fewer or smaller views")
     except BrokenPipeError:
         pass
     except BaseException as error:

@@ -22,6 +22,8 @@ ENDINGS = ("", ".png", ".jpg", ".jpeg", ".exr", ".hdr", ".webp", ".tif", ".tiff"
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 MOST_PIXELS = 1 << 27
+# in all channels of an OpenEXR file
+MOST_VALUES = 1 << 30
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -201,12 +203,20 @@ def _hdr_size(path: Path) -> tuple[int, int]:
 
 
 def _exr_head(path: Path) -> dict[str, Any]:
+    """The first part's; of all parts only how many values they claim is asked, as the library reads them all."""
     import OpenEXR
 
     try:
-        return dict(OpenEXR.File(str(path), header_only=True).header())
+        heads = [dict(part.header) for part in OpenEXR.File(str(path), header_only=True).parts]
+        values = 0
+        for head in heads:
+            (left, top), (right, bottom) = head["dataWindow"]
+            values += (int(right) - int(left) + 1) * (int(bottom) - int(top) + 1) * len(head["channels"])
     except Exception as error:  # the binding raises RuntimeError, ValueError and worse
         raise Unsound(f"{path.name} is not an OpenEXR file that can be read") from error
+    if values > MOST_VALUES:
+        raise Unsound(f"{path.name} claims {values:,} values in its channels, too many to be a picture")
+    return heads[0]
 
 
 def _exr_size(path: Path) -> tuple[int, int]:
