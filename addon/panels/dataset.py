@@ -27,8 +27,7 @@ class VIEW3D_PT_radiance_twin_dataset(Step, bpy.types.Panel):
         if collection is None:
             return
         row = layout.row(align=True)
-        for side, text, _ in dataset.SIDE_ITEMS:
-            row.operator("radiance_twin.flip_views", text=text).side = side
+        flip_buttons(row)
         row.prop(collection, "hide_viewport", text="")
         row.operator("radiance_twin.remove_dataset", text="", icon="TRASH")
         if flipping.waiting:
@@ -39,4 +38,24 @@ class VIEW3D_PT_radiance_twin_dataset(Step, bpy.types.Panel):
             write(layout, context, flipping.problem, icon="ERROR")
 
 
-register, unregister = bpy.utils.register_classes_factory((VIEW3D_PT_radiance_twin_dataset,))
+def flip_buttons(layout: bpy.types.UILayout) -> None:
+    """What the selected views can show."""
+    for side, text, _ in dataset.SIDE_ITEMS:
+        layout.operator("radiance_twin.flip_views", text=text).side = side
+
+
+def draw_in_menu(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """The same under the right mouse button, over a view."""
+    if dataset_views.chosen(context):
+        flip_buttons(self.layout)
+        self.layout.separator()
+
+
+def register() -> None:
+    bpy.utils.register_class(VIEW3D_PT_radiance_twin_dataset)
+    bpy.types.VIEW3D_MT_object_context_menu.prepend(draw_in_menu)  # type: ignore[arg-type]
+
+
+def unregister() -> None:
+    bpy.types.VIEW3D_MT_object_context_menu.remove(draw_in_menu)  # type: ignore[arg-type]
+    bpy.utils.unregister_class(VIEW3D_PT_radiance_twin_dataset)

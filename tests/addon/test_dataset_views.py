@@ -6,14 +6,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 
+from radiance_twin.addon.panels.dataset import draw_in_menu
 from radiance_twin.addon.studio import dataset_views
 from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
 from radiance_twin.core import cameras
+
+from .test_panel import Notes
 
 KINDS = ("objects", "cameras", "images", "collections")
 
@@ -86,6 +90,17 @@ def test_a_selected_view_flips_to_the_field_and_to_its_error_and_back(loaded: di
     assert np.array_equal(pixels(plane.data), render)
     folder = Path(loaded["dataset"]).with_name("ball_pictures")
     assert [len(list(folder.glob(f"{side}_*.png"))) for side in ("field", "error")] == [1, 1], "made once, and kept"
+
+
+def test_the_menu_offers_the_sides_over_a_view_alone(loaded: dict) -> None:
+    offered = Notes()
+    for thing in bpy.context.selected_objects:
+        thing.select_set(False)
+    draw_in_menu(SimpleNamespace(layout=offered), bpy.context)
+    assert offered.buttons == []
+    of_view(3)[0].select_set(True)
+    draw_in_menu(SimpleNamespace(layout=offered), bpy.context)
+    assert offered.buttons == ["Render", "Field", "Error"]
 
 
 def test_without_a_twin_there_is_no_field(loaded: dict) -> None:
