@@ -6,6 +6,7 @@ import importlib
 # in the order in which they are registered: whatever is used by others comes first
 MODULES = (
     "preferences",
+    "random_rules",
     "properties",
     "jobs.pump",
     "jobs.viewer",
@@ -30,9 +31,11 @@ MODULES = (
     "operators.export",
     "operators.sample",
     "operators.configuration",
+    "operators.randomise",
     "operators.cancel",
     "operators.log",
     "panels.steps",
+    "panels.randomise",
     "panels.dataset",
     "panels.compare",
     "panels.compare_view",

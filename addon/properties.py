@@ -13,6 +13,7 @@ from ..core.passes import ASKED_PASSES, PASSES
 from ..core.presets import BAKES, PRESETS
 from ..core.reporting import format_seconds
 from ..core.rigs import PLACED_RIGS
+from .random_rules import RadianceTwinRule, sentence, table_of, take_table
 
 # the words of the command line are the values here, so that both say the same
 RIG_ITEMS = (
@@ -99,8 +100,8 @@ def like_flag(name: str, **more: Any) -> dict[str, Any]:
     about = FIELDS[name].metadata
     # what is many is a text of its own kind here
     if about["many"]:
-        return {"description": about["help"][0].upper() + about["help"][1:], **more}
-    shared = {"description": about["help"][0].upper() + about["help"][1:], "default": DEFAULTS[name]}
+        return {"description": sentence(about["help"]), **more}
+    shared = {"description": sentence(about["help"]), "default": DEFAULTS[name]}
     shared |= {"min": about["least"], "max": about["most"]}
     return {word: value for word, value in {**shared, **more}.items() if value is not None}
 
@@ -236,6 +237,10 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         "Cycles has to render them first",
     )
     seed: bpy.props.IntProperty(name="Seed", **like_flag("seed"))
+    randomise: bpy.props.CollectionProperty(
+        name="Randomise", description="Rules of what differs from view to view", type=RadianceTwinRule
+    )
+    randomise_index: bpy.props.IntProperty(name="Rule", description="The rule that is shown", options={"HIDDEN"})
 
 
 ANGLES = ("elevation", "azimuth")
@@ -287,6 +292,7 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         **{name: _name_of(getattr(settings, name) if animated else None) for name in CAMERAS},
         "resolution": [settings.width, settings.height],
         "target": target_name(settings),
+        "randomise": [table_of(rule) for rule in settings.randomise],
     }
 
 
@@ -302,6 +308,10 @@ def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -
             settings.fisheye_fov = math.radians(value)
         elif name in LISTS:
             setattr(settings, name, ", ".join(value))
+        elif name == "randomise":
+            settings.randomise.clear()
+            for table in value:
+                missing += take_table(settings.randomise.add(), table)
         elif name == "passes":
             settings.passes = set(value)
         elif name == "target":

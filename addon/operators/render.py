@@ -10,9 +10,11 @@ import bpy
 
 from ...core.reporting import format_seconds
 from ...core.rigs import PLACED_RIGS
+from ...core.rules import mistake
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
+from ..random_rules import table_of
 from ..studio.view_camera import view_camera
 from ..viewport.compare.stale import look, state_file, write_state
 from . import Resumable, can_run, go_on, run, why_no_job
@@ -43,7 +45,14 @@ def why_not_render(context: bpy.types.Context) -> str:
     """Why the views cannot be rendered now; empty when they can."""
     if not bpy.data.filepath:
         return UNSAVED
-    return what_rig_lacks(settings_of(context.scene), context.scene) or why_no_job()
+    settings = settings_of(context.scene)
+    return what_rig_lacks(settings, context.scene) or what_rules_lack(settings) or why_no_job()
+
+
+def what_rules_lack(settings: RadianceTwinSettings) -> str:
+    """What is wrong with the first rule of randomise that cannot be; empty when nothing is."""
+    found = next(filter(None, (mistake(table_of(rule)) for rule in settings.randomise)), None)
+    return "" if found is None else worker.sentence(found[1])
 
 
 def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> str:

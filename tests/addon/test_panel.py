@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,18 +16,21 @@ from radiance_twin.addon.operators import compare_frame, held_out, render
 from radiance_twin.addon.panels import compare as compare_panels
 from radiance_twin.addon.panels import dataset as dataset_panels
 from radiance_twin.addon.panels import held_out as held_out_panels
+from radiance_twin.addon.panels import randomise as randomise_panels
 from radiance_twin.addon.panels import steps
 from radiance_twin.addon.panels import twin as twin_panels
 from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
+from radiance_twin.addon.random_rules import table_of, take_table
 from radiance_twin.addon.studio import dataset_views
+from radiance_twin.core.rules import WHAT, keys_of
 
 from .fake_worker import DIES, REFUSES, WAITS
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
 
 
-PANELS = (steps, compare_panels, dataset_panels, held_out_panels, twin_panels)
+PANELS = (randomise_panels, steps, compare_panels, dataset_panels, held_out_panels, twin_panels)
 
 
 class Notes:
@@ -290,3 +294,49 @@ def test_everything_that_can_be_pointed_at_has_a_tool_tip(extension: None) -> No
                 if not one.description:
                     bare.append(f"{owner}.{setting.identifier}: {one.identifier}")
     assert bare == []
+
+
+def test_rules_of_randomise_are_added_shown_checked_and_kept_in_files(saved: Path) -> None:
+    settings = settings_of(bpy.context.scene)
+    assert draw("randomise").buttons == ["", ""] and not bpy.ops.radiance_twin.remove_rule.poll()
+    bpy.ops.radiance_twin.add_rule()
+    assert "Pose does not say of what; write select, collection or property" in " ".join(draw("randomise").labels)
+    assert render.why_not_render(bpy.context).startswith("Pose does not say of what")
+    rule = settings.randomise[0]
+    rule.collection, rule.on, rule.apart = bpy.data.collections["Collection"], bpy.data.objects["Cube"], True
+    rule.use_scale = True
+    notes = draw("randomise")
+    assert {"what", "per", "collection", "on", "use_turn", "settle"} <= set(notes.properties)
+    assert notes.properties.count("scale") == 2 and "turn" not in notes.properties
+    assert " ".join(notes.labels) == "Views show different scenes: no twin can be trained from them"
+    bpy.ops.radiance_twin.add_rule()
+    light = settings.randomise[1]
+    light.what, light.select, light.use_colour, light.per = "light", "L*", True, "scene"
+    light.use_strength, light.strength = True, (0.5, 3.0)
+    tables = render_arguments(settings)["randomise"]
+    assert tables[0] == {"what": "pose", "collection": "Collection", "on": "Cube", "scale": [0.8, 1.2], "apart": True}
+    assert tables[1]["strength"] == [0.5, 3.0] and tables[1]["colour"] == [[0.8, 1.0], [0.7, 1.0], [0.6, 1.0]]
+    assert render.why_not_render(bpy.context) == ""
+    path = str(saved / "views.toml")
+    bpy.ops.radiance_twin.save_configuration(filepath=path)
+    bpy.ops.radiance_twin.remove_rule()
+    bpy.ops.radiance_twin.remove_rule()
+    assert render_arguments(settings)["randomise"] == []
+    bpy.ops.radiance_twin.load_configuration(filepath=path)
+    assert render_arguments(settings)["randomise"] == tables
+
+
+def test_every_rule_survives_the_panel(extension: None) -> None:
+    """Each rule with all its keys, set from a table and read again; each key has a tool tip."""
+    settings = settings_of(bpy.context.scene)
+    there = {"object": "Cube", "collection": "Collection", "folder": str(Path.home())}
+    for what in WHAT:
+        table: dict[str, Any] = {"what": what}
+        for name, one in keys_of(what).items():
+            about = one.metadata
+            table[name] = there.get(about["kind"], "scene" if name == "per" else about["example"])
+        rule = settings.randomise.add()
+        assert take_table(rule, table) == []
+        # lists and tuples are one in a file
+        assert json.loads(json.dumps(table_of(rule))) == json.loads(json.dumps(table))
+        assert all(one.description for one in rule.bl_rna.properties if one.identifier not in ("rna_type", "name"))
