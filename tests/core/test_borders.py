@@ -48,6 +48,7 @@ FLOORS = {
     "addon.studio": 10,
     "addon.viewport": 10,
     "addon.properties": 9,
+    "addon.random_rules": 8,
     "addon.preferences": 9,
     "addon.paths": 9,
     "addon.compat": 8,
