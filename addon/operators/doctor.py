@@ -86,7 +86,7 @@ def start_doctor() -> worker.Job:
 
 def blender_checks() -> Iterator[Check]:
     """What only Blender's own process can tell."""
-    yield Check("Blender", "good", f"{bpy.app.version_string}, {bpy.app.build_platform.decode()}")
+    yield Check("Blender", "good", bpy.app.version_string)
     yield from _drawing()
     reason = find_worker_python()[1]
     yield Check("Worker", "bad", reason) if reason else Check("Worker", "good", "there is a Python for it")

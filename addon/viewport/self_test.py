@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from math import erf
 
-import bpy
 import gpu
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,7 @@ def depth_error() -> float:
 
 def renderer() -> str:
     """What draws: GPU and graphics interface."""
-    return f"{gpu.platform.renderer_get()}, {gpu.platform.backend_type_get()}, Blender {bpy.app.version_string}"
+    return f"{gpu.platform.renderer_get()}, {gpu.platform.backend_type_get()}"
 
 
 def _picture() -> Picture:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
@@ -37,6 +38,9 @@ GB = 1_000_000_000
 # measured on Linux with the locked versions: what is downloaded, and what lies on the disk then (the cache shares it)
 BYTES = {"cpu": (0.5 * GB, 1.7 * GB), "cuda": (2.9 * GB, 5.8 * GB)}
 SPARE = 0.5 * GB
+
+Word = str | Path  # of a command
+Run = Callable[[list[Word]], None]
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
             f"the runtime needs {(wanted.disk + SPARE) / GB:.1f} GB and {wanted.free / GB:.1f} GB are free; "
             f"free some space, or set {VARIABLE} to a folder on another disk"
         )
+    fetched = f"about {wanted.download / GB:.1f} GB to download, " if wanted.download else ""
+    reporter.log(f"{fetched}{wanted.disk / GB:.1f} GB in {wanted.folder}, where {wanted.free / GB:.1f} GB are free")
     with alone():
         remove_unused()
         folder = home() / new_name(wanted.build.backend)
@@ -126,39 +132,48 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     """An environment at `folder` with all packages in it."""
     pip_settings = read_pip_settings(os.environ)
     environment = installer_environment(os.environ, pip_settings)
-    uv = find_uv(environment)
     named = settings.python or os.environ.get("UV_PYTHON")
     interpreter = look_at(named) if named else None
-    source: list[str | Path] = ["--find-links", Path(settings.wheels).resolve()] if settings.wheels else []
+    uv = find_uv(environment)
+    progress = Progress(reporter, wanted.disk, Path(environment["UV_CACHE_DIR"]) if uv else folder)
+    run = partial(run_step, environment=environment, reporter=reporter, look=progress)
+    source: list[Word] = ["--only-binary", ":all:"]
+    if settings.wheels:
+        source += ["--find-links", Path(settings.wheels).resolve()]
+        environment["UV_OFFLINE"] = "1"  # nor is a Python fetched
     if settings.wheels or no_index(pip_settings):
         source.append("--no-index")
-    progress = Progress(reporter, wanted.disk, Path(environment["UV_CACHE_DIR"]) if uv else folder)
-    command: list[str | Path]
     if uv is not None:
-        which = [interpreter] if interpreter else [PYTHON, "--managed-python"]
-        offline = ["--offline"] if settings.wheels else []
-        run_step([uv, "venv", "--no-project", *offline, "--python", *which, folder], environment, reporter, progress)
-        command = [uv, "pip", "install", "--python", python_in(folder), *offline, "--only-binary", ":all:", *source]
-        run_step([*command, *_wanted(wanted.build)], environment, reporter, progress)
+        _make_by_uv(uv, folder, interpreter, source, wanted.build, run)
     else:
         reporter.log("There is no uv: venv and pip make the runtime, which takes longer")
-        interpreter = interpreter or python_that_is_there()
-        run_step([interpreter, "-I", "-m", "venv", folder], environment, reporter, progress)
-        command = [python_in(folder), "-I", "-m", "pip", "install", "--only-binary", ":all:", "--no-deps", *source]
-        run_step([*command, "--require-hashes", "-r", lock.packages()], environment, reporter, progress)
-        # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
-        foreign = not wanted.build.hashed and not wanted.build.asked_of_uv
-        torch = [f"torch=={lock.version_of('torch')}"] if foreign else ["--require-hashes", "-r", lock.torch()]
-        run_step([*command, *torch], environment, reporter, progress)
+        _make_by_pip(folder, interpreter or python_that_is_there(), source, wanted.build, run)
     (folder / IN_USE).touch()
 
 
-def _wanted(build: Build) -> list[str | Path]:
-    """What uv installs."""
-    if build.hashed:
-        return ["-r", lock.packages(), "-r", lock.torch()]
-    backend = ["--torch-backend", build.asked_of_uv] if build.asked_of_uv else []
-    return ["-r", lock.packages(), f"torch=={lock.version_of('torch')}", *backend]
+def _make_by_uv(uv: str, folder: Path, interpreter: str | None, source: Sequence[Word], build: Build, run: Run) -> None:
+    which = [interpreter] if interpreter else [PYTHON, "--managed-python"]
+    try:
+        run([uv, "venv", "--no-project", "--python", *which, folder])
+    except UserError as error:
+        if interpreter:
+            raise
+        raise UserError(f"no Python could be fetched: {error}; one that is there may be named instead") from error
+    torch: list[Word] = ["-r", lock.torch()] if build.hashed else [f"torch=={lock.version_of('torch')}"]
+    if build.asked_of_uv:
+        torch += ["--torch-backend", build.asked_of_uv]
+    run([uv, "pip", "install", "--python", python_in(folder), *source, "-r", lock.packages(), *torch])
+
+
+def _make_by_pip(folder: Path, interpreter: str, source: Sequence[Word], build: Build, run: Run) -> None:
+    run([interpreter, "-I", "-m", "venv", folder])
+    pip = [python_in(folder), "-I", "-m", "pip", "install", "--no-deps", *source]
+    run([*pip, "--require-hashes", "-r", lock.packages()])
+    # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
+    if build.hashed or build.asked_of_uv:
+        run([*pip, "--require-hashes", "-r", lock.torch()])
+    else:
+        run([*pip, f"torch=={lock.version_of('torch')}"])
 
 
 def _look_at(folder: Path, build: Build, reporter: Reporter) -> Environment:
@@ -171,7 +186,7 @@ def _look_at(folder: Path, build: Build, reporter: Reporter) -> Environment:
     reporter.progress("check", 0, 1, text="starting PyTorch for the first time")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     lines: list[str] = []
-    command: list[str | Path] = [python_in(folder), "-s", "-u", BOOTSTRAP, "core.runtime.versions"]
+    command: list[Word] = [python_in(folder), "-s", "-u", BOOTSTRAP, "core.runtime.versions"]
     try:
         run_step(command, environment, reporter, lines.append)
         told = json.loads(next(line for line in lines if line.startswith("{")))

@@ -35,10 +35,6 @@ FAILURES = (
         "a package file is damaged; remove it from the folder of wheels, or try again",
     ),
     (
-        r"no interpreter found|no download found|failed to (download|install).*python|python-build-standalone",
-        "no Python could be fetched; name one that is there (--python, or the field in the dialogue)",
-    ),
-    (
         r"no solution found|no matching distribution|could not find a version|was not found in the",
         "a package is missing where packages are taken from; complete the folder of wheels, or use the network",
     ),

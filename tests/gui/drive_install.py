@@ -66,7 +66,7 @@ def script() -> Iterator[float]:
     settings.samples, settings.reference_samples = 4, 4
     bpy.ops.radiance_twin.render_views()
     yield from until_it_has_ended("render")
-    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 5.0, "cpu", "small"
+    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 2.0, "cpu", "small"
     bpy.ops.radiance_twin.train()
     yield from until_it_has_ended("train")
     bpy.ops.radiance_twin.doctor()
