@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,6 +114,8 @@ class Resampling:
 
     def light(self, image: F4) -> F4:
         """The mean [H, W, channels] of a rendered image over each pixel's area."""
+        import cv2  # the tests of lenses that Cycles has do without
+
         shifts = (np.arange(PLACES) + 0.5) / PLACES - 0.5
         total = np.zeros((*self._share.shape[:2], image.shape[-1]), np.float32)
         for right in shifts:

@@ -16,13 +16,12 @@ from radiance_twin.addon.studio.render import render_views
 from radiance_twin.core.cameras import Camera, pixel_grid
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.dataset.contents import ViewPixels
-from radiance_twin.core.dataset.packing import read_view
+from radiance_twin.core.dataset.cycles import view_pixels
+from radiance_twin.core.dataset.resampling import through_the_lens
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.reporting import QuietReporter
 
-from .scenes import add_ball, add_box, add_camera, animate, make_emitter, new_scene, nodes_of, request, save
-
-pytest.importorskip("cv2", reason="pictures are made in the worker, whose Python this is not")
+from .scenes import add_ball, add_box, add_camera, animate, make_emitter, new_scene, nodes_of, read_exr, request, save
 
 LAMPS = np.array([[0.5, 0.2, 0.3], [-0.4, -0.5, 0.1], [0.1, 0.3, -0.6]])
 LAMP = 0.15
@@ -58,7 +57,14 @@ def rendered(tmp_path: Path, **settings: Any) -> list[tuple[Camera, ViewPixels]]
     scene = save(tmp_path / "scene.blend")
     render_views(request(scene, tmp_path / "views", **settings), QuietReporter())
     plan = staging.read_plan(tmp_path / "views")
-    return [(view.camera(plan.resolution), read_view(tmp_path / "views", plan, view)) for view in plan.views]
+    if plan.views[0].stand_in is not None:
+        pytest.importorskip("cv2", reason="distorted pictures are made by the worker, whose Python this is not")
+    found = []
+    for view in plan.views:
+        beauty, truth = (read_exr(tmp_path / "views" / name) for name in view.pictures)
+        pixels = through_the_lens(view_pixels(plan, beauty, truth, {}), view, plan.resolution)
+        found.append((view.camera(plan.resolution), pixels))
+    return found
 
 
 def add_lamps() -> None:
@@ -107,7 +113,7 @@ def test_a_light_is_seen_where_its_camera_says(tmp_path: Path, name: str) -> Non
         light_is_where_the_camera_says(camera, pixels)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ["distorted", "fisheye with a K matrix", "distorted fisheye", "equirectangular"])
 def test_depth_normal_and_index_are_those_of_the_pixels_rays(tmp_path: Path, name: str) -> None:
     """Of a ball, under depth of field that blurs the light."""
     scene, radius, centre = new_scene(), 1.0, np.array([0.3, 0.0, 0.2])
