@@ -107,6 +107,7 @@ def show_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
         row.operator("radiance_twin.remove_error", text="", icon="TRASH")
         top = float(painted.get(heat.BRIGHTEST, 1.0))
         write(layout, context, f"Views: black 0, violet {top / 3:.0f}, orange {2 * top / 3:.0f}, pale {top:.0f}")
+        write(layout, context, "Grey: hidden from all sides")
     if rig_preview.is_on():
         write(layout, context, rig_preview.in_words(), icon="INFO")
 
