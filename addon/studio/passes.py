@@ -20,6 +20,7 @@ from .scene import rendered_layer
 
 # Cycles looks the pixel filter up in a table whose middle is 4e-4 pixels off at the usual width of 1.5
 WIDTH_OF_TRUTH = 0.01
+CRYPTOMATTE = "use_pass_cryptomatte_object"
 # what switches a pass on, in the layer's settings or in Cycles' settings of the layer
 SWITCHES_OF_LIGHT = {
     **{
@@ -32,7 +33,7 @@ SWITCHES_OF_LIGHT = {
     "environment": "use_pass_environment",
     "ambient_occlusion": "use_pass_ambient_occlusion",
     "shadow": "use_pass_shadow_catcher",
-    "coverage": "use_pass_cryptomatte_object",
+    "coverage": CRYPTOMATTE,
 }
 SWITCHES_OF_TRUTH = {
     "depth": "use_pass_z",
@@ -59,6 +60,8 @@ class Passes:
         wanted = (*ALWAYS, *further)
         self._of_light = {switch for name, switch in SWITCHES_OF_LIGHT.items() if name in wanted}
         self._of_truth = {switch for name, switch in SWITCHES_OF_TRUTH.items() if name in wanted}
+        # Cycles that keeps the scene writes other passes' numbers into the indices once Cryptomatte has been switched off
+        self._of_truth |= self._of_light & {CRYPTOMATTE}
         self._scene = scene
         self._layer = layer = rendered_layer(scene)
         for owner in (layer, compat.cycles_of(layer)):

@@ -171,12 +171,17 @@ def test_coverage_is_each_objects_share_of_a_pixel(tmp_path: Path) -> None:
     add_camera((0, 0, 10), (0, 0, 0), lens=50.0, sensor_width=36.0)
     bpy.context.scene.cycles.pixel_filter_type = "BOX"
     animate(bpy.context.scene.camera, "location", (0, 0, 10), (0, 0, 10.1))
-    _, (view, *_) = render(
+    _, views = render(
         tmp_path, "coverage", rig="animated", views=2, samples=256, resolution=[33, 33], film="transparent"
     )
+    view = views[0]
     index, share = view.further["coverage_index"], view.further["coverage"]
     assert index[16, 16, :2].tolist() in ([1, 2], [2, 1]) and not index[..., 2:].any()
     np.testing.assert_allclose(share[16, 16, :2], 0.5, atol=0.03)
     assert (index[16, 12, 0], share[16, 12, 0]) == (1, 1.0) and (index[16, 20, 0], share[16, 20, 0]) == (2, 1.0)
     # what all objects leave of a pixel is what the film lets through
     np.testing.assert_allclose(share.sum(axis=-1), view.rgba[..., 3], atol=2e-3)
+    # and the clean sample, which is rendered after it, is none the worse
+    for one in views:
+        whole = one.further["coverage"][..., 0] == 1.0
+        np.testing.assert_array_equal(one.object_index[whole], one.further["coverage_index"][..., 0][whole])
