@@ -60,7 +60,7 @@ class Passes:
         wanted = (*ALWAYS, *further)
         self._of_light = {switch for name, switch in SWITCHES_OF_LIGHT.items() if name in wanted}
         self._of_truth = {switch for name, switch in SWITCHES_OF_TRUTH.items() if name in wanted}
-        # Cycles that keeps the scene writes other passes' numbers into the indices once Cryptomatte has been switched off
+        # Cycles that keeps the scene writes other passes' numbers into the indices once Cryptomatte is switched off
         self._of_truth |= self._of_light & {CRYPTOMATTE}
         self._scene = scene
         self._layer = layer = rendered_layer(scene)

@@ -100,6 +100,9 @@ def write(task: Task) -> Written:
             task.new_file(f"{place}/{name}.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     _write_camera(task, depth_scale)
     _write_models(task, models, millimetres)
+    unseen = sum(not model.count for model in models)
+    if unseen:
+        written.remarks.append(f"{unseen} models are no more than the corners of their boxes: no view shows them.")
     written.points = sum(model.count for model in models)
     for model in models:
         if model.outside > SOME * (model.count + model.outside):
@@ -179,12 +182,14 @@ def _write_camera(task: Task, depth_scale: float) -> None:
 def _write_models(task: Task, models: list[_Model], millimetres: float) -> None:
     infos = {}
     for number, model in enumerate(models, 1):
+        if not model.count:  # always hidden, or thinner than pixels: at least its box
+            model.points.append((model.corners, np.zeros((8, 3)), np.zeros((8, 3), np.float32)))
         positions, normals, colours = (np.concatenate(parts) for parts in zip(*model.points, strict=True))
         ply = points_ply(positions * millimetres, normals, colours.astype(np.float32))
         task.new_file(f"models/obj_{number:06d}.ply").write_bytes(ply)
         lower, size = model.corners.min(axis=0) * millimetres, np.ptp(model.corners, axis=0) * millimetres
         infos[str(number)] = {
-            "diameter": _diameter(positions if len(positions) else model.corners) * millimetres,
+            "diameter": _diameter(positions) * millimetres,
             **{f"min_{axis}": float(value) for axis, value in zip("xyz", lower, strict=True)},
             **{f"size_{axis}": float(value) for axis, value in zip("xyz", size, strict=True)},
             "name": model.category,
