@@ -20,27 +20,20 @@ HERE = Path(__file__).resolve().parent
 runpy.run_path(str(HERE.parent.parent / "core" / "bootstrap.py"))["register"](HERE.parent.parent)
 sys.path.insert(0, str(HERE.parent))
 
-from reliability import faults, fuzzing  # noqa: E402
+from reliability import deaths, fuzzing, surroundings  # noqa: E402
 from reliability.readers import READERS  # noqa: E402
+from reliability.table import Row, line_of  # noqa: E402
 
 RESULTS = HERE / "RESULTS.md"
 
 
-def row_of_fuzzing(reader: fuzzing.Reader, inputs: int) -> tuple[faults.Row, float]:
+def row_of_fuzzing(reader: fuzzing.Reader, inputs: int) -> tuple[Row, float]:
     """A reader's line, and the seconds of its slowest input."""
     outcome = fuzzing.fuzz(reader, inputs)
-    row = faults.Row(f"spoilt files: {reader.name}", "read, or refused in one line", sum(outcome.counts.values()))
+    row = Row(f"spoilt files: {reader.name}", "read, or refused in one line", sum(outcome.counts.values()))
     row.happened = outcome.counts
     row.lost = sorted({what for what, _ in outcome.faults})
     return row, outcome.slowest
-
-
-def line_of(row: faults.Row) -> str:
-    happened = ", ".join(f"{what} {count:,}" for what, count in sorted(row.happened.items()))
-    if row.seconds:
-        happened += f" (at most {row.seconds:.1f} s)"
-    lost = "; ".join(sorted(set(row.lost))) or "nothing"
-    return f"| {row.fault} | {row.times:,} | {row.expected} | {happened} | {lost} |"
 
 
 def main() -> int:
@@ -52,24 +45,24 @@ def main() -> int:
     asked = parser.parse_args()
     began, rows, slowest = time.monotonic(), [], 0.0
 
-    def take(new: list[faults.Row]) -> None:
+    def take(new: list[Row]) -> None:
         rows.extend(new)
         for row in new:
             print(line_of(row), flush=True)
 
     with tempfile.TemporaryDirectory(prefix="radiance_twin_faults_") as elsewhere:
         folder = Path(elsewhere)
-        place = faults.make_place(folder, None)
+        place = deaths.make_place(folder, None)
         if asked.only in (None, "renders"):
-            take(faults.kill_renders(place, asked.moments, longest=7.0))
+            take(deaths.kill_renders(place, asked.moments, longest=7.0))
         if asked.only in (None, "trainings"):
-            take(faults.kill_trainings(folder, asked.moments, longest=9.0))
+            take(deaths.kill_trainings(folder, asked.moments, longest=9.0))
         if asked.only in (None, "others"):
-            take(faults.stop_processes(place))
-            take(faults.disks(place))
-            take(faults.isolation(folder))
+            take(deaths.stop_processes(place))
+            take(surroundings.disks(place))
+            take(surroundings.isolation(folder))
         if asked.only in (None, "files"):
-            take(faults.damaged_files(folder, asked.inputs // 10))
+            take(surroundings.damaged_files(folder, asked.inputs // 10))
             for reader in READERS:
                 row, seconds = row_of_fuzzing(reader, asked.inputs)
                 slowest = max(slowest, seconds)

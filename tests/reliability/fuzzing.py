@@ -33,9 +33,11 @@ if __name__ == "__main__":
     if "--guided" in sys.argv:
         import atheris
 
-        # what is imported from now on tells which of its lines are reached
-        atheris.instrument_imports(include=["radiance_twin.core"]).__enter__()
-    from reliability.readers import BY_NAME, READERS, REFUSALS, Reader
+        # what is imported in here tells which of its lines are reached
+        with atheris.instrument_imports(include=["radiance_twin.core"]):
+            from reliability.readers import BY_NAME, READERS, REFUSALS, Reader
+    else:
+        from reliability.readers import BY_NAME, READERS, REFUSALS, Reader
 else:
     from .readers import BY_NAME, READERS, REFUSALS, Reader
 
@@ -210,7 +212,8 @@ def _read_all(reader: Reader, folder: Path, seeds: list[bytes], numbers: range, 
         bytes_before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (bytes_before + MOST_BYTES, resource.RLIM_INFINITY))
         nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders complain a lot
-        os.dup2(nowhere, 1), os.dup2(nowhere, 2)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         for number in numbers:
             signal.alarm(SECONDS)
             began = time.monotonic()
