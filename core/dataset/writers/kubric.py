@@ -60,8 +60,9 @@ def write(task: Task) -> Written:
     if most > 255:
         raise UserError(f"{most} objects are in the pictures, and Kubric knows 255; choose --format bop or folder")
     ranges = {split: _flow_ranges(task.dataset, views) for split, views in clips.items() if views}
+    numbers = {index: number for views in clips.values() for number, index in enumerate(views)}
     for split, index in task.each_view():
-        number = clips[split].index(index)
+        number = numbers[index]
         written.names[index] = f"{split}/{number:05d}"
         task.picture(index, f"{split}/rgba_{number:05d}.png")
         _write_passes(task, index, f"{split}/{{}}_{number:05d}", instances[split], ranges[split])
