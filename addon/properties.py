@@ -156,6 +156,7 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         type=bpy.types.Object,
         poll=lambda settings, thing: thing.type == "CAMERA",
     )
+    moving: bpy.props.BoolProperty(name="Everything Moves", **like_flag("moving"))
     views: bpy.props.IntProperty(name="Views", **like_flag("views", soft_max=500))
     val_views: bpy.props.IntProperty(name="Validation", **like_flag("val_views", min=1, soft_max=50))
     test_views: bpy.props.IntProperty(name="Test", **like_flag("test_views", min=1, soft_max=100))
@@ -281,6 +282,7 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         "passes": [word for word in ASKED_PASSES if word in settings.passes],
         "labels": settings.labels,
         "motion_blur": settings.motion_blur,
+        "moving": animated and settings.moving,
         "turns": round(settings.turns, 6),
         "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
         "least_target": round(settings.least_target, 6),

@@ -106,6 +106,9 @@ class Configuration:
         "give each camera a partner this far to its right, in scene units; 0 gives it none",
         "DISTANCE",
     )
+    moving: bool = option(
+        False, "cameras", "of the rig animated: everything else moves along its frames, too; no twin comes of that"
+    )
     frames: str | None = option(
         None, "cameras", "of the rig animated: some frames, like 1-100:5,120, else the scene's own", "FRAMES"
     )

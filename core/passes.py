@@ -72,6 +72,7 @@ ASKED_PASSES: dict[str, tuple[str, ...]] = {
     "ambient_occlusion": ("ambient_occlusion",),
     "coverage": ("coverage_index", "coverage"),
     "position": ("position",),
+    "flow": ("flow_forward", "flow_backward"),
     "material_index": ("material_index",),
     "class_index": ("class_index",),
 }

@@ -142,6 +142,10 @@ def check_settings(settings: RenderSettings) -> None:
         if getattr(settings, name) is not None and settings.rig != "animated":
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} has no meaning with --rig {settings.rig}; it belongs to --rig animated")
+    if settings.moving and settings.rig != "animated":
+        raise UsageError(f"--moving has no meaning with --rig {settings.rig}; it belongs to --rig animated")
+    if "flow" in settings.passes and settings.rig == "animated" and not settings.moving:
+        raise UsageError("--passes flow needs --moving with --rig animated: it leads to where things are next")
     if settings.frames is not None:
         frames_in_words(settings.frames)
     if settings.target is not None and settings.rig not in PLACED_RIGS:

@@ -12,11 +12,14 @@ import numpy as np
 
 from .configuration import SETTINGS
 from .dataset.contents import ViewPixels
-from .dataset.packing import read_view
+from .dataset.labels import LABELS, fill_view, no_labels
+from .dataset.packing import read_staged_labels, read_view
+from .dataset.staging import Plan
 from .dataset.store import Dataset, open_dataset
 from .dataset.writing import view_hash
 from .errors import UsageError, UserError
 from .files import sha256_of_file
+from .passes import FURTHER
 from .render import RenderSettings, stage_views
 from .reporting import Reporter
 
@@ -70,6 +73,9 @@ def verify(settings: VerifySettings, reporter: Reporter) -> dict[str, Any]:
         for index, name in zip(indices, names, strict=True):
             if view_hash(found[name]) != dataset.sha256(index):
                 raise UserError(f"view {index} is not what it was: {_difference(dataset, index, found[name])}")
+            changed = _changed_label(dataset, index, folder, plan, found[name])
+            if changed:
+                raise UserError(f"view {index} is not what it was: labels/{changed} differs")
     return {"dataset": settings.dataset, "views": len(indices), "indices": indices}
 
 
@@ -91,16 +97,29 @@ def _some(dataset: Dataset, count: int) -> list[int]:
 
 def _difference(dataset: Dataset, index: int, now: ViewPixels) -> str:
     """What differs most, in words."""
-    before = {"rgba": dataset.rgba(index), "depth": dataset.depth(index), "normal": dataset.normal(index)}
     found = []
-    for name, pixels in before.items():
-        other = getattr(now, name)
-        if other is None or other.shape != pixels.shape:
+    for name in dataset.passes:
+        before = dataset.pixels(name, index)
+        other = now.further.get(name) if name in FURTHER else getattr(now, name)
+        if other is None or other.shape != before.shape:
             found.append(f"{name} has another size")
         else:
-            half = name == "rgba"
-            apart = np.abs(pixels - (other.astype(np.float16) if half else other).astype(np.float32))
+            apart = np.abs(before.astype(np.float64) - np.asarray(other, before.dtype))
             if apart.max() > 0:
                 share = float((apart.reshape(*apart.shape[:2], -1) > 0).any(axis=-1).mean())
                 found.append(f"{name} differs by up to {apart.max():.3g} in {share:.1%} of the pixels")
-    return "; ".join(found) or "the object index differs"
+    return "; ".join(found) or "it has other passes"
+
+
+def _changed_label(dataset: Dataset, index: int, folder: Path, plan: Plan, pixels: ViewPixels) -> str:
+    """The first array of labels that is not what it was; empty: none."""
+    known, view = dataset.labels, plan.views[index]
+    if known is None:
+        return ""
+    again = no_labels(1, len(plan.objects), plan.keypoints)
+    fill_view(again, 0, read_staged_labels(folder, view), pixels, view.camera(plan.resolution), plan.objects)
+    for name in LABELS:
+        before, now = getattr(known, name)[index], getattr(again, name)[0]
+        if before.shape != now.shape or not np.array_equal(before, now, equal_nan=before.dtype.kind == "f"):
+            return name
+    return ""

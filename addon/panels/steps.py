@@ -46,6 +46,7 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
             layout.prop(settings, "train_camera")
             layout.prop(settings, "test_camera")
             layout.prop(settings, "frames")
+            layout.prop(settings, "moving")
         elif settings.rig == "walk":
             layout.prop(context.scene, "camera")
         else:

@@ -312,6 +312,10 @@ def pose_and_lens_at(scene: bpy.types.Scene, frame: int, camera: bpy.types.Objec
     return pose_of(evaluated), lens_of(evaluated, scene)
 
 
+# of a lens, what an animation may change from frame to frame
+MOVING_LENS = ("lens", "shift_x", "shift_y")
+
+
 class StudioCamera:
     """A camera of our own that stands still, without parents, constraints or animation."""
 
@@ -330,11 +334,27 @@ class StudioCamera:
 
     def put(self, camera_to_world: ArrayLike, lens: Lens) -> None:
         """Make it the scene's camera, here and with this lens, and render what that asks for."""
+        self._object.animation_data_clear()
+        self._object.data.animation_data_clear()
         put_camera(self._object, camera_to_world, lens)
         render = self._scene.render
         render.resolution_x, render.resolution_y = lens.size or self._size
         render.pixel_aspect_x, render.pixel_aspect_y = lens.pixel_aspect or self._aspect
         self._scene.camera = self._object
+        bpy.context.view_layer.update()
+
+    def move(self, before: tuple[ArrayLike, Lens], after: tuple[ArrayLike, Lens]) -> None:
+        """Let it be elsewhere in the frames before and after this one, until it is put somewhere again."""
+        thing, data, frame = self._object, self._object.data, self._scene.frame_current
+        here = np.array(thing.matrix_basis), {name: getattr(data, name) for name in MOVING_LENS}
+        places = [(where, {name: getattr(lens, name) for name in MOVING_LENS}) for where, lens in (before, after)]
+        for step, (pose, lens) in zip((-1, 1, 0), (*places, here), strict=True):
+            thing.matrix_world = Matrix(np.asarray(pose).tolist())
+            for path in ("location", "rotation_quaternion"):
+                thing.keyframe_insert(path, frame=frame + step)
+            for name, value in lens.items():
+                setattr(data, name, value)
+                data.keyframe_insert(name, frame=frame + step)
         bpy.context.view_layer.update()
 
     def use_depth_of_field(self, use: bool) -> None:

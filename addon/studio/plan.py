@@ -37,7 +37,7 @@ from .labels import Labeller
 from .passes import ALWAYS, Passes
 from .randomise.apply import Randomiser
 from .randomise.changes import Changes
-from .rig import Placed, cameras_of_rig, sight_of
+from .rig import Placed, cameras_of_rig, frames_around, sight_of
 from .scene import (
     RenderedObject,
     external_files,
@@ -133,6 +133,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
         "keypoints": [(keypoint.name, keypoint.place) for keypoint in keypoints],
     }
+    with_flow = settings["moving"] and "flow_forward" in further
     # most views have the same lens
     through: dict[Lens, tuple[list[float], Lens, dict[str, Any] | None]] = {}
     views: list[PlannedView] = []
@@ -158,6 +159,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
                 denoise=denoise,
                 seed=staging.view_seed(settings["seed"], index),
                 labels=settings["labels"],
+                moving=settings["moving"],
+                around=frames_around(scene, settings, resolution, split, (frame, pose, lens)) if with_flow else None,
             )
             views.append(staging.with_key(view, common))
     if len({view.kind for view in views}) > 1:
@@ -195,11 +198,11 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         configuration=_configuration(settings, film, denoise, device),
     )
     staging.write_plan(folder, plan, transform)
-    if settings["rig"] == "animated":
+    if settings["rig"] == "animated" and not settings["moving"]:
         remarks.append(
             f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
         )
-    if scene_changes(settings["randomise"]):
+    if scene_changes(settings["randomise"]) or settings["moving"]:
         remarks.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
     missing = [name for name in needed if not Path(name).exists()]
     labeller = Labeller(scene, resolution, seen_some_time, keypoints)

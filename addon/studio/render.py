@@ -107,6 +107,8 @@ def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folde
 
 def render_view(view: PlannedView, studio: Studio, folder: Path) -> tuple[float, float]:
     """Render one view; it is done when its record is written. Returns the seconds of its light and of its truth."""
+    if view.moving:
+        studio.scene.frame_set(view.frame)
     with studio.randomiser.view(view.draw, studio.remarks):
         return _render_as_it_is(view, studio, folder)
 
@@ -119,6 +121,8 @@ def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[f
     light, truth = time.monotonic() - started, 0.0
     if view.truth:
         studio.camera.use_depth_of_field(False)
+        if view.around:
+            studio.camera.move(*((one["camera_to_world"], Lens(**one["lens"])) for one in view.around))
         studio.passes.set_for_truth()
         studio.passes.render_to(folder / view.pictures[1])
         if view.labels:

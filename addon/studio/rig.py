@@ -21,7 +21,17 @@ from ...core.rigs import (
     rig_shape,
     walk,
 )
-from .cameras import PLACED_CLIP, Array, Lens, camera_of, chosen_lens, has_lens, lens_of, pose_and_lens_at
+from .cameras import (
+    PLACED_CLIP,
+    Array,
+    Lens,
+    camera_of,
+    chosen_lens,
+    has_lens,
+    lens_of,
+    pose_and_lens_at,
+    rendered_through,
+)
 from .scene import Measured, measure_in
 from .sight import Sight
 
@@ -142,6 +152,30 @@ def _along_cameras(
     poses = np.array([pose for cameras in found.values() for _, pose, _ in cameras])
     if len(poses) > 1 and np.ptp(poses, axis=0).max() < 1e-6:
         raise UserError("the scene's camera stands still along its frames; animate it or choose another rig")
+    return found
+
+
+def frames_around(
+    scene: bpy.types.Scene, settings: dict[str, Any], resolution: tuple[int, int], split: str, placed: Placed
+) -> list[dict[str, Any]]:
+    """Pose and lens that a camera of the rig animated has in the frames before and after, as `PlannedView.around`."""
+    frame, stands, _ = placed
+    current, subframe, own = scene.frame_current, scene.frame_subframe, scene.camera
+    train = _camera_named(scene, settings["train_camera"])
+    camera = train if split == "train" else _camera_named(scene, settings["test_camera"]) or train
+    try:
+        before, here, after = (pose_and_lens_at(scene, frame + step, camera) for step in (-1, 0, 1))
+    finally:
+        scene.frame_set(current, subframe=subframe)
+        scene.camera = own
+    # a camera that was moved off its path is so in the frames around, too
+    moved = stands @ np.linalg.inv(here[0])
+    found = []
+    for pose, lens in (before, after):
+        rendered = rendered_through(chosen_lens(lens, settings, resolution), scene, resolution)[1]
+        if rendered.kind != "opencv":
+            raise UserError("there is no flow of a fisheye or equirectangular camera; leave flow out of the passes")
+        found.append({"camera_to_world": (moved @ pose).tolist(), "lens": rendered.as_dict()})
     return found
 
 

@@ -60,6 +60,8 @@ class PlannedView:
         samples, denoise, seed: of the render of light.
         draw: number of the random scene that it shows, if the scene is randomised.
         truth: whether depth, normal and object index are rendered as well. labels: whether objects are labelled.
+        moving: whether the whole scene stands in `frame`.
+        around: camera_to_world and lens in the frames before and after, for flow; None: the camera stands still.
         key: hash of everything that determines the pixels.
     """
 
@@ -78,6 +80,8 @@ class PlannedView:
     distortion: list[float] = field(default_factory=lambda: list(NO_DISTORTION))
     stand_in: dict[str, Any] | None = None
     labels: bool = False
+    moving: bool = False
+    around: list[dict[str, Any]] | None = None
 
     @property
     def labels_file(self) -> str:

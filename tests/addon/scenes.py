@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "poses": None,
     "randomise": [],
     "passes": [],
+    "moving": False,
     "labels": False,
     "classes": [],
     "keypoints": [],

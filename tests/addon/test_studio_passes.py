@@ -185,3 +185,46 @@ def test_coverage_is_each_objects_share_of_a_pixel(tmp_path: Path) -> None:
     for one in views:
         whole = one.further["coverage"][..., 0] == 1.0
         np.testing.assert_array_equal(one.object_index[whole], one.further["coverage_index"][..., 0][whole])
+
+
+def test_flow_of_a_moving_camera_and_a_moving_object(tmp_path: Path) -> None:
+    new_scene()
+    add_box("Floor", (20, 20, 0.2), (0, 0, -1.1))
+    box = add_box("Box", (1.2, 1.0, 0.8))
+    animate(box, "location", (-1.0, 0.2, 0.0), (1.6, -0.4, 0.3))
+    animate(box, "rotation_euler", (0, 0, 0), (0.3, 0.2, 1.2))
+    add_ball("Ball", 0.5, (0.8, 0.9, 0.1))
+    camera = add_camera((0, 0, 0), (0, 0, 0), lens=40.0)
+    animate(camera, "location", (0.3, -5.0, 3.0), (1.2, -4.6, 2.2))
+    animate(camera, "rotation_euler", (1.0, 0.0, 0.0), (1.1, 0.05, 0.2))
+    animate(camera.data, "lens", 38.0, 44.0)
+    plan, views = render(tmp_path, "flow", "position", rig="animated", views=3, moving=True, resolution=[64, 48])
+    scene = bpy.context.scene
+    view, pixels = plan.views[1], views[1]
+    box = bpy.data.objects["Box"]
+    index = next(entry["index"] for entry in plan.objects if entry["name"] == "Box")
+    seen = {}
+    for frame in (view.frame - 1, view.frame, view.frame + 1):
+        scene.frame_set(frame)
+        seen[frame] = scenes_camera(plan), np.array(box.matrix_world)
+    own = pixels.object_index == index
+    assert own.sum() > 50 and (pixels.object_index > 0).sum() > 1000
+    hit = pixels.depth > 0
+    for name, frame in (("flow_forward", view.frame + 1), ("flow_backward", view.frame - 1)):
+        motion = seen[frame][1] @ np.linalg.inv(seen[view.frame][1])
+        points = pixels.further["position"].astype(np.float64)
+        points[own] = points[own] @ motion[:3, :3].T + motion[:3, 3]
+        places, _ = seen[frame][0].project(points.reshape(-1, 3))
+        expected = places.reshape(48, 64, 2) - cameras.pixel_grid(64, 48)
+        assert np.abs(expected[own]).max() > 1.0
+        assert np.abs(pixels.further[name] - expected)[hit].max() < 0.05
+        assert not pixels.further[name][~hit].any()
+
+
+def scenes_camera(plan: Plan) -> cameras.Camera:
+    """The scene's own camera in this frame, by Blender's projection matrix."""
+    thing = bpy.data.objects["Camera"].evaluated_get(bpy.context.evaluated_depsgraph_get())
+    width, height = plan.resolution
+    matrix = thing.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=width, y=height)
+    focal = [0.5 * width * matrix[0][0], 0.5 * height * matrix[1][1], 0.5 * width, 0.5 * height]
+    return cameras.Camera(np.array(thing.matrix_world), np.array(focal), (width, height))
