@@ -18,7 +18,7 @@ from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_box, add_camera, animate, make_emitter, new_scene, read_exr, request, save
-from .test_randomise import everything, paint, picture, state, table
+from .test_randomise import everything, paint, picture, randomiser, state, table
 
 SETTLE = {"what": "pose", "property": "movable", "on": "Table", "settle": True, "turn": [[0, 360]] * 3}
 
@@ -81,6 +81,31 @@ def test_truth_shows_what_light_shows(tmp_path: Path) -> None:
         index = truth[compat.pass_names()["object_index"]][..., 0]
         assert ((light["Combined"][..., 3] > 0.99) <= (index > 0)).all()
         assert ((index > 0) <= (light["Combined"][..., 3] > 0.0)).all()
+
+
+def test_labels_say_where_drawn_things_stand(tmp_path: Path) -> None:
+    table()
+    scene = save(tmp_path / "scene.blend")
+    rules = [
+        {"what": "pose", "select": "Box.[01]", "on": "Table", "turn": [[0, 360]] * 3},
+        {"what": "visibility", "select": "Box.4", "chance": 0.5},
+    ]
+    asked = request(scene, tmp_path / "views", views=4, labels=True, randomise=rules, target="Table")
+    render_views(asked, QuietReporter())
+    plan = staging.read_plan(tmp_path / "views")
+    names = [thing["name"] for thing in plan.objects]
+    seen = set()
+    for view in plan.views:
+        found = np.load(tmp_path / "views" / view.labels_file)["object_to_world"]
+        with randomiser(*rules).view(view.draw, []):
+            for name in ("Box.0", "Box.1", "Box.2"):
+                assert found[names.index(name)] == pytest.approx(
+                    np.array(bpy.data.objects[name].matrix_world), abs=1e-6
+                )
+            hidden = bpy.data.objects["Box.4"].hide_render
+        assert np.isnan(found[names.index("Box.4")]).all() == hidden
+        seen.add(hidden)
+    assert seen == {True, False}
 
 
 def test_both_eyes_see_the_same_scene_and_the_noise_floor_that_of_its_view(tmp_path: Path) -> None:
