@@ -74,6 +74,12 @@ def write(task: Task) -> Written:
     written.remarks.append(
         "A clip's frames are the split's views in their order, whether the scene moves between them or not."
     )
+    apart = [split for split, views in clips.items() if (np.diff(task.dataset.frame[views]) != 1).any()]
+    if apart and any(ranges.values()):
+        written.remarks.append(
+            f"Flow leads to the scene's next frame, which the {' and '.join(apart)} clip leaves out in places: another "
+            "split has it."
+        )
     return written
 
 
