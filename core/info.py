@@ -6,9 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .configuration import SETTINGS
 from .dataset.digest import dataset_digest
-from .dataset.store import open_dataset
+from .dataset.store import Dataset, open_dataset
 from .errors import UserError
 from .twin_file import read_twin
 
@@ -49,6 +51,8 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
             "background": [round(float(value), 4) for value in dataset.background],
             "view_transform": f"{dataset.view_transform.display} / {dataset.view_transform.view}",
             "objects": [entry.get("name") for entry in dataset.objects],
+            "classes": [entry.get("name") for entry in dataset.classes],
+            "labels": _labels_in_short(dataset),
             "seconds": round(float(dataset.seconds.sum()), 1),
             "configuration": _in_short(dataset.configuration),
         }
@@ -77,6 +81,18 @@ def configuration_of(dataset: str | None) -> dict[str, Any]:
         if "rig" not in opened.configuration:
             raise UserError(f"{dataset} was imported, not rendered; it has no such settings")
         return {name: value for name, value in opened.configuration.items() if name in SETTINGS}
+
+
+def _labels_in_short(dataset: Dataset) -> dict[str, Any] | None:
+    """What the labels know, None without any."""
+    labels = dataset.labels
+    if labels is None:
+        return None
+    return {
+        "boxes": int((labels.visible_pixels > 0).sum()),
+        "poses": int(np.isfinite(labels.object_to_world).all(axis=(2, 3)).sum()),
+        "keypoints": [keypoint["name"] for keypoint in labels.keypoint_table],
+    }
 
 
 def _in_short(configuration: dict[str, Any]) -> dict[str, Any]:

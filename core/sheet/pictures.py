@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..dataset.store import Dataset
-from ..dataset.writers.labels import categories_of, visible_objects
+from ..dataset.writers.labels import visible_objects
 from ..dataset.writers.pictures import straight_image
 from ..lettering import INK, PAPER, QUIET, font
 
@@ -25,29 +25,13 @@ MOST_NAMES = 6
 GOLDEN_RATIO = 0.618033988749895
 
 
-def passes_of(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
-    """What a column of the sheet is called, to what draws a view of it; only of passes that there are."""
-    there = set(dataset.passes)
-    pictures: dict[str, Callable[[int], Image.Image]] = {"Light": lambda index: _light(dataset, index)}
-    if "depth" in there:
-        least, most = _depth_range(dataset)
-        pictures[f"Depth {least:.3g} to {most:.3g}"] = lambda index: depth_picture(dataset.depth(index), least, most)
-    if "normal" in there:
-        pictures["Normal"] = lambda index: normal_picture(dataset.normal(index))
-    if "object_index" in there and dataset.objects:
-        categories = categories_of(dataset)
-        pictures["Objects"] = lambda index: objects_picture(dataset, index, categories)
-    if "valid" in there:
-        pictures["Valid"] = lambda index: Image.fromarray(dataset.valid(index).astype(np.uint8) * 255).convert("RGB")
-    return pictures
-
-
-def contact_sheet(dataset: Dataset, views: Sequence[tuple[str, int]]) -> Image.Image:
-    """A row a view (split, index), a column a pass, in as many blocks as fit beside each other.
+def contact_sheet(
+    dataset: Dataset, views: Sequence[tuple[str, int]], pictures: dict[str, Callable[[int], Image.Image]]
+) -> Image.Image:
+    """A row a view (split, index), a column each of `pictures`, in as many blocks as fit beside each other.
 
     Small views are enlarged by whole numbers.
     """
-    pictures = passes_of(dataset)
     largest = dataset.size[[index for _, index in views]].max(axis=0)
     scale = TILE / int(largest.max()) if largest.max() > TILE else TILE // int(largest.max())
     width, height = (max(1, round(int(side) * scale)) for side in largest)
@@ -119,7 +103,7 @@ def colour_of(index: int) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _light(dataset: Dataset, index: int) -> Image.Image:
+def light_picture(dataset: Dataset, index: int) -> Image.Image:
     """Through the scene's view transform, on grey squares where it is transparent."""
     image = straight_image(dataset.rgba(index), dataset.view_transform).astype(np.float32)
     rows, columns = np.indices(image.shape[:2]) // SQUARES
@@ -128,7 +112,7 @@ def _light(dataset: Dataset, index: int) -> Image.Image:
     return Image.fromarray((image[..., :3] * alpha + squares * (1.0 - alpha)).round().astype(np.uint8))
 
 
-def _depth_range(dataset: Dataset) -> tuple[float, float]:
+def depth_range(dataset: Dataset) -> tuple[float, float]:
     """Of some views: the 1st and 99th percentile."""
     some = range(0, dataset.count, max(1, dataset.count // 8))
     seen = np.concatenate([depth[depth > 0.0] for depth in map(dataset.depth, some)])

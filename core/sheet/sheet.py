@@ -4,20 +4,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset, open_dataset
+from ..dataset.writers.labels import categories_of
 from ..errors import UsageError
 from ..files import atomic_folder
 from ..reporting import Reporter, followed, format_seconds
+from .further import further_pictures, labels_picture
 from .page import page
-from .pictures import contact_sheet
+from .pictures import (
+    contact_sheet,
+    depth_picture,
+    depth_range,
+    light_picture,
+    normal_picture,
+    objects_picture,
+)
 from .statistics import statistics
 
 PICTURE, PAGE, NUMBERS = "sheet.png", "index.html", "statistics.json"
@@ -56,11 +66,34 @@ def make_sheet(settings: SheetSettings, reporter: Reporter) -> dict[str, Any]:
         used = sorted(int(index) for split in SPLITS for index in dataset.splits[split])
         views: Iterator[int] = followed(used, "sheet", reporter, "view", "stopped; nothing was written")
         numbers = statistics(dataset, views)
-        contact_sheet(dataset, some_views(dataset, settings.views)).save(folder / PICTURE, optimize=True)
+        contact_sheet(dataset, some_views(dataset, settings.views), passes_of(dataset)).save(
+            folder / PICTURE, optimize=True
+        )
         text = page(_title(dataset), _facts(dataset), numbers, folder / PICTURE)
         (folder / PAGE).write_text(text, encoding="utf-8")
         (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return {"output": settings.output, "page": str(Path(settings.output).resolve() / PAGE), **numbers}
+
+
+def passes_of(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
+    """What a column of the sheet is called, to what draws a view of it; only of passes that there are."""
+    there = set(dataset.passes)
+    pictures: dict[str, Callable[[int], Image.Image]] = {"Light": lambda index: light_picture(dataset, index)}
+    if "depth" in there:
+        least, most = depth_range(dataset)
+        pictures[f"Depth {least:.3g} to {most:.3g}"] = lambda index: depth_picture(dataset.depth(index), least, most)
+    if "normal" in there:
+        pictures["Normal"] = lambda index: normal_picture(dataset.normal(index))
+    if "object_index" in there and dataset.objects:
+        categories = categories_of(dataset)
+        pictures["Objects"] = lambda index: objects_picture(dataset, index, categories)
+    if "valid" in there:
+        pictures["Valid"] = lambda index: Image.fromarray(dataset.valid(index).astype(np.uint8) * 255).convert("RGB")
+    pictures |= further_pictures(dataset)
+    labels = dataset.labels
+    if labels is not None:
+        pictures["Labels"] = lambda index: labels_picture(dataset, labels, index, light_picture(dataset, index))
+    return pictures
 
 
 def some_views(dataset: Dataset, count: int) -> list[tuple[str, int]]:

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from radiance_twin.core.cameras import look_at
+from radiance_twin.core.dataset.labels import OUTSIDE, SEEN
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError
 from radiance_twin.core.reporting import QuietReporter
+from radiance_twin.core.sheet.further import flow_picture, labels_picture
 from radiance_twin.core.sheet.pictures import colour_of, depth_picture, normal_picture, objects_picture
 from radiance_twin.core.sheet.sheet import SheetSettings, make_sheet, some_views
 from radiance_twin.core.sheet.statistics import statistics
@@ -99,6 +101,27 @@ def test_boxes_are_drawn_around_what_is_seen(path: Path) -> None:
     assert picture[rows.min(), columns.max()].tolist() == list(colour_of(3))
 
 
+def test_flow_points_by_its_hue() -> None:
+    right, left, still = np.asarray(flow_picture(np.array([[[4, 0], [-4, 0], [0, 0]]], np.float32), 4.0))[0].astype(int)
+    assert right[0] > 200 > 100 > max(right[1:]) and left[0] < 100 < 200 < min(left[1:]) and not still.any()
+
+
+def test_keypoints_and_boxes_in_space_are_drawn_where_they_project(path: Path) -> None:
+    with open_dataset(path) as dataset:
+        labels, dark = dataset.labels, Image.new("RGB", (WIDTH, HEIGHT))
+        assert labels is not None
+        labels.keypoints[0, 0], labels.keypoint_state[0] = dataset.bounds.mean(axis=0), OUTSIDE
+        labels.keypoint_state[0, 0] = SEEN
+        (u, v), _ = (values[0] for values in dataset.camera(0).project(labels.keypoints[0, :1]))
+        picture = np.asarray(labels_picture(dataset, labels, 0, dark))
+        assert picture[int(v), int(u)].tolist() == [255, 255, 255]
+        boxed = [place for place in range(2) if labels.amodal_pixels[0, place]]
+        corner = labels.object_to_world[0, boxed[0]] @ [*dataset.objects[boxed[0]]["local_bounds"][1], 1.0]
+        (u, v), _ = (values[0] for values in dataset.camera(0).project(corner[None, :3]))
+        around = picture[max(int(v) - 1, 0) : int(v) + 2, max(int(u) - 1, 0) : int(u) + 2].reshape(-1, 3).tolist()
+        assert list(colour_of(dataset.objects[boxed[0]]["index"])) in around
+
+
 def test_the_sheet_shows_views_of_every_split(path: Path, tmp_path: Path) -> None:
     with open_dataset(path) as dataset:
         assert some_views(dataset, 4) == [("train", 0), ("train", 2), ("train", 6), ("val", 3), ("test", 7)]
@@ -110,7 +133,7 @@ def test_the_sheet_shows_views_of_every_split(path: Path, tmp_path: Path) -> Non
     }
     with Image.open(tmp_path / "sheet" / "sheet.png") as sheet:
         # small views are enlarged by whole numbers: 48 x 36 fits four times into a tile of 200
-        assert sheet.width > 2 * 4 * 4 * WIDTH and sheet.height > 2 * 4 * HEIGHT
+        assert sheet.width > 5 * 4 * WIDTH and sheet.height > 5 * 4 * HEIGHT
     page = Path(result["page"]).read_text()
     assert "Slab &quot;old&quot;: 1" in page and not re.search(r"@[A-Z]+@", page)
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Further passes and labels as pictures that people can read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from ..colour import linear_to_srgb
+from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
+from ..dataset.store import Dataset
+from ..passes import FURTHER
+from .pictures import colour_of
+
+INDICES = ("material_index", "class_index")
+FLOWS = ("flow_forward", "flow_backward")
+# the corners of a box whose numbers differ in one digit have an edge between them
+CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
+EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if np.abs(CORNERS[a] - CORNERS[b]).sum() == 1]
+
+
+def further_pictures(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
+    """What a column of the sheet is called, to what draws a view of it, of the further passes that there are."""
+    pictures: dict[str, Callable[[int], Image.Image]] = {}
+    for name in FURTHER:
+        if name not in dataset.passes or name == "coverage_index":
+            continue
+        title = name.replace("_", " ").capitalize()
+        if name in FLOWS:
+            reach = _reach(dataset, name)
+            pictures[f"{title}, {reach:.3g} px"] = partial(_flow, dataset, name, reach)
+        else:
+            draw = {"position": _position, "coverage": _coverage}.get(name, _index if name in INDICES else _light)
+            pictures[title] = partial(draw, dataset, name)
+    return pictures
+
+
+def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Image.Image) -> Image.Image:
+    """Over the light: 3D boxes, whole 2D boxes where something hides a part, and keypoints (a ring: hidden)."""
+    image = Image.blend(light.convert("RGB"), Image.new("RGB", light.size), 0.45)
+    draw, camera = ImageDraw.Draw(image), dataset.camera(index)
+    for place, entry in enumerate(dataset.objects):
+        colour = colour_of(int(entry["index"]))
+        pose, box = labels.object_to_world[index, place], entry.get("local_bounds")
+        if box is not None and np.isfinite(pose).all() and labels.amodal_pixels[index, place]:
+            local = np.asarray(box)[CORNERS, [0, 1, 2]]
+            pixels, depth = camera.project(local @ pose[:3, :3].T + pose[:3, 3])
+            drawn = (depth > 0) & np.isfinite(pixels).all(axis=1)
+            for a, b in EDGES:
+                if drawn[a] and drawn[b]:
+                    draw.line([tuple(pixels[a]), tuple(pixels[b])], fill=colour)
+        whole, seen = labels.amodal_box[index, place], labels.visible_box[index, place]
+        if np.isfinite(whole).all() and not np.array_equal(whole, seen):
+            left, top, right, bottom = (float(value) for value in whole)
+            draw.rectangle((left, top, right - 1, bottom - 1), outline=(150, 150, 150))
+    pixels, _ = camera.project(labels.keypoints[index])
+    for (x, y), state in zip(pixels.tolist(), labels.keypoint_state[index].tolist(), strict=True):
+        if state in (HIDDEN, SEEN):
+            fill = (255, 255, 255) if state == SEEN else None
+            draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(255, 255, 255), fill=fill)
+    return image
+
+
+def index_picture(numbers: NDArray[np.uint16]) -> Image.Image:
+    """A colour for each number; 0 is black."""
+    picture = np.zeros((*numbers.shape, 3), np.uint8)
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        picture[numbers == number] = colour_of(number)
+    return Image.fromarray(picture)
+
+
+def flow_picture(flow: NDArray[np.float32], reach: float) -> Image.Image:
+    """The direction as a hue (right is red), the length as strength up to `reach` pixels; rest is black."""
+    angle = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360.0
+    strength = np.clip(np.linalg.norm(flow, axis=-1) / max(reach, 1e-9), 0.0, 1.0) * 255
+    hsv = np.stack([angle / 2.0, np.full_like(angle, 220.0), strength], axis=-1).astype(np.uint8)
+    return Image.fromarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+
+
+def _flow(dataset: Dataset, name: str, reach: float, index: int) -> Image.Image:
+    return flow_picture(dataset.pixels(name, index), reach)
+
+
+def _index(dataset: Dataset, name: str, index: int) -> Image.Image:
+    return index_picture(dataset.pixels(name, index))
+
+
+def _light(dataset: Dataset, name: str, index: int) -> Image.Image:
+    shown = linear_to_srgb(np.clip(dataset.pixels(name, index).astype(np.float64), 0.0, 1.0))
+    return Image.fromarray((shown * 255).round().astype(np.uint8))
+
+
+def _position(dataset: Dataset, name: str, index: int) -> Image.Image:
+    """x, y, z from one side of the scene's bounds to the other as red, green, blue."""
+    points = dataset.pixels(name, index)
+    lower, upper = dataset.bounds
+    share = np.clip((points - lower) / np.maximum(upper - lower, 1e-9), 0.0, 1.0) * 255
+    return Image.fromarray(np.where(points.any(axis=-1, keepdims=True), share, 0).astype(np.uint8))
+
+
+def _coverage(dataset: Dataset, name: str, index: int) -> Image.Image:
+    """The objects' colours, mixed by their shares."""
+    numbers, shares = dataset.pixels(f"{name}_index", index), dataset.pixels(name, index)
+    colours = np.zeros((*numbers.shape, 3), np.float32)
+    for number in np.unique(numbers[numbers > 0]).tolist():
+        colours[numbers == number] = colour_of(number)
+    mixed = (colours * shares[..., None].astype(np.float32)).sum(axis=2)
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def _reach(dataset: Dataset, name: str) -> float:
+    """The 99th percentile of the lengths of some views' flow, pixels."""
+    some = range(0, dataset.count, max(1, dataset.count // 8))
+    lengths = np.concatenate([np.linalg.norm(dataset.pixels(name, index), axis=-1).ravel() for index in some])
+    return float(np.percentile(lengths, 99))
