@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from ...core.files import atomic_path
 from ...core.reporting import format_seconds
 from ...core.rigs import PLACED_RIGS
 from ...core.rules import mistake
@@ -75,7 +76,8 @@ def remember_scene(job: worker.Job) -> None:
     """Put the description of the scene that was rendered beside the dataset: the badge tells when it is another one."""
     described = state_file(Path(job.arguments["scene"]))
     if described.is_file():
-        shutil.copyfile(described, state_file(Path(job.arguments["output"])))
+        with atomic_path(state_file(Path(job.arguments["output"]))) as temporary:
+            shutil.copyfile(described, temporary)
         look()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -201,28 +202,29 @@ class Dataset:
     def pixels(self, name: str, index: int) -> NDArray[Any]:
         """Any pass of core/passes.py as it is stored, [H, W] or [H, W, channels]; all 0 without that pass."""
         width, height = (int(n) for n in self.size[index])
-        if f"views/{name}" not in self.file:
-            kind = PASSES[name]
-            return np.zeros((height, width, kind.channels) if kind.channels else (height, width), kind.dtype)
-        return self._read(
-            self.file[f"views/{name}"], (index, slice(0, height), slice(0, width)), f"{name} of view {index}"
-        )
+        with self._reading(f"{name} of view {index}"):
+            if f"views/{name}" in self.file:
+                return np.asarray(self.file[f"views/{name}"][index, :height, :width])
+        kind = PASSES[name]
+        return np.zeros((height, width, kind.channels) if kind.channels else (height, width), kind.dtype)
 
     def sha256(self, index: int) -> str:
         """Hexadecimal, of a view's passes; see `view_hash`."""
-        return bytes(self._read(self.file["views/sha256"], index, f"the checksum of view {index}")).decode("ascii")
+        with self._reading(f"the checksum of view {index}"):
+            return bytes(self.file["views/sha256"][index]).decode("ascii")
 
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
         """A test view's index and its pixels [H, W, 4] with another seed, when it was rendered twice."""
         if "noise_floor/rgba" not in self.file:
             return None
-        pixels = self.file["noise_floor/rgba"]
-        view = int(pixels.attrs["view"])
-        width, height = (int(n) for n in self.size[view])
-        if pixels.shape != (height, width, 4):
-            raise UserError(f"{self.path} is damaged (the second seed's picture has another size); render it again")
-        return view, self._read(pixels, ..., "its second seed's picture").astype(np.float32)
+        with self._reading("the second seed's picture"):
+            pixels = self.file["noise_floor/rgba"]
+            view = int(pixels.attrs["view"])
+            width, height = (int(n) for n in self.size[view])
+            if pixels.shape != (height, width, 4):
+                raise ValueError("it has another size")
+            return view, np.asarray(pixels[...], np.float32)
 
     @property
     def noise_ladder(self) -> list[ViewPixels]:
@@ -230,22 +232,16 @@ class Dataset:
         floor = self.noise_floor
         if floor is None or "noise_ladder/rgba" not in self.file:
             return []
-        samples, seconds = (_small(self.file, f"noise_ladder/{name}", 1) for name in ("samples", "seconds"))
-        pixels = self.file["noise_ladder/rgba"]
-        if (
-            pixels.shape != (len(samples), *floor[1].shape)
-            or not np.isfinite(seconds).all()
-            or not len(seconds) == len(samples) <= MOST_RUNGS
-        ):
-            raise UserError(f"{self.path} is damaged (its noise ladder); render it again")
-        return [
-            ViewPixels(
-                self._read(pixels, number, "its noise ladder").astype(np.float32),
-                seconds=float(took),
-                samples=int(count),
-            )
-            for number, (count, took) in enumerate(zip(samples, seconds, strict=True))
-        ]
+        with self._reading("its noise ladder"):
+            samples, seconds = (_small(self.file, f"noise_ladder/{name}", 1) for name in ("samples", "seconds"))
+            pixels = self.file["noise_ladder/rgba"]
+            fits = pixels.shape == (len(samples), *floor[1].shape) and len(samples) <= MOST_RUNGS
+            if not fits or len(seconds) != len(samples) or not np.isfinite(seconds).all():
+                raise ValueError("its arrays do not fit each other")
+            return [
+                ViewPixels(np.asarray(rung, np.float32), seconds=float(took), samples=int(count))
+                for rung, took, count in zip(pixels[...], seconds, samples, strict=True)
+            ]
 
     def damaged_views(self) -> Iterator[tuple[int, str]]:
         """Each view that cannot be read, or is not what was written, and what of it. Reads everything."""
@@ -264,10 +260,11 @@ class Dataset:
             tell(f"Note: {what}; it is left out")
             self.splits = {name: indices[indices != index] for name, indices in self.splits.items()}
 
-    def _read(self, array: h5py.Dataset, selection: Any, what: str) -> NDArray[Any]:
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
         try:
-            return np.asarray(array[selection])
-        except (OSError, RuntimeError, ValueError) as error:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(
                 f"{self.path} is damaged ({what}); fetch it again, render it again, or use the rest by --skip-damaged"
             ) from error

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 
 from radiance_twin.core.bake.bricks import from_arrays
 from radiance_twin.core.camera_file import read_camera, read_cameras
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points, write_error_points
 from radiance_twin.core.configuration import configuration_text, read_configuration
+from radiance_twin.core.dataset.checksums import ATTRIBUTE, read_attributes
 from radiance_twin.core.dataset.readers import colmap, nerf, nerfstudio, ngp
 from radiance_twin.core.dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
 from radiance_twin.core.dataset.readers.posed import Problems, Unsound
@@ -49,6 +51,21 @@ class Reader:
     file: str
     make: Callable[[Path], object]
     read: Callable[[Path], object]
+
+
+def _write_earlier_dataset(folder: Path) -> None:
+    """As they were before they had checksums: what is spoilt in it gets farther."""
+    SCENE.write(folder / "sealed.h5", views=2, size=8)
+    with h5py.File(folder / "sealed.h5") as sealed, h5py.File(folder / "scene.h5", "w") as file:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset):
+                file.create_dataset(name, data=item[()], chunks=item.chunks if item.ndim > 2 else None)
+            attributes = {key: value for key, value in read_attributes(item).items() if key != ATTRIBUTE}
+            file.require_group(name).attrs.update(attributes) if isinstance(item, h5py.Group) else None
+
+        copy("/", sealed)
+        sealed.visititems(copy)
 
 
 def _dataset(folder: Path) -> None:
@@ -143,6 +160,7 @@ def _write_plan(folder: Path) -> None:
 
 READERS = [
     Reader("dataset", "scene.h5", lambda folder: SCENE.write(folder / "scene.h5", views=2, size=8), _dataset),
+    Reader("dataset_without_checksums", "scene.h5", _write_earlier_dataset, _dataset),
     Reader("twin", "scene.twin", _write_twin, _twin),
     Reader("nerf", "transforms_train.json", FOREIGN.write_nerf, _posed(nerf)),
     Reader("ngp", "transforms.json", lambda folder: FOREIGN.write_transforms(folder, count=2), _posed(ngp)),
