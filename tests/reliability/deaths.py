@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radiance_twin.core.dataset.digest import dataset_digest
-from radiance_twin.core.dataset.staging import missing_views, read_plan, staging_folder
+from radiance_twin.core.dataset.staging import staging_folder
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.processes import ROOT, worker_command
 from radiance_twin.core.twin_file import read_twin, unfinished_path
@@ -153,13 +153,11 @@ def fingerprint(path: Path) -> str:
 
 
 def done_views(output: Path) -> int:
-    """Views that are rendered and sound, whichever way they are kept."""
+    """Views that are rendered: their records are there, and the files that these name are what they were."""
+    records = (path for path in staging_folder(output).glob("*.json") if path.name != "plan.json")
+    named = [json.loads(path.read_text("utf-8"))["files"] for path in records]
     folder = staging_folder(output)
-    try:
-        plan = read_plan(folder)
-    except UserError:
-        return 0
-    return len(plan.work) - len(missing_views(folder, plan))
+    return sum(all(fingerprint(folder / name) == sha256 for name, sha256 in files.items()) for files in named)
 
 
 def kill_renders(place: Place, moments: int, longest: float, views: int = VIEWS, seed: int = 0) -> list[Row]:
