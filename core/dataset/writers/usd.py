@@ -36,7 +36,7 @@ def write(task: Task) -> Written:
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/cameras").GetPrim())
     stage.SetStartTimeCode(0)
     stage.SetEndTimeCode(dataset.count - 1)
-    tenths = SENSOR / (100.0 * dataset.unit_scale)
+    sensor = SENSOR / (100.0 * dataset.unit_scale)
     cameras: dict[tuple[str, int, int], UsdGeom.Camera] = {}
     for split, index in task.each_view():
         written.names[index] = f"{index:06d}"
@@ -44,7 +44,7 @@ def write(task: Task) -> Written:
         view = dataset.camera(index)
         if (split, *view.size) not in cameras:
             cameras[split, *view.size] = _camera(stage, split, len(cameras), view.size)
-        _sample(cameras[split, *view.size], index, view, tenths)
+        _sample(cameras[split, *view.size], index, view, sensor)
     stage.GetRootLayer().Save()
     written.remarks.append("A view's time code is its number; between two of them cameras stand nowhere.")
     return written
