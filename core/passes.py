@@ -28,7 +28,7 @@ class Pass:
 # a pass of light is an average over the pixel's samples, premultiplied like rgba; every other is of the pixel's centre
 PASSES: dict[str, Pass] = {
     "rgba": Pass("f2", 4, "scene-linear light and alpha, premultiplied"),
-    "depth": Pass("f4", 0, "planar depth, 0 where nothing was hit"),
+    "depth": Pass("f4", 0, "depth along the axis, of fisheyes and panoramas along the ray; 0 where nothing was hit"),
     "normal": Pass("f2", 3, "unit normals in world space, 0 on a miss"),
     "object_index": Pass("u2", 0, "which object, 0 = background"),
     "valid": Pass("u1", 0, "which pixels are to be trained on and compared"),

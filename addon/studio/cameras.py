@@ -96,7 +96,7 @@ def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene | None = None) -> L
     Args:
         scene: what a panorama is rendered by; nothing else asks for it.
     """
-    lens = _perspective_lens_of(camera)
+    lens = _lens_as_perspective(camera)
     return lens if scene is None or is_perspective(camera) else _panoramic(lens, camera, scene.render)
 
 
@@ -117,7 +117,7 @@ def _panoramic(lens: Lens, camera: bpy.types.Object, render: bpy.types.RenderSet
     return replace(fitted(Camera(np.eye(4), intrinsics, size, model=model), lens), fisheye_fov=fov)
 
 
-def _perspective_lens_of(camera: bpy.types.Object) -> Lens:
+def _lens_as_perspective(camera: bpy.types.Object) -> Lens:
     data, dof = camera.data, camera.data.dof
     focus = dof.focus_distance
     if dof.focus_object is not None:
@@ -182,7 +182,7 @@ def chosen_lens(lens: Lens, settings: dict[str, Any], resolution: tuple[int, int
     given, fov = np.array(settings["intrinsics"], np.float64), math.radians(settings["fisheye_fov"])
     if given.any():
         lens = fitted(Camera(np.eye(4), given, resolution, model=CameraModel(kind)), lens)
-    elif kind != lens.kind and kind == "fisheye":
+    elif chosen == "fisheye":
         # the whole image circle is in the picture
         focal = min(resolution) / fov
         around = np.array([focal, focal, 0.5 * width, 0.5 * height])

@@ -67,9 +67,7 @@ def _cards(statistics: dict[str, Any]) -> str:
         )
     depth = statistics["depth"]
     if depth:
-        cards.append(
-            ("Depth", f"{depth['median']:.3g}", f"{depth['least']:.3g} to {depth['most']:.3g} scene units, planar")
-        )
+        cards.append(("Depth", f"{depth['median']:.3g}", f"{depth['least']:.3g} to {depth['most']:.3g} scene units"))
     return "".join(
         f'<div class="card"><h3>{html.escape(name)}</h3><p class="figure">{html.escape(value)}</p>'
         f'<p class="quiet small">{html.escape(text)}</p></div>'

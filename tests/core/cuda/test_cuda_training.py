@@ -91,6 +91,17 @@ def test_a_scene_is_learned_from_the_first_ray_to_the_twin(
     assert not [line for line in reporter.lines if "instead" in line]
 
 
+def test_a_fisheye_is_trained_on_by_its_own_rays(folder: Path) -> None:
+    training = prepared(write_scene(folder, "fisheye"))
+    advance(training, 4)
+    arrays = stepper_of(training)._arrays
+    chosen, picked = (on_host(arrays[name]).astype(np.int64) for name in ("chosen", "picked"))
+    expected = training.pixels.rays(chosen[picked[:32]])
+    np.testing.assert_allclose(on_host(arrays["rays"])[:32, 4:7], expected.directions, atol=1e-5)
+    assert len(training.pixels.ways) == training.pixels.count
+    assert np.std(expected.directions, axis=0).min() > 0.05, "they come from all around"
+
+
 def test_it_learns_as_the_reference_does(ball: Path) -> None:
     ours, steps = prepared(ball), 50
     with open_dataset(ball) as dataset, thread_pool() as pool:

@@ -16,6 +16,7 @@ import torch
 
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.field.cpu import thread_pool
+from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.training import run
 from radiance_twin.core.training.cuda_stepper import CudaStepper
 from radiance_twin.core.training.recipe import Recipe
@@ -39,7 +40,8 @@ def write_scene(folder: Path, kind: str) -> Path:
     film = "world" if kind == "world" else "transparent"
     background = (1.0, 0.5, 0.2) if kind == "blind" else (0.0, 0.0, 0.0)
     if not path.exists():
-        SCENE.write(path, views=12, size=32, film=film, depth=kind != "blind", background=background)
+        model = CameraModel("fisheye" if kind == "fisheye" else "opencv")
+        SCENE.write(path, views=12, size=32, film=film, depth=kind != "blind", background=background, model=model)
     return path
 
 
