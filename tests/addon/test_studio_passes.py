@@ -228,3 +228,22 @@ def scenes_camera(plan: Plan) -> cameras.Camera:
     matrix = thing.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=width, y=height)
     focal = [0.5 * width * matrix[0][0], 0.5 * height * matrix[1][1], 0.5 * width, 0.5 * height]
     return cameras.Camera(np.array(thing.matrix_world), np.array(focal), (width, height))
+
+
+@pytest.mark.parametrize(("alpha", "seen"), [(0.7, "Front"), (0.3, "Back")])
+def test_what_passes_say_of_a_surface_that_lets_through(tmp_path: Path, alpha: float, seen: str) -> None:
+    """Indices and depth are of the first surface that is at least half opaque; coverage and light are shares."""
+    new_scene()
+    for name, z in (("Back", 0.0), ("Front", 1.0)):
+        add_object(name, [(-2, -2, z), (2, -2, z), (2, 2, z), (-2, 2, z)], [(0, 1, 2, 3)])
+    paint(bpy.data.objects["Front"], "Film", (1, 1, 1), {"Alpha": alpha})
+    add_camera((0, 0, 10), (0, 0, 0), lens=150.0)
+    animate(bpy.context.scene.camera, "location", (0, 0, 10), (0, 0, 10.1))
+    plan, (view, _) = render(tmp_path, "coverage", rig="animated", views=2, samples=256, resolution=[9, 9])
+    places = {entry["name"]: entry["index"] for entry in plan.objects}
+    assert view.object_index[4, 4] == places[seen]
+    assert view.depth[4, 4] == pytest.approx(9.0 if seen == "Front" else 10.0, abs=1e-4)
+    index, share = view.further["coverage_index"][4, 4], view.further["coverage"][4, 4]
+    shares = {name: float(share[index == number].sum()) for name, number in places.items()}
+    assert shares["Front"] == pytest.approx(alpha, abs=0.08)
+    assert shares["Back"] == pytest.approx(1.0 - alpha, abs=0.08)
