@@ -65,6 +65,27 @@ def test_the_same_bits_in_any_order_alone_and_after_a_stop(tmp_path: Path) -> No
     assert {view.frame for view in plan.views} != {1}
 
 
+def test_lights_that_come_and_go_leave_the_noise_of_the_others_as_it_is(tmp_path: Path) -> None:
+    """Cycles picks lights at random in an order of its own, which must not come from the views before."""
+    scene = table()
+    for number in range(3):
+        light = bpy.data.objects.new(f"Light.{number}", bpy.data.lights.new(f"Light.{number}", "AREA"))
+        light.location, light.data.energy = (number - 1, 1, 2), 50.0
+        scene.collection.objects.link(light)
+    rules = [
+        {"what": "visibility", "select": "Light.*", "chance": 0.5},
+        {"what": "light", "select": "Lamp", "strength": [0.1, 1], "move": [[-1, 1]] * 3},
+    ]
+    path = save(tmp_path / "scene.blend")
+    settings: dict[str, Any] = {"views": 5, "samples": 4, "randomise": rules, "seed": 1}
+    render_views(request(path, tmp_path / "views", **settings), QuietReporter())
+    plan = staging.read_plan(tmp_path / "views")
+    for view in plan.views[1:]:
+        alone = tmp_path / view.name
+        render_views(request(path, alone, **settings) | {"only": [view.name]}, QuietReporter())
+        assert np.array_equal(pixels(alone, view), pixels(tmp_path / "views", view))
+
+
 def test_truth_shows_what_light_shows(tmp_path: Path) -> None:
     """A glowing box, black all around: each pixel that is lit wholly is on the box, and where the plan says."""
     new_scene()

@@ -30,6 +30,9 @@ def move_to(changes: Changes, thing: bpy.types.Object, matrix: Array) -> None:
     """Let an object stand at `matrix` [4, 4] in the world, whatever animation, parents and constraints say.
 
     Nothing of its own is changed: a last constraint copies the matrix of an empty.
+
+    Raises:
+        UserError: a simulation would win.
     """
     if thing.rigid_body is not None and thing.rigid_body.type == "ACTIVE":
         raise UserError(
@@ -65,6 +68,9 @@ def place(
 
     Args:
         waiting: what will be placed later: where it is now, nothing is in the way.
+
+    Raises:
+        UserError: a rule is about something that is not there, or that cannot be stood on.
     """
     bpy.context.view_layer.update()
     shapes = shapes_in_sight()

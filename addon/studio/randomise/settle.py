@@ -70,7 +70,6 @@ def _world(changes: Changes, bodies: list[bpy.types.Object], ground: list[bpy.ty
     collection = changes.add(bpy.data.collections, "Radiance Twin settling")
     with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
         bpy.ops.rigidbody.world_add()
-    # Blender's operator gives every rigid body world its own collections: those are not ours to keep
     world: Any = scene.rigidbody_world
     world.collection = collection
     world.substeps_per_frame, world.solver_iterations = SUBSTEPS, ITERATIONS

@@ -13,6 +13,8 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
+from ..scene import SURFACES
+
 Array = NDArray[np.float64]
 
 # of a thing's size, from one hit of a ray to where it goes on
@@ -79,7 +81,7 @@ def shapes_in_sight() -> dict[bpy.types.Object, Shape]:
     for instance in bpy.context.evaluated_depsgraph_get().object_instances:
         thing = instance.object
         owner = instance.parent.original if instance.is_instance else thing.original
-        if owner.hide_render or thing.type not in ("MESH", "CURVE", "SURFACE", "FONT", "META"):
+        if owner.hide_render or thing.type not in SURFACES:
             continue
         mesh = thing.to_mesh()
         if mesh is not None and len(mesh.polygons):
