@@ -19,14 +19,23 @@ from .render import RenderSettings, render_dataset
 from .reporting import Reporter
 
 # what a dataset knows of how it was rendered, and what stays the user's choice
-ITS_OWN = ("rig", "resolution", "samples", "reference_samples", "denoise", "motion_blur", "film")
+ITS_OWN = ("rig", "resolution", "samples", "reference_samples", "denoise", "film")
+# more of it, and what it was in datasets of before there was a choice
+SINCE: dict[str, Any] = {
+    "motion_blur": False,
+    "randomise": (),
+    "passes": (),
+    "labels": False,
+    "classes": (),
+    "keypoints": (),
+}
 
 
 def add_views(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
     """Render the cameras of `settings.poses` and add them to the dataset `settings.output`.
 
-    Rig, resolution, samples, denoising and film are the dataset's. The new views are staged beside it, so that the
-    same call goes on where an interrupted one was.
+    Rig, resolution, samples, denoising, film, passes and labels are the dataset's. The new views are staged beside it,
+    so that the same call goes on where an interrupted one was.
 
     Returns:
         As `render_dataset`; views are those of the whole dataset.
@@ -67,7 +76,9 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
     width, height = (int(side) for side in known["resolution"])
     if any(one.camera.size != (width, height) for one in cameras):
         raise UserError(f"a camera of {settings.poses} has another size than the dataset's {width} x {height} pixels")
-    own = {name: known[name] for name in ITS_OWN} | {"randomise": known.get("randomise", ())}
+    if known.get("moving"):
+        raise UserError(f"the scene of {dataset.path} moves; only a dataset of one that stands still can grow")
+    own = {name: known[name] for name in ITS_OWN} | {name: known.get(name, before) for name, before in SINCE.items()}
     return replace(
         settings,
         **{**own, "resolution": (width, height)},

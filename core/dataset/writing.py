@@ -80,7 +80,7 @@ def write_dataset(
             sink.check()
         if done != count:
             raise ValueError(f"{done} views for a header of {count}")
-        if not depth_complete:
+        if "depth" in arrays and not depth_complete:
             arrays["depth"].attrs["complete"] = False
         for name, values in (("seconds", seconds[0]), ("truth_seconds", seconds[1]), ("samples", samples)):
             store_array(file, f"views/{name}", values)

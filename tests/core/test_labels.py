@@ -13,11 +13,13 @@ from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.dataset.checksums import ATTRIBUTE, seal_attributes
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
+from radiance_twin.core.dataset.joining import join_views
 from radiance_twin.core.dataset.labels import HIDDEN, SEEN, ObjectLabels, no_labels
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.passes import PASSES
+from radiance_twin.core.reporting import QuietReporter
 
 WIDTH, HEIGHT, VIEWS = 8, 6, 3
 BOX = [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]
@@ -117,3 +119,17 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
         seal_attributes(file)
     with open_dataset(tmp_path / "a.h5") as dataset, pytest.raises(UserError, match="labels do not fit"):
         _ = dataset.labels
+
+
+def test_a_dataset_that_grows_keeps_its_labels(tmp_path: Path) -> None:
+    more = labels()
+    more.visible_pixels[:, 1] = 5
+    base, second = write(tmp_path / "a.h5", labels()), write(tmp_path / "b.h5", more)
+    join_views(base, second, [""] * VIEWS, QuietReporter())
+    with open_dataset(base) as dataset:
+        assert dataset.labels is not None and dataset.labels.keypoint_table == labels().keypoint_table
+        assert dataset.labels.visible_pixels[:, 1].tolist() == [0, 0, 0, 5, 5, 5]
+        np.testing.assert_array_equal(dataset.pixels("flow_forward", 4), view(1).further["flow_forward"])
+        assert dataset.classes == header().classes
+    with pytest.raises(UserError, match=r"changed since .* \(labels\)"):
+        join_views(base, write(tmp_path / "c.h5", None), [""] * VIEWS, QuietReporter())
