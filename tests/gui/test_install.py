@@ -108,9 +108,10 @@ def test_no_address_is_written_down(found: dict[str, Any], folder: Path) -> None
     assert "://" not in said and "://" not in (folder / "home/runtime/current.json").read_text("utf-8")
 
 
-def test_the_doctor_finds_what_is_missing_and_then_that_all_is_well(found: dict[str, Any]) -> None:
+def test_the_doctor_finds_what_is_missing_and_then_that_all_is_well(found: dict[str, Any], folder: Path) -> None:
     assert found["examined_before"]["outcome"].endswith("checks failed: Worker")
     assert found["examined"]["outcome"].startswith("All of ")
+    assert str(folder) not in found["report"]
     report = found["report"].splitlines()
     for name in ("Blender", "Graphics card", "Colour management", "Depth", "PyTorch", "Kernels", "Training"):
         assert any(line.startswith(f"✓ {name}: ") for line in report), report
