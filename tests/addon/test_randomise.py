@@ -167,6 +167,18 @@ def test_things_stand_on_a_surface_and_apart() -> None:
                 assert not shapes[name].tree.overlap(shapes[other].tree)
 
 
+def test_a_place_of_several_parts_is_no_obstacle() -> None:
+    scene = table()
+    holder = bpy.data.objects.new("Holder", None)
+    scene.collection.objects.link(holder)
+    bpy.data.objects["Table"].parent = holder
+    bpy.context.view_layer.update()
+    remarks: list[str] = []
+    with randomiser({"what": "pose", "select": "Box.0", "on": "Holder", "apart": True}).view(0, remarks):
+        shape = next(shape for thing, shape in shapes_in_sight().items() if thing.name == "Box.0")
+    assert remarks == [] and shape.box[0, 2] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_without_rejection_they_do_touch_and_what_finds_no_place_is_left_out() -> None:
     table()
     bpy.data.objects["Table"].scale = (0.2, 0.2, 1.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -235,6 +236,19 @@ def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: 
     with pytest.raises(Cancelled):
         train(TrainSettings(str(scene), str(tmp_path / "never.twin")), CountingReporter(stop_after=0))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scene_that_differs_from_view_to_view_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    path = SCENE.write(tmp_path / "changing.h5", views=8, size=24)
+    for per, told in (("view", 1), ("scene", 0)):
+        with h5py.File(path, "r+") as file:
+            rules = [{"what": "time", "frames": [1, 9], "per": per}]
+            file.attrs["configuration"] = json.dumps({"randomise": rules})
+            seal_attributes(file)
+        reporter = CountingReporter(stop_after=0)
+        with pytest.raises(Cancelled):
+            train(TrainSettings(str(path), str(tmp_path / "mean.twin")), reporter)
+        assert sum("differs from view to view" in line and 'per = "scene"' in line for line in reporter.lines) == told
 
 
 @pytest.mark.parametrize(("reference", "steps", "floor"), [(False, 150, 18), (True, 100, 11)])

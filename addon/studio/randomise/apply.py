@@ -161,11 +161,7 @@ class Randomiser:
             case Distractor():
                 things = selected(scene, rule)
                 shown = of("").some(things, of("count").whole(rule.count))
-                for thing in things:
-                    if thing in shown:
-                        show(changes, scene, thing)
-                    else:
-                        hide(changes, thing)
+                show_these(changes, scene, shown, things)
                 return place(changes, scene, rule, shown, of, waiting)
             case Pose():
                 return place(changes, scene, rule, selected(scene, rule), of, waiting)
@@ -177,6 +173,17 @@ def hide(changes: Changes, thing: bpy.types.Object) -> None:
     for member in family(thing):
         changes.freeze(member)
         changes.put(member, "hide_render", True)
+
+
+def show_these(
+    changes: Changes, scene: bpy.types.Scene, shown: list[bpy.types.Object], things: list[bpy.types.Object]
+) -> None:
+    """Show some of `things`, and leave out the others."""
+    for thing in things:
+        if thing in shown:
+            show(changes, scene, thing)
+        else:
+            hide(changes, thing)
 
 
 def show(changes: Changes, scene: bpy.types.Scene, thing: bpy.types.Object) -> None:
@@ -198,11 +205,7 @@ def _show_some(changes: Changes, scene: bpy.types.Scene, rule: Visibility, of: C
         shown = of("").some(things, of("count").whole(rule.count))
     else:
         shown = [thing for thing in things if of(thing.name).number((0.0, 1.0)) < (rule.chance or 0.0)]
-    for thing in things:
-        if thing in shown:
-            show(changes, scene, thing)
-        else:
-            hide(changes, thing)
+    show_these(changes, scene, shown, things)
 
 
 def _change_lights(changes: Changes, scene: bpy.types.Scene, rule: Light, of: Callable[[str], Draws]) -> None:

@@ -77,12 +77,10 @@ def place(
     moving = {member for thing in things for member in family(thing)}
     apart = rule.apart or rule.settle
     ground = named(scene, rule.on) if rule.on is not None else None
-    roof = {rule.inside, None if rule.settle else rule.on}
-    scenery = {
-        other: shape
-        for other, shape in shapes.items()
-        if other not in moving and other not in waiting and other.name not in roof
-    }
+    # a place is no obstacle, unless things are to fall on it
+    around = [named(scene, name) for name in (rule.inside, None if rule.settle else rule.on) if name is not None]
+    free = {member for thing in around for member in family(thing)} | moving | waiting
+    scenery = {other: shape for other, shape in shapes.items() if other not in free}
     upper = _upper_side(ground, shapes) if ground is not None else None
     placed: dict[bpy.types.Object, tuple[Array, Shape | None]] = {}
     lost: list[bpy.types.Object] = []
