@@ -188,7 +188,7 @@ class Dataset:
             table = json.loads(str(read_attributes(group)["keypoints"]))
             shapes = shapes_of_labels(self.count, len(self.objects), len(table))
             arrays = {
-                name: _small(self.file, f"labels/{name}", len(shape)).astype(LABELS[name])
+                name: _small(self.file, f"labels/{name}", len(shape), limit=4 << 30).astype(LABELS[name])
                 for name, shape in shapes.items()
             }
             owners = [int(keypoint["object"]) for keypoint in table if str(keypoint["name"])]
