@@ -118,13 +118,30 @@ def bake_bricks(
     values = initial_values(cpu_field, field.occupied, seen, n, places, network, learning, pool)
     start = Start(n, places, values, network)
 
+    deck = Deck(len(chosen))
+
     def truths(count: int, random: np.random.Generator, shifts: F4) -> Rays:
-        which = chosen[random.integers(0, len(chosen), count)]
+        which = chosen[deck.draw(count, random)]
         return pixels.rays(np.repeat(which, len(shifts)), np.tile(shifts, (count, 1)))
 
     shown[:, :3] += (1.0 - shown[:, 3:]) * rays.behind
     targets = Targets(origins, directions, shown, rays.behind, truths if truth else None)
     return fit_bricks(start, targets, steps, pool, random, done, stopped)
+
+
+class Deck:
+    """Deals numbers below `size`, each once before any comes again."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left = np.zeros(0, np.int64)
+
+    def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """[count] of them."""
+        while len(self._left) < count:
+            self._left = np.concatenate([self._left, random.permutation(self._size)])
+        drawn, self._left = self._left[:count], self._left[count:]
+        return drawn
 
 
 def look(

@@ -14,7 +14,7 @@ from radiance_twin.core.bake import fit, kernels
 from radiance_twin.core.bake.bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from radiance_twin.core.bake.deferred import initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
-from radiance_twin.core.bake.make import bake_bricks, rays_between
+from radiance_twin.core.bake.make import Deck, bake_bricks, rays_between
 from radiance_twin.core.bake.march import march_rays, render_bake
 from radiance_twin.core.bake.picture import bake_picture
 from radiance_twin.core.cameras import Camera, look_at
@@ -221,3 +221,10 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
     np.testing.assert_allclose(picture[7:9, 7:9, 3], alpha, atol=0.03)
     np.testing.assert_allclose(picture[7:9, 7:9, :3], alpha, atol=0.05)
     assert picture[0, 0].max() < 0.01
+
+
+def test_a_deck_deals_every_number_before_any_comes_again() -> None:
+    deck, random = Deck(10), np.random.default_rng(0)
+    dealt = np.concatenate([deck.draw(count, random) for count in (4, 4, 12, 10)])
+    for first in (0, 10, 20):
+        assert sorted(dealt[first : first + 10]) == list(range(10))
