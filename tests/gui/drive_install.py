@@ -6,10 +6,7 @@
 Writes screenshots and what it found (found.json) into FOLDER.
 """
 
-import json
-import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mouse
+from play import play, region_of, take_picture, until_our_tab_is_open, viewport
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
 EXTENSION = "bl_ext.user_default.radiance_twin"
@@ -34,14 +32,14 @@ def script() -> Iterator[float]:
     yield from open_the_panel()
     preferences = sys.modules[f"{EXTENSION}.addon.preferences"]
     found["before"] = {"python": preferences.find_worker_python(), "can_render": can_render()}
-    take_picture("before")
+    take_picture(FOLDER, "before")
     bpy.ops.radiance_twin.doctor()
     yield from until_it_has_ended("examined_before")
 
     window, area = viewport()
     yield from mouse.press_button(window, area, region_of(area, "UI"), "radiance_twin.install_runtime")
     yield 1.0
-    take_picture("asked")
+    take_picture(FOLDER, "asked")
     mouse.press("Return")
     yield 1.0
     job = jobs().running()
@@ -52,12 +50,12 @@ def script() -> Iterator[float]:
             seen.append(job.fraction)
         if job.fraction > 0.2 and "installing" not in found:
             found["installing"] = job.note
-            take_picture("installing")
+            take_picture(FOLDER, "installing")
         yield 0.3
     found["install"] = {"outcome": job.outcome, "error": repr(job.error), "progress": seen, "log": job.lines[-20:]}
     assert job.error is None, found["install"]
     yield 1.0
-    take_picture("installed")
+    take_picture(FOLDER, "installed")
     found["after"] = {"python": preferences.find_worker_python(), "can_render": can_render()}
 
     settings = bpy.context.scene.radiance_twin
@@ -73,14 +71,14 @@ def script() -> Iterator[float]:
     yield from until_it_has_ended("examined")
     yield from open_the_doctor()
     found["report"] = bpy.context.window_manager.clipboard
-    take_picture("doctor")
+    take_picture(FOLDER, "doctor")
     bpy.ops.screen.userpref_show()
     bpy.ops.preferences.addon_show(module=EXTENSION)
     yield 2.0
-    take_picture("preferences")
+    take_picture(FOLDER, "preferences")
     found["twins"] = [thing.name for thing in bpy.context.scene.objects if thing.type == "EMPTY"]
     yield 4.0
-    take_picture("trained")
+    take_picture(FOLDER, "trained")
 
 
 def open_the_doctor() -> Iterator[float]:
@@ -116,47 +114,11 @@ def jobs() -> Any:
     return sys.modules[f"{EXTENSION}.addon.jobs.worker"]
 
 
-def viewport() -> tuple[bpy.types.Window, bpy.types.Area]:
-    window = bpy.context.window_manager.windows[0]
-    return window, next(area for area in window.screen.areas if area.type == "VIEW_3D")
-
-
-def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
-    return next(region for region in area.regions if region.type == kind)
-
-
 def open_the_panel() -> Iterator[float]:
     _, area = viewport()
     area.spaces.active.show_region_ui = True
     area.spaces.active.overlay.show_extras = False
-    while True:
-        yield 0.5
-        try:
-            region_of(viewport()[1], "UI").active_panel_category = "Radiance Twin"
-        except (AttributeError, TypeError):
-            continue  # there are no tabs until the sidebar is drawn
-        break
-    yield 0.5
+    yield from until_our_tab_is_open()
 
 
-def take_picture(name: str) -> None:
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
-
-
-def tick() -> float | None:
-    try:
-        return next(steps)
-    except StopIteration:
-        pass
-    except BaseException:
-        found["failed"] = traceback.format_exc()
-        take_picture("failed")
-    (FOLDER / "found.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.context.preferences.view.show_splash = False
-bpy.context.preferences.filepaths.use_auto_save_temporary_files = False
-steps = script()
-bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
+play(script, found, FOLDER)
