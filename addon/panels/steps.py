@@ -107,7 +107,8 @@ def show_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
         row.prop(painted, "hide_viewport", text="")
         row.operator("radiance_twin.remove_error", text="", icon="TRASH")
         top = float(painted.get(heat.BRIGHTEST, 1.0))
-        write(layout, context, f"Views: black 0, violet {top / 3:.0f}, orange {2 * top / 3:.0f}, pale {top:.0f}")
+        colours = iface_("Views: black 0, violet {:.0f}, orange {:.0f}, pale {:.0f}")
+        write(layout, context, colours.format(top / 3, 2 * top / 3, top))
         write(layout, context, "Grey: hidden from all sides")
     if rig_preview.is_on():
         write(layout, context, rig_preview.in_words(), icon="INFO")

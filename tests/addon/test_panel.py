@@ -143,7 +143,7 @@ def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch
         ("rings", "SCENE", ["rig", "target", "elevation", "azimuth", "rings"]),
         ("spiral", "SCENE", ["rig", "target", "elevation", "turns"]),
         ("walk", "OBJECT", ["rig", "camera"]),
-        ("animated", "OBJECT", ["rig", "camera", "train_camera", "test_camera", "frames"]),
+        ("animated", "OBJECT", ["rig", "camera", "train_camera", "test_camera", "frames", "moving"]),
     ],
 )
 def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str, shown: list[str]) -> None:

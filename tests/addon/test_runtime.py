@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import bpy
@@ -37,7 +38,7 @@ def test_a_python_that_is_named_wins_over_the_managed_one(
     nothing_installed: None, fake_worker: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = installed(lock.digest())
-    assert find_worker_python()[0].endswith("worker0/python")
+    assert find_worker_python() == (os.environ["RADIANCE_TWIN_PYTHON"], "")
     monkeypatch.delenv("RADIANCE_TWIN_PYTHON")
     assert find_worker_python() == (str(python), "")
     (home() / "current.json").unlink()
