@@ -158,8 +158,9 @@ def _take(wished: list[exact.Wish]) -> None:
 
 
 def _short(problem: str) -> str:
-    """A problem without the folders in it: the badge has one line."""
-    return " ".join(Path(word).name if word.startswith("/") else word for word in problem.split())
+    """A problem without its log and the folders in it: the badge has one line."""
+    words = problem.partition("; see ")[0].split()
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
 
 
 def forget() -> None:
