@@ -50,7 +50,7 @@ class Recipe:
     occupancy_every: int = 100
     occupancy_every_blind: int = 32
     whole_pixels_from: float = 0.7
-    bake_steps: int = 300
+    bake_steps: int = 400
     hidden: int = 32
     largest_table: int = 19
 

@@ -20,7 +20,6 @@ from play import play, region_of, take_picture, until_our_tab_is_open, viewport
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
 EXTENSION = "bl_ext.user_default.radiance_twin"
 HEADER = 26  # pixels, of a panel
-WHEEL_DOWN = 5
 found: dict[str, Any] = {}
 
 
@@ -82,17 +81,14 @@ def script() -> Iterator[float]:
 
 
 def open_the_doctor() -> Iterator[float]:
-    """Scroll down, click on the last panel's header, and scroll down to what it shows."""
+    """Scroll down, and click on the last panel's header."""
     window, area = viewport()
     sidebar = region_of(area, "UI")
-    for place in (sidebar.height / 2, HEADER / 2):
-        mouse.move(mouse.place_in(window, sidebar, sidebar.width / 2, place))
-        yield mouse.NOTICE
-        if place < HEADER:
-            mouse.xdotool("click", mouse.LEFT)
-            yield 0.5
-        mouse.xdotool("click", "--repeat", 60, "--delay", 5, WHEEL_DOWN)
-        yield 1.0
+    yield from mouse.scroll(window, sidebar, mouse.WHEEL_DOWN)
+    mouse.move(mouse.place_in(window, sidebar, sidebar.width / 2, HEADER / 2))
+    yield mouse.NOTICE
+    mouse.xdotool("click", mouse.LEFT)
+    yield 0.5
     yield from mouse.press_button(window, area, sidebar, "radiance_twin.copy_report")
     yield 0.5
 

@@ -16,9 +16,11 @@ Place = tuple[float, float]
 # seconds for Blender to notice where the pointer is, and to make the button under it the active one
 NOTICE = 0.15
 ROW = 15  # pixels between two places that are tried for a button: less than one is high
-LEFT, MIDDLE, RIGHT = 1, 2, 3
+LEFT, MIDDLE, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 2, 3, 4, 5
 # shares of a region's width at which buttons of one row are looked for
 COLUMNS = (0.5, 0.25, 0.82)
+# how often a region is scrolled to look further down, and by how many notches; so many reach either end
+PARTS, NOTCHES, ALL_NOTCHES = 4, 10, 60
 
 
 def xdotool(*words: object) -> None:
@@ -72,19 +74,32 @@ def find_button(
 ) -> Iterator[float]:
     """Point at one place of the region after another until the button under the pointer is that of `operator`.
 
-    The pointer stays on it. Blender tells no script where its buttons are, but it tells which operator the active one
-    runs.
+    The region is looked through from its top to its end. The pointer stays on the button. Blender tells no script where
+    its buttons are, but it tells which operator the active one runs.
 
     Raises:
-        AssertionError: there is none in sight.
+        AssertionError: there is none.
     """
     for share in COLUMNS:
-        for y in range(region.height - ROW, 0, -ROW):
-            move(place_in(window, region, share * region.width, y))
-            yield NOTICE
-            if _button_under_pointer(window, area, region).startswith(f"bpy.ops.{operator}("):
-                return
-    raise AssertionError(f"no button of {operator} is in sight")
+        yield from scroll(window, region, WHEEL_UP)
+        for _ in range(PARTS):
+            for y in range(region.height - ROW, 0, -ROW):
+                move(place_in(window, region, share * region.width, y))
+                yield NOTICE
+                if _button_under_pointer(window, area, region).startswith(f"bpy.ops.{operator}("):
+                    return
+            yield from scroll(window, region, WHEEL_DOWN, NOTCHES)
+    raise AssertionError(f"no button of {operator} is there")
+
+
+def scroll(
+    window: bpy.types.Window, region: bpy.types.Region, wheel: int, notches: int = ALL_NOTCHES
+) -> Iterator[float]:
+    """Turn the wheel with the pointer in the middle of a region; by default to its end."""
+    move(place_in(window, region, region.width / 2, region.height / 2))
+    yield NOTICE
+    xdotool("click", "--repeat", notches, "--delay", 5, wheel)
+    yield 4 * NOTICE
 
 
 def press_button(
