@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene import RenderedObject
+from .scene import RenderedObject, ancestors, points_of_mesh
 
 Array = NDArray[np.float64]
 
@@ -45,14 +45,12 @@ class Keypoint:
             bone = item.pose.bones.get(self.name)
             return np.full(3, np.nan) if bone is None else np.array(item.matrix_world @ bone.head)
         mesh = item.data
-        points = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.vertices.foreach_get("co", points)
         if self.weights is None or (len(self.weights[0]) and self.weights[0].max() >= len(mesh.vertices)):
             self.weights = _weights(mesh, item.vertex_groups[self.name].index)
         vertices, weights = self.weights
         if not len(vertices):
             return np.full(3, np.nan)
-        middle = np.average(points.reshape(-1, 3)[vertices].astype(np.float64), axis=0, weights=weights)
+        middle = np.average(points_of_mesh(mesh)[vertices], axis=0, weights=weights)
         matrix = np.array(item.matrix_world)
         return matrix[:3, :3] @ middle + matrix[:3, 3]
 
@@ -71,7 +69,7 @@ def find_keypoints(
     for item in sorted(scene.objects, key=lambda one: str(one.name_full)):
         place = places.get(item.name_full)
         if item.type == "EMPTY" and (item.get("keypoint") or _fits(item.name, patterns)):
-            place = next((places[one.name_full] for one in _ancestors(item) if one.name_full in places), None)
+            place = next((places[one.name_full] for one in ancestors(item) if one.name_full in places), None)
             if place is None:
                 homeless.append(f"The keypoint {item.name} is no child of an object that renders, and is left out")
             else:
@@ -92,18 +90,10 @@ def _fits(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _ancestors(item: bpy.types.Object) -> list[bpy.types.Object]:
-    found = []
-    while item.parent is not None:
-        item = item.parent
-        found.append(item)
-    return found
-
-
 def _is_moved_by(item: bpy.types.Object, armature: bpy.types.Object) -> bool:
     modifiers: Any = item.modifiers  # the type stubs do not know what each kind of them has
     deforms = any(modifier.type == "ARMATURE" and modifier.object == armature for modifier in modifiers)
-    return deforms or armature in _ancestors(item)
+    return deforms or armature in ancestors(item)
 
 
 def _weights(mesh: Any, index: int) -> tuple[NDArray[np.int64], Array]:

@@ -17,12 +17,19 @@ from ...core.dataset.staging import PlannedView
 from ...core.files import atomic_path
 from ...core.silhouette import covered
 from .keypoints import Keypoint
-from .scene import SURFACES, RenderedObject, in_a_render, visible_instances
+from .scene import (
+    SURFACES,
+    RenderedObject,
+    in_a_render,
+    points_of_mesh,
+    triangles_of_mesh,
+    visible_instances,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 # points [V, 3] and triangles [T, 3] between them
-Surface = tuple[Array, NDArray[np.int32]]
+Surface = tuple[Array, NDArray[np.int64]]
 
 # an object of more triangles in a view, all its instances together, has no amodal mask: it would take too long
 MOST_TRIANGLES = 4_000_000
@@ -114,18 +121,11 @@ class Labeller:
             if item.type == "MESH":
                 # instances share their mesh
                 key = item.data.as_pointer()
-                surface = known[key] = known[key] if key in known else _surface_of(item.data)
+                surface = known[key] = (
+                    known[key] if key in known else (points_of_mesh(item.data), triangles_of_mesh(item.data))
+                )
             elif item.type in SURFACES:
                 mesh = item.to_mesh()
-                surface = None if mesh is None else _surface_of(mesh)
+                surface = None if mesh is None else (points_of_mesh(mesh), triangles_of_mesh(mesh))
                 item.to_mesh_clear()
             yield place, not instance.is_instance, np.array(instance.matrix_world, np.float64), surface
-
-
-def _surface_of(mesh: Any) -> Surface:
-    mesh.calc_loop_triangles()
-    points = np.empty(len(mesh.vertices) * 3, np.float32)
-    mesh.vertices.foreach_get("co", points)
-    corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-    mesh.loop_triangles.foreach_get("vertices", corners)
-    return points.reshape(-1, 3).astype(np.float64), corners.reshape(-1, 3)

@@ -281,11 +281,32 @@ def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np
         return None
     if not every_vertex:
         return np.array(item.bound_box)
-    points = np.empty(len(mesh.vertices) * 3, np.float32)
-    mesh.vertices.foreach_get("co", points)
+    points = points_of_mesh(mesh)
     if item.type != "MESH":
         item.to_mesh_clear()
+    return points
+
+
+def points_of_mesh(mesh: Any) -> NDArray[np.float64]:
+    """The vertices [V, 3] of a mesh in its own space."""
+    points = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", points)
     return points.reshape(-1, 3).astype(np.float64)
+
+
+def triangles_of_mesh(mesh: Any) -> NDArray[np.int64]:
+    """The triangles [T, 3] of a mesh, as numbers of its vertices."""
+    mesh.calc_loop_triangles()
+    corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
+    mesh.loop_triangles.foreach_get("vertices", corners)
+    return corners.reshape(-1, 3).astype(np.int64)
+
+
+def ancestors(thing: bpy.types.Object) -> Iterator[bpy.types.Object]:
+    """What an object is a child of, from the nearest up."""
+    while thing.parent is not None:
+        thing = thing.parent
+        yield thing
 
 
 def _box(points: NDArray[np.float64]) -> Bounds:

@@ -12,7 +12,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from .scene import SURFACES
+from .scene import SURFACES, points_of_mesh, triangles_of_mesh
 
 # the object that is painted over the others, which is no surface of the scene
 HEAT_MAP = "Radiance Twin Heat Map"
@@ -99,15 +99,10 @@ def triangles_of(
     mesh: Any, matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Vertices [N, 3] and unit normals [N, 3] in the world, and triangles [T, 3]."""
-    count = len(mesh.vertices)
-    place, normal = np.empty((2, 3 * count), np.float32)
-    mesh.vertices.foreach_get("co", place)
+    vertices = points_of_mesh(mesh) @ matrix[:3, :3].T + matrix[:3, 3]
+    normal = np.empty(vertices.size, np.float32)
     mesh.vertex_normals.foreach_get("vector", normal)
-    mesh.calc_loop_triangles()
-    triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", triangles)
-    vertices = place.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
     # normals go by the inverse transpose; a flattened object has none
     normals = normal.reshape(-1, 3) @ np.linalg.pinv(matrix[:3, :3])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return vertices.astype(np.float64), normals.astype(np.float64), triangles.reshape(-1, 3).astype(np.int64)
+    return vertices, normals.astype(np.float64), triangles_of_mesh(mesh)

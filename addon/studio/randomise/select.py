@@ -12,6 +12,7 @@ import bpy
 
 from ....core.errors import UserError
 from ....core.rules import Distractor, Material, Selection, Texture
+from ..scene import ancestors
 
 PICTURES = (".hdr", ".exr", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
@@ -36,18 +37,11 @@ def selected(scene: bpy.types.Scene, rule: Selection) -> list[bpy.types.Object]:
     if rule.property is not None:
         things = [thing for thing in things if thing.get(rule.property)]
     found = set(things)
-    roots = [thing for thing in found if not any(parent in found for parent in parents(thing))]
+    roots = [thing for thing in found if not any(parent in found for parent in ancestors(thing))]
     if not roots:
         said = " and ".join(filter(None, (rule.select, rule.collection, rule.property)))
         raise UserError(_nothing("object", said, scene.objects))
     return sorted(roots, key=lambda thing: thing.name_full)
-
-
-def parents(thing: bpy.types.Object) -> Iterable[bpy.types.Object]:
-    """From the nearest up."""
-    while thing.parent is not None:
-        thing = thing.parent
-        yield thing
 
 
 def family(thing: bpy.types.Object) -> list[bpy.types.Object]:

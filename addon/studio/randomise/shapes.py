@@ -13,7 +13,7 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from ..scene import SURFACES
+from ..scene import SURFACES, points_of_mesh, triangles_of_mesh
 
 Array = NDArray[np.float64]
 
@@ -86,15 +86,6 @@ def shapes_in_sight() -> dict[bpy.types.Object, Shape]:
         mesh = thing.to_mesh()
         if mesh is not None and len(mesh.polygons):
             matrix = np.array(instance.matrix_world, np.float64)
-            found.setdefault(owner, []).append(_triangles_of(mesh).moved(matrix))
+            found.setdefault(owner, []).append(Shape(points_of_mesh(mesh), triangles_of_mesh(mesh)).moved(matrix))
         thing.to_mesh_clear()
     return {owner: shape for owner, shapes in found.items() if (shape := joined(shapes)) is not None}
-
-
-def _triangles_of(mesh: bpy.types.Mesh) -> Shape:
-    mesh.calc_loop_triangles()
-    vertices = np.empty(len(mesh.vertices) * 3, np.float32)
-    triangles = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-    mesh.vertices.foreach_get("co", vertices)
-    mesh.loop_triangles.foreach_get("vertices", triangles)
-    return Shape(vertices.reshape(-1, 3).astype(np.float64), triangles.reshape(-1, 3).astype(np.int64))
