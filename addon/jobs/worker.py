@@ -24,20 +24,8 @@ from .frames import Answer, Frames, View
 from .logs import new_log
 
 # between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
-PATIENCE = {
-    "render": 15.0,
-    "check": 15.0,
-    "look": 15.0,
-    "train": 300.0,
-    "compare": 15.0,
-    "fix_it": 15.0,
-    "export": 15.0,
-    "measure_frame": 15.0,
-    "runtime": 15.0,
-    "doctor": 15.0,
-}
+PATIENCE, PATIENCE_OF = 15.0, {"train": 300.0}
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
-
 
 Finish = Callable[["Job", dict[str, Any] | None], str]
 
@@ -144,7 +132,7 @@ class Job:
         self.note = "Stopping; cancel again to end it at once"
         self.seconds_left = None
         self.news += 1
-        self._child.cancel(PATIENCE[self.request])
+        self._child.cancel(PATIENCE_OF.get(self.request, PATIENCE))
 
     def ask(self, view: View) -> Answer:
         """Ask a training for a frame of its field as it is; `hear` brings it, when its turn has come.
