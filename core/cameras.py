@@ -280,6 +280,12 @@ def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) 
     return matrix
 
 
+def corners_of_bounds(bounds: ArrayLike) -> Array:
+    """The corners [8, 3] of a box whose lower and upper corner `bounds` [2, 3] are; x changes slowest, z fastest."""
+    corners: Array = np.asarray(bounds, np.float64)[np.indices((2, 2, 2)).reshape(3, 8).T, range(3)]
+    return corners
+
+
 def world_from_field_of_bounds(bounds: ArrayLike) -> Array:
     """The matrix [4, 4] that takes the field's cube [0, 1]³ to the smallest cube around `bounds` [2, 3], 2 % larger."""
     lower, upper = np.asarray(bounds, np.float64)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .array_zip import read_array
+from .cameras import corners_of_bounds
 from .errors import UserError
 from .files import atomic_path
 
@@ -54,13 +55,13 @@ class Twin:
     @property
     def box(self) -> NDArray[np.float64]:
         """Corners [8, 3], in the world, of what was trained; of the field's cube when the file does not say."""
-        cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
         try:
             lower, upper = np.array(self.metadata["bounds"], np.float64).reshape(2, 3)
         except (KeyError, TypeError, ValueError, OverflowError):
             lower = upper = np.full(3, np.nan)
         if (lower < upper).all():
-            return lower + cube * (upper - lower)
+            return corners_of_bounds([lower, upper])
+        cube = corners_of_bounds([[0.0] * 3, [1.0] * 3])
         return cube @ self.world_from_field[:3, :3].T + self.world_from_field[:3, 3]
 
     @property

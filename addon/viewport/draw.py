@@ -23,7 +23,7 @@ from .badge import draw_badge
 from .compare.settings import is_compared
 from .depth import depth_texture, read_depth
 from .exact import forget_wishes, wish_of, wishes_of
-from .march import PlacedTwin, march, new_picture, screen_rectangle, show
+from .march import CUBE, PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
 from .redraw import redraw, redraw_after
@@ -36,8 +36,6 @@ MOST_VIEW_TRANSFORMS = 4
 # draws the rest of the window slowly more, so that the upload takes half of the time
 LOADING = 0.03
 MOST_LOADING = 0.4
-# corners, in the order of a twin's box
-CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 
 
 @dataclass

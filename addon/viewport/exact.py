@@ -18,7 +18,7 @@ import gpu
 import numpy as np
 from numpy.typing import NDArray
 
-from .march import Layer, PlacedTwin, Rectangle, screen_rectangle
+from .march import CUBE, Layer, PlacedTwin, Rectangle, screen_rectangle
 from .textures import float_buffer
 from .twin import bake_of, path_of, settings_of
 
@@ -170,8 +170,8 @@ def is_orthographic(projection_matrix: Matrix) -> bool:
 def _back(twin: PlacedTwin, view_matrix: Matrix, projection_matrix: Matrix) -> float:
     """How far behind the view's own plane rays have to start so that they meet all of the twin that is in the view: an
     orthographic viewport shows what is behind its eye, too."""
-    corners = np.array([(x, y, z, 1.0) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-    nearest = float((corners @ (view_matrix @ twin.world_from_field).T)[:, 2].max())
+    view_from_field = view_matrix @ twin.world_from_field
+    nearest = float((CUBE @ view_from_field[2, :3] + view_from_field[2, 3]).max())
     near_plane = (-1.0 - projection_matrix[2, 3]) / projection_matrix[2, 2]
     return min(nearest, float(near_plane))
 

@@ -15,6 +15,7 @@ import gpu
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...core.cameras import corners_of_bounds
 from ...core.colour import MOST_STAGES
 from .atlas import NETWORK_VECTORS, TwinTextures
 from .shaders import Samplers, make_shader, square
@@ -22,6 +23,8 @@ from .textures import VECTORS_PER_STAGE, ViewTransformTextures, float_buffer, te
 
 # samples per voxel; the numpy reference uses the same
 SAMPLES_PER_VOXEL = 2.0
+# corners of the field's cube, in the order of a twin's box
+CUBE = corners_of_bounds([[0.0] * 3, [1.0] * 3])
 # floats of a view's uniforms before those of the network
 UNIFORMS = 68
 
@@ -95,10 +98,10 @@ def screen_rectangle(
     """The smallest rectangle of a viewport of `size` in which the twins can be seen; None when that is nowhere."""
     width, height = size
     clip_from_world = np.asarray(projection_matrix, np.float64) @ np.asarray(view_matrix, np.float64)
-    corners = np.array([(x, y, z, 1.0) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
     lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
     for one in placed:
-        clip = corners @ (clip_from_world @ one.world_from_field).T
+        clip_from_field = clip_from_world @ one.world_from_field
+        clip = CUBE @ clip_from_field[:, :3].T + clip_from_field[:, 3]
         # all corners beyond one side of the view, or before its near plane
         if (clip[:, :2] > clip[:, 3:]).all(axis=0).any() or (clip[:, :3] < -clip[:, 3:]).all(axis=0).any():
             continue

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pxr import Sdf, Usd, UsdGeom, UsdRender
 
-from ..cameras import Camera
+from ..cameras import Camera, corners_of_bounds
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
 from ..dataset.readers.posed import PosedImages, Problems
 from ..dataset.store import Dataset
@@ -46,7 +46,7 @@ def require_same_cameras(dataset: Dataset, folder: Path, format: str, names: dic
     missing = [name for name in names.values() if name not in cameras]
     if missing:
         raise UserError(f"{missing[0]} was written and cannot be read back as {format}; please report this")
-    marks = points[:: max(1, len(points) // MOST_POINTS)] if len(points) else _corners(dataset.bounds)
+    marks = points[:: max(1, len(points) // MOST_POINTS)] if len(points) else corners_of_bounds(dataset.bounds)
     worst = 0.0
     for index, name in names.items():
         error = _error(dataset, index, cameras[name], marks)
@@ -71,13 +71,6 @@ def _error(dataset: Dataset, index: int, camera: Camera, points: Array) -> float
     if (found_depth[seen] <= 0).any():
         return float("inf")
     return float(np.linalg.norm(expected[seen] - found[seen], axis=1).max())
-
-
-def _corners(bounds: Array) -> Array:
-    lower, upper = bounds
-    cube = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
-    corners: Array = lower + cube * (upper - lower)
-    return corners
 
 
 def _posed(*found: PosedImages) -> dict[str, Camera]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..cameras import corners_of_bounds
 from ..colour import linear_to_srgb
 from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
 from ..dataset.store import Dataset
@@ -20,9 +21,8 @@ from .pictures import colour_of
 
 INDICES = ("material_index", "class_index")
 FLOWS = ("flow_forward", "flow_backward")
-# the corners of a box whose numbers differ in one digit have an edge between them
-CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
-EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if np.abs(CORNERS[a] - CORNERS[b]).sum() == 1]
+# the corners of a box whose numbers differ in one binary digit have an edge between them
+EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)]
 
 
 def further_pictures(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
@@ -49,8 +49,7 @@ def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Im
         colour = colour_of(int(entry["index"]))
         pose, box = labels.object_to_world[index, place], entry.get("local_bounds")
         if box is not None and np.isfinite(pose).all() and labels.amodal_pixels[index, place]:
-            local = np.asarray(box)[CORNERS, [0, 1, 2]]
-            pixels, depth = camera.project(local @ pose[:3, :3].T + pose[:3, 3])
+            pixels, depth = camera.project(corners_of_bounds(box) @ pose[:3, :3].T + pose[:3, 3])
             drawn = (depth > 0) & np.isfinite(pixels).all(axis=1)
             for a, b in EDGES:
                 if drawn[a] and drawn[b]:

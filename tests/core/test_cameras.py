@@ -88,6 +88,11 @@ def test_portrait_auto_fits_the_sensor_to_the_longer_side() -> None:
     np.testing.assert_allclose((fx, fy, cx, cy), (50 / 36 * 800, 50 / 36 * 800, 300, 400))
 
 
+def test_the_corners_of_a_box_have_its_x_slowest_and_its_z_fastest() -> None:
+    corners = cameras.corners_of_bounds([[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]])
+    assert corners[:3].tolist() == [[0.0, 2.0, 4.0], [0.0, 2.0, 5.0], [0.0, 3.0, 4.0]] and corners[4, 0] == 1.0
+
+
 def test_the_field_cube_holds_the_bounds_with_a_margin() -> None:
     bounds = np.array([[-1.0, -2.0, 0.0], [3.0, 1.0, 0.5]])
     matrix = cameras.world_from_field_of_bounds(bounds)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import polar
 
+from ...cameras import corners_of_bounds
 from ...errors import UserError
 from ..labels import ObjectLabels
 from ..store import Dataset
@@ -43,9 +44,8 @@ class PosedObject:
 
     @property
     def local_corners(self) -> Array:
-        """[8, 3] of its box in its own space; x changes slowest, z fastest."""
-        corners: Array = self.bounds[np.indices((2, 2, 2)).reshape(3, 8).T, range(3)]
-        return corners
+        """[8, 3] of its box in its own space, in the order of `corners_of_bounds`."""
+        return corners_of_bounds(self.bounds)
 
     @property
     def corners(self) -> Array:
