@@ -14,6 +14,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.colour import srgb_to_linear
+from ...core.colour_maps import magma
 from ...core.comparison.error_points import ErrorPoints, SurfaceError
 from ...core.errors import UserError
 from .surfaces import HEAT_MAP, shown_surfaces, triangles_of
@@ -25,10 +27,6 @@ ERROR, COVERAGE, COLOUR = "radiance_twin_error", "radiance_twin_coverage", "radi
 # of the collection: what is shown, the value that is shown brightest, and how solid viewports were coloured before
 KIND, BRIGHTEST, SHADING = "radiance_twin_kind", "radiance_twin_brightest", "radiance_twin_shading"
 NOTHING_SEEN = "nothing that is visible was seen by held-out views; show the objects first (Alt H)"
-# magma, the colours that FLIP is always shown in, from black to pale yellow; between them it is linear to 3 of 255
-MAGMA = bytes.fromhex(
-    "0000040907201a10423311654a1079621980792282912b81aa337dc23b75d9466bec5860f7725cfc8e64feaa74fec68afde2a3fcfdbf"
-)
 UNSEEN = 0.12  # grey, linear
 # the skin lies so far above and below the surface, in sizes of the scene
 LIFT = 0.0015
@@ -125,13 +123,11 @@ def shown(kind: str) -> bpy.types.Collection | None:
 
 
 def colours(error: NDArray[np.float32], brightest: float) -> NDArray[np.float32]:
-    """Scene-linear RGBA [N, 4] of errors [N]; grey where the error is NaN."""
-    table = np.frombuffer(MAGMA, np.uint8).reshape(-1, 3) / 255.0
-    table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    """Scene-linear RGBA [N, 4] of errors [N] in magma, as FLIP is always shown; grey where the error is NaN."""
+    table = srgb_to_linear(magma())
     at = np.clip(np.nan_to_num(error) / brightest, 0.0, 1.0) * (len(table) - 1)
     rgba = np.ones((len(error), 4), np.float32)
-    for k in range(3):
-        rgba[:, k] = np.where(np.isnan(error), UNSEEN, np.interp(at, np.arange(len(table)), table[:, k]))
+    rgba[:, :3] = np.where(np.isnan(error)[:, None], UNSEEN, table[np.rint(at).astype(int)])
     return rgba
 
 
