@@ -266,6 +266,12 @@ def opencv_world_to_camera(camera_to_world: ArrayLike) -> Array:
     return np.linalg.inv(matrix)
 
 
+def opencv_camera_matrix(intrinsics: ArrayLike) -> Array:
+    """The matrix K [3, 3] of `intrinsics` [4] (fx fy cx cy) as OpenCV has it: pixel centres at whole numbers."""
+    fx, fy, cx, cy = np.asarray(intrinsics, np.float64)
+    return np.array([[fx, 0.0, cx - 0.5], [0.0, fy, cy - 0.5], [0.0, 0.0, 1.0]])
+
+
 def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Array:
     """Camera-to-world matrix [4, 4] of a camera at `eye` that looks at `target` with `up` pointing up."""
     eye, target, up = (np.asarray(vector, np.float64) for vector in (eye, target, up))

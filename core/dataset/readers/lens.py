@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cameras import opencv_camera_matrix
 from .posed import Lens
 
 Array = NDArray[np.float32]
@@ -31,8 +32,7 @@ def undistortion(lens: Lens) -> tuple[Array, Array, NDArray[np.bool_]]:
     Returns:
         x and y [H, W] in OpenCV's pixels (the first pixel's centre at 0, 0); and which lie in the picture [H, W].
     """
-    # OpenCV's pixels have their centres at whole numbers
-    matrix = np.array([[lens.fx, 0.0, lens.cx - 0.5], [0.0, lens.fy, lens.cy - 0.5], [0.0, 0.0, 1.0]])
+    matrix = opencv_camera_matrix([lens.fx, lens.fy, lens.cx, lens.cy])
     size = (lens.width, lens.height)
     if lens.fisheye:
         coefficients = np.array([*lens.distortion, 0.0, 0.0, 0.0, 0.0][:4])

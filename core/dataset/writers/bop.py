@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from ...cameras import opencv_world_to_camera, unproject
+from ...cameras import opencv_camera_matrix, opencv_world_to_camera
 from ...ply import points_ply
 from ..store import Dataset
 from ..surface_points import SOLID
@@ -81,7 +81,7 @@ def write(task: Task) -> Written:
         scene = files.setdefault(place, {"scene_camera": {}, "scene_gt": {}, "scene_gt_info": {}})
         world_to_camera = opencv_world_to_camera(dataset.camera_to_world[index])
         scene["scene_camera"][str(index)] = {
-            "cam_K": _k(dataset.intrinsics[index]).ravel().tolist(),
+            "cam_K": opencv_camera_matrix(dataset.intrinsics[index]).ravel().tolist(),
             "depth_scale": depth_scale,
             "cam_R_w2c": world_to_camera[:3, :3].ravel().tolist(),
             "cam_t_w2c": (world_to_camera[:3, 3] * millimetres).tolist(),
@@ -117,11 +117,6 @@ def write(task: Task) -> Written:
     return written
 
 
-def _k(intrinsics: Array) -> Array:
-    fx, fy, cx, cy = intrinsics
-    return np.array([[fx, 0.0, cx - 0.5], [0.0, fy, cy - 0.5], [0.0, 0.0, 1.0]])
-
-
 def _model_of(thing: PosedObject, models: list[_Model]) -> int:
     corners = thing.local_corners @ thing.stretch
     size = max(float(np.abs(corners).max()), 1e-12)
@@ -135,7 +130,7 @@ def _model_of(thing: PosedObject, models: list[_Model]) -> int:
 def _add_points(dataset: Dataset, view: int, objects: list[PosedObject], models: list[_Model], views: int) -> None:
     """Give each model what one view shows of it, turned and moved back into the model's own space."""
     rgba, depth, seen = dataset.rgba(view), dataset.depth(view), dataset.object_index(view)
-    world = unproject(depth, dataset.camera_to_world[view], dataset.intrinsics[view])
+    world = dataset.camera(view).unproject(depth)
     normals = dataset.normal(view).astype(np.float64)
     for thing, model in zip(objects, models, strict=True):
         rows, columns = np.nonzero((seen == thing.index) & (depth > 0.0) & (rgba[..., 3] > SOLID))
@@ -172,9 +167,9 @@ def _corner_and_size(box: NDArray[np.float32]) -> list[int]:
 
 def _write_camera(task: Task, depth_scale: float) -> None:
     first = task.views[0][1]
-    fx, fy, cx, cy = (float(value) for value in task.dataset.intrinsics[first])
+    (fx, _, cx), (_, fy, cy), _ = opencv_camera_matrix(task.dataset.intrinsics[first]).tolist()
     width, height = (int(side) for side in task.dataset.size[first])
-    words = {"fx": fx, "fy": fy, "cx": cx - 0.5, "cy": cy - 0.5, "width": width, "height": height}
+    words = {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "width": width, "height": height}
     path = task.new_file("camera.json")
     path.write_text(json.dumps({**words, "depth_scale": depth_scale}, indent=1) + "\n", encoding="utf-8")
 

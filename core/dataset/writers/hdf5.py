@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ...cameras import opencv_camera_matrix
 from .cameras import require_pinholes
 from .labels import categories_of, class_of
 from .pictures import straight_image
@@ -41,11 +42,10 @@ def write(task: Task) -> Written:
     for split, index in task.each_view():
         written.names[index] = f"{split}/{index}.hdf5"
         image = straight_image(dataset.rgba(index), task.view_transform)
-        fx, fy, cx, cy = dataset.intrinsics[index]
         arrays: dict[str, Any] = {
             "colors": image[..., :3] if (image[..., 3] == 255).all() else image,
             "cam2world_matrix": dataset.camera_to_world[index],
-            "cam_K": np.array([[fx, 0.0, cx - 0.5], [0.0, fy, cy - 0.5], [0.0, 0.0, 1.0]]),
+            "cam_K": opencv_camera_matrix(dataset.intrinsics[index]),
         }
         if "depth" in passes:
             depth = dataset.depth(index)

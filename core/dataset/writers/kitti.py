@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cameras import Camera, opencv_world_to_camera
+from ...cameras import Camera, opencv_camera_matrix, opencv_world_to_camera
 from ..contents import SPLITS
 from .objects import PosedObject, posed_objects, require_posed
 from .posed import Task, Written
@@ -124,9 +124,8 @@ def _truncated(thing: PosedObject, camera: Camera) -> float:
 
 
 def _calibration(camera: Camera) -> str:
-    fx, fy, cx, cy = (float(value) for value in camera.intrinsics)
-    projection = np.array([[fx, 0.0, cx - 0.5, 0.0], [0.0, fy, cy - 0.5, 0.0], [0.0, 0.0, 1.0, 0.0]])
     beside = np.zeros((3, 1))
+    projection = np.hstack([opencv_camera_matrix(camera.intrinsics), beside])
     rows = {
         **dict.fromkeys(("P0", "P1", "P2", "P3"), projection),
         "R0_rect": np.eye(3),
