@@ -85,10 +85,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     if bpy.app.autoexec_fail:
         remarks.insert(0, f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
     resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
-    film = settings["film"]
-    if film == "auto":
-        seen = settings["rig"] not in PLACED_RIGS or any(rule["what"] == "background" for rule in settings["randomise"])
-        film = "world" if seen else "transparent"
+    film = _film(settings)
     transform = bake_view_transform(scene)
     prepare_scene(scene, resolution, film == "transparent")
     given = read_cameras(settings["poses"]) if settings["poses"] else []
@@ -99,9 +96,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     further = passes_of(settings["passes"])
     passes = Passes(scene, further, settings["motion_blur"])
     device = use_device(scene, settings["cycles_device"])
-    denoise = bool(settings["denoise"])
-    if denoise and not compat.has_open_image_denoise():
-        denoise = False
+    if settings["denoise"] and not compat.has_open_image_denoise():
+        settings = {**settings, "denoise": False}
         remarks.append("This Blender was built without Open Image Denoise: views are not denoised; more samples help")
 
     needed = external_files()
@@ -110,14 +106,11 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         seen_some_time = measure(scene, None).objects if randomiser.hides else measured.objects
     if given:
         posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
-        cameras_of_splits = {"train": posed, "val": [], "test": []}
+        cameras = {"train": posed, "val": [], "test": []}
     else:
-        cameras_of_splits, of_rig = cameras_of_rig(scene, settings, resolution, measured)
+        cameras, of_rig = cameras_of_rig(scene, settings, resolution, measured)
         remarks += of_rig
-    # both eyes see the same
-    pair = 2 if settings["stereo"] and not given else 1
-    if not given:
-        _jitter(cameras_of_splits, randomiser, measured.centre, pair)
+        _jitter(cameras, randomiser, measured.centre, _eyes(settings))
     camera = StudioCamera(scene)
     keypoints, homeless = find_keypoints(scene, seen_some_time, settings["keypoints"])
     remarks += homeless
@@ -133,54 +126,14 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "randomise": [settings["randomise"], settings["seed"], randomiser.files()] if settings["randomise"] else None,
         "keypoints": [(keypoint.name, keypoint.place) for keypoint in keypoints],
     }
-    with_flow = settings["moving"] and "flow_forward" in further
-    # most views have the same lens
-    through: dict[Lens, tuple[list[float], Lens, dict[str, Any] | None]] = {}
-    views: list[PlannedView] = []
-    splits: dict[str, list[int]] = {}
-    for split, cameras in cameras_of_splits.items():
-        splits[split] = list(range(len(views), len(views) + len(cameras)))
-        for index, (frame, pose, lens) in zip(splits[split], cameras, strict=True):
-            samples = settings["samples"] if split == "train" else settings["reference_samples"]
-            if lens not in through:
-                through[lens] = rendered_through(lens, scene, resolution)
-            intrinsics, rendered, stand_in = through[lens]
-            view = PlannedView(
-                name=f"view_{index:06d}",
-                frame=frame if (drawn := randomiser.frame(index // pair)) is None else drawn,
-                draw=index // pair,
-                camera_to_world=camera.rounded(pose).tolist(),
-                intrinsics=intrinsics,
-                lens=rendered.as_dict(),
-                kind=lens.kind,
-                distortion=list(lens.distortion),
-                stand_in=stand_in and {**stand_in, "samples": samples_of_stand_in(samples)},
-                samples=samples,
-                denoise=denoise,
-                seed=staging.view_seed(settings["seed"], index),
-                labels=settings["labels"],
-                moving=settings["moving"],
-                around=frames_around(scene, settings, resolution, split, (frame, pose, lens)) if with_flow else None,
-            )
-            views.append(staging.with_key(view, common))
-    if len({view.kind for view in views}) > 1:
-        raise UserError("the cameras are of different kinds; choose one of them by --camera-model")
-    # the middle one is neither as low nor as high as the cameras go
-    again = splits["test"][len(splits["test"]) // 2] if splits["test"] else None
-    rungs = staging.ladder_samples(settings["reference_samples"], sum(view.samples for view in views))
-    if again is not None and views[again].stand_in is not None:
-        # several rendered pixels make one of the picture, and none has less than one sample
-        rungs = [samples for samples in rungs if samples >= FINER**2]
+    recipe = Recipe(scene, settings, resolution, common)
+    views, splits = _planned_views(recipe, cameras, camera, randomiser)
+    again = _seen_again(splits)
     plan = Plan(
         views=views,
         splits=splits,
-        noise_floor=None if again is None else _again(views[again], staging.NOISE_FLOOR, settings["seed"], common),
-        noise_ladder=[]
-        if again is None
-        else [
-            _again(views[again], f"{staging.NOISE_LADDER}_{samples:04d}", settings["seed"], common, samples)
-            for samples in rungs
-        ],
+        noise_floor=None if again is None else _again(recipe, views[again], staging.NOISE_FLOOR),
+        noise_ladder=[] if again is None else _noise_ladder(recipe, views, again),
         noise_floor_of=again,
         resolution=resolution,
         film=film,
@@ -195,19 +148,122 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         unit_scale=scene.unit_settings.scale_length,
         device=device.text,
         view_transform=transform.to_metadata(),
-        configuration=_configuration(settings, film, denoise, device),
+        configuration=_configuration(settings, film, device),
     )
     staging.write_plan(folder, plan, transform)
-    if settings["rig"] == "animated" and not settings["moving"]:
-        remarks.append(
-            f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
-        )
-    if scene_changes(settings["randomise"]) or settings["moving"]:
-        remarks.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
+    remarks += _what_moves(scene, settings)
     missing = [name for name in needed if not Path(name).exists()]
     labeller = Labeller(scene, resolution, seen_some_time, keypoints)
     sight = sight_of(scene, measured, settings)
     return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How all views of a plan are rendered.
+
+    Attributes:
+        common: what determines the pixels of all of them alike, as JSON can carry it.
+    """
+
+    scene: bpy.types.Scene
+    settings: dict[str, Any]
+    resolution: tuple[int, int]
+    common: dict[str, Any]
+
+
+def _film(settings: dict[str, Any]) -> str:
+    """What stands behind the scene: transparent or world."""
+    if settings["film"] != "auto":
+        return str(settings["film"])
+    seen = settings["rig"] not in PLACED_RIGS or any(rule["what"] == "background" for rule in settings["randomise"])
+    return "world" if seen else "transparent"
+
+
+def _eyes(settings: dict[str, Any]) -> int:
+    """How many views that follow each other see the same scene."""
+    return 2 if settings["stereo"] and not settings["poses"] else 1
+
+
+def _planned_views(
+    recipe: Recipe, cameras: dict[str, list[Placed]], camera: StudioCamera, randomiser: Randomiser
+) -> tuple[list[PlannedView], dict[str, list[int]]]:
+    """Every view in the dataset's order, and the indices of each split.
+
+    Raises:
+        UserError: cameras of different kinds, or a lens that cannot be rendered.
+    """
+    settings, eyes = recipe.settings, _eyes(recipe.settings)
+    with_flow = settings["moving"] and "flow_forward" in recipe.common["passes"]
+    # most views have the same lens
+    through: dict[Lens, tuple[list[float], Lens, dict[str, Any] | None]] = {}
+    views: list[PlannedView] = []
+    splits: dict[str, list[int]] = {}
+    for split, placed in cameras.items():
+        splits[split] = list(range(len(views), len(views) + len(placed)))
+        samples = settings["samples"] if split == "train" else settings["reference_samples"]
+        for index, (frame, pose, lens) in zip(splits[split], placed, strict=True):
+            if lens not in through:
+                through[lens] = rendered_through(lens, recipe.scene, recipe.resolution)
+            intrinsics, rendered, stand_in = through[lens]
+            view = PlannedView(
+                name=f"view_{index:06d}",
+                frame=frame if (drawn := randomiser.frame(index // eyes)) is None else drawn,
+                draw=index // eyes,
+                camera_to_world=camera.rounded(pose).tolist(),
+                intrinsics=intrinsics,
+                lens=rendered.as_dict(),
+                kind=lens.kind,
+                distortion=list(lens.distortion),
+                stand_in=stand_in and {**stand_in, "samples": samples_of_stand_in(samples)},
+                samples=samples,
+                denoise=bool(settings["denoise"]),
+                seed=staging.view_seed(settings["seed"], index),
+                labels=settings["labels"],
+                moving=settings["moving"],
+                around=frames_around(recipe.scene, settings, recipe.resolution, split, (frame, pose, lens))
+                if with_flow
+                else None,
+            )
+            views.append(staging.with_key(view, recipe.common))
+    if len({view.kind for view in views}) > 1:
+        raise UserError("the cameras are of different kinds; choose one of them by --camera-model")
+    return views, splits
+
+
+def _seen_again(splits: dict[str, list[int]]) -> int | None:
+    """The test view by which noise is measured: the middle one is neither as low nor as high as the cameras go."""
+    return splits["test"][len(splits["test"]) // 2] if splits["test"] else None
+
+
+def _noise_ladder(recipe: Recipe, views: list[PlannedView], again: int) -> list[PlannedView]:
+    """One of the views with 1, 2, 4 ... samples."""
+    rungs = staging.ladder_samples(recipe.settings["reference_samples"], sum(view.samples for view in views))
+    if views[again].stand_in is not None:
+        # several rendered pixels make one of the picture, and none has less than one sample
+        rungs = [samples for samples in rungs if samples >= FINER**2]
+    return [_again(recipe, views[again], f"{staging.NOISE_LADDER}_{samples:04d}", samples) for samples in rungs]
+
+
+def _again(recipe: Recipe, view: PlannedView, name: str, samples: int | None = None) -> PlannedView:
+    """The light of a view once more, with another seed and as many samples unless others are named."""
+    other_seed = staging.view_seed(recipe.settings["seed"], f"{view.name} again")
+    samples = samples or view.samples
+    instead = view.stand_in and {**view.stand_in, "samples": samples_of_stand_in(samples)}
+    changed = replace(view, name=name, seed=other_seed, samples=samples, stand_in=instead, truth=False, labels=False)
+    return staging.with_key(changed, recipe.common)
+
+
+def _what_moves(scene: bpy.types.Scene, settings: dict[str, Any]) -> list[str]:
+    """A line each about what is not the same in all views, or what one might think is not."""
+    lines = []
+    if settings["rig"] == "animated" and not settings["moving"]:
+        lines.append(
+            f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
+        )
+    if scene_changes(settings["randomise"]) or settings["moving"]:
+        lines.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
+    return lines
 
 
 def what_is_left_out(scene: bpy.types.Scene, rig: str, motion_blur: bool) -> list[str]:
@@ -254,15 +310,6 @@ def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> N
         scene.frame_set(given[0].frame)
 
 
-def _again(view: PlannedView, name: str, seed: int, common: dict[str, Any], samples: int | None = None) -> PlannedView:
-    """The light of a view once more, with another seed and as many samples unless others are named."""
-    other_seed = staging.view_seed(seed, f"{view.name} again")
-    samples = samples or view.samples
-    instead = view.stand_in and {**view.stand_in, "samples": samples_of_stand_in(samples)}
-    changed = replace(view, name=name, seed=other_seed, samples=samples, stand_in=instead, truth=False, labels=False)
-    return staging.with_key(changed, common)
-
-
 def _tables(
     seen: list[RenderedObject], further: list[bpy.types.Material], rules: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
@@ -280,13 +327,13 @@ def _tables(
     }
 
 
-def _configuration(settings: dict[str, Any], film: str, denoise: bool, device: Device) -> dict[str, Any]:
+def _configuration(settings: dict[str, Any], film: str, device: Device) -> dict[str, Any]:
     """The settings as the dataset records them: as they came out, without paths."""
     paths = ("scene", "output", "blender", "allow_newer", "poses")
     kept = {name: value for name, value in settings.items() if name not in paths}
     # each with its seed, so that the same is drawn when views are added with another one
     kept["randomise"] = [{**rule, "seed": rule.get("seed", settings["seed"])} for rule in settings["randomise"]]
-    return {**kept, "film": film, "denoise": denoise, "cycles_device": device.kind}
+    return {**kept, "film": film, "cycles_device": device.kind}
 
 
 def _hash_if_there(path: str) -> str:
