@@ -26,11 +26,14 @@ class Resumable:
         return CONTINUE if properties.resume else ""
 
 
+def why_busy() -> str:
+    """Why nothing can be started now, not even what needs no worker; empty when it can."""
+    return "" if worker.running() is None else "A job is running"
+
+
 def why_no_job() -> str:
     """Why no job can be started now; empty when one can."""
-    if worker.running() is not None:
-        return "A job is running"
-    return find_worker_python()[1]
+    return why_busy() or find_worker_python()[1]
 
 
 def can_run(operator: type[bpy.types.Operator], reason: str) -> bool:

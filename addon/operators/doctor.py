@@ -15,7 +15,7 @@ from ..jobs import worker
 from ..preferences import find_worker_python
 from ..view_transform import bake_view_transform
 from ..viewport import self_test
-from . import can_run, run
+from . import can_run, run, why_busy
 
 # of 255; of the distance
 MOST_COLOUR_ERROR = 1.0
@@ -32,7 +32,7 @@ wrong is named with its remedy"""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return can_run(cls, "A job is running" if worker.running() else "")
+        return can_run(cls, why_busy())
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return run(self, start_doctor)

@@ -13,7 +13,7 @@ from ...core.runtime.accelerator import BACKENDS
 from ...core.runtime.install import GB, InstallSettings, plan
 from ...core.runtime.places import current
 from ..jobs import worker
-from . import can_run, run
+from . import can_run, run, why_busy
 
 BACKEND_ITEMS = [
     ("auto", "Automatic", "CUDA where the driver of an NVIDIA GPU is found, else the CPU"),
@@ -47,7 +47,7 @@ system is changed"""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return can_run(cls, "A job is running" if worker.running() else "")
+        return can_run(cls, why_busy())
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_props_dialog(self, width=WIDTH, confirm_text="Install")
@@ -91,9 +91,7 @@ class RADIANCE_TWIN_OT_remove_runtime(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if worker.running():
-            return can_run(cls, "A job is running")
-        return can_run(cls, "" if current() else "No runtime is installed")
+        return can_run(cls, why_busy() or ("" if current() else "No runtime is installed"))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event, message=self.__doc__, confirm_text="Remove")
