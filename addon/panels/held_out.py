@@ -15,7 +15,7 @@ from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio import heat
 from ..studio.view_camera import view_camera
-from .layout import Step, start_or_progress, write
+from .layout import Step, heat_map, start_or_progress, write
 
 PICTURE_SCALE = 4.6  # in lines of text
 NEWER = {
@@ -133,15 +133,8 @@ class VIEW3D_PT_radiance_twin_objects(Step, bpy.types.Panel):
             layout.template_list(RADIANCE_TWIN_UL_objects.bl_idname, "", lists, "objects", lists, "thing", rows=4)
         row = layout.row(align=True)
         row.operator("radiance_twin.paint_error", icon="BRUSH_DATA")
-        painted = heat.shown(heat.ERROR)
-        if painted is None:
-            return
-        row.prop(painted, "hide_viewport", text="")
-        row.operator("radiance_twin.remove_error", text="", icon="TRASH")
-        top = float(painted.get(heat.BRIGHTEST, 1.0))
-        colours = iface_("FLIP: black 0, violet {:.3f}, orange {:.3f}, pale {:.3f} and more")
-        write(layout, context, colours.format(top / 3, 2 * top / 3, top))
-        write(layout, context, "Grey: no held-out view sees it")
+        colours = "FLIP: black 0, violet {:.3f}, orange {:.3f}, pale {:.3f} and more"
+        heat_map(layout, context, row, heat.ERROR, colours, "Grey: no held-out view sees it")
 
 
 class VIEW3D_PT_radiance_twin_fix_it(Step, bpy.types.Panel):

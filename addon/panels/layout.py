@@ -16,6 +16,7 @@ from ...core.worker.child import ChildCrashed
 from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
 from ..preferences import ROOT, find_worker_python, named_worker_python
+from ..studio import heat
 
 Icon = Any  # the type stubs list all of Blender's icons one by one
 
@@ -116,6 +117,30 @@ def outcome(
         write(layout, context, job.outcome, icon="CHECKMARK")
     elif file is not None and file.is_file():
         write(layout, context, f"{file.name}, {bytes_in_words(file.stat().st_size)}", icon="CHECKMARK")
+
+
+def heat_map(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    row: bpy.types.UILayout,
+    kind: str,
+    colours: str,
+    grey: str,
+) -> None:
+    """While a heat map of a `kind` is there: in the `row` of what painted it its switches, and below its legend.
+
+    Args:
+        colours: has places for a third, two thirds and all of the value that is shown brightest.
+        grey: what has no value.
+    """
+    painted = heat.shown(kind)
+    if painted is None:
+        return
+    row.prop(painted, "hide_viewport", text="")
+    row.operator("radiance_twin.remove_error", text="", icon="TRASH")
+    top = float(painted.get(heat.BRIGHTEST, 1.0))
+    write(layout, context, iface_(colours).format(top / 3, 2 * top / 3, top))
+    write(layout, context, grey)
 
 
 def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:

@@ -15,7 +15,7 @@ from ..operators.train import is_loaded
 from ..paths import paths_of_open_file
 from ..properties import RadianceTwinSettings, settings_of
 from ..studio import heat
-from .layout import Step, advanced_panel, outcome, progress, runtime, start_or_progress, time_left, write
+from .layout import Step, advanced_panel, heat_map, outcome, progress, runtime, start_or_progress, time_left, write
 
 STATUS_UNITS = 12  # width of the progress bar in the status bar, in buttons
 
@@ -102,14 +102,8 @@ def show_cameras(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     column.prop(manager, "radiance_twin_show_cameras", text="Show Cameras", toggle=True, icon="OUTLINER_OB_CAMERA")
     row = column.row(align=True)
     row.operator("radiance_twin.paint_coverage", icon="BRUSH_DATA")
-    painted = heat.shown(heat.COVERAGE)
-    if painted is not None:
-        row.prop(painted, "hide_viewport", text="")
-        row.operator("radiance_twin.remove_error", text="", icon="TRASH")
-        top = float(painted.get(heat.BRIGHTEST, 1.0))
-        colours = iface_("Views: black 0, violet {:.0f}, orange {:.0f}, pale {:.0f}")
-        write(layout, context, colours.format(top / 3, 2 * top / 3, top))
-        write(layout, context, "Grey: hidden from all sides")
+    colours = "Views: black 0, violet {:.0f}, orange {:.0f}, pale {:.0f}"
+    heat_map(layout, context, row, heat.COVERAGE, colours, "Grey: hidden from all sides")
     if rig_preview.is_on():
         write(layout, context, rig_preview.in_words(), icon="INFO")
 
