@@ -30,8 +30,7 @@ class VIEW3D_PT_radiance_twin_doctor(Step, bpy.types.Panel):
             return
         row.operator("radiance_twin.copy_report", text="", icon="COPYDOWN")
         for check in checks_of(result):
-            text = f"{check.name}: {check.found}" + (f"; {check.remedy}" if check.remedy else "")
-            write(layout, context, text, icon=ICONS[check.state])
+            write(layout, context, check.in_words(), icon=ICONS[check.state])
 
 
 register, unregister = bpy.utils.register_classes_factory((VIEW3D_PT_radiance_twin_doctor,))

@@ -40,8 +40,8 @@ class Check:
     remedy: str = ""
 
     def in_words(self) -> str:
-        """One line."""
-        return f"{MARKS[self.state]} {self.name}: {self.found}" + (f"; {self.remedy}" if self.remedy else "")
+        """One line, without its state."""
+        return f"{self.name}: {self.found}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 def follow(checks: Iterable[Check], reporter: Reporter) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def checks_of(result: dict[str, Any]) -> list[Check]:
 
 def doctor_in_words(result: dict[str, Any]) -> str:
     """Each check in a line, then a summary: what is pasted into an issue."""
-    return "\n".join([*(one.in_words() for one in checks_of(result)), summary(result)])
+    return "\n".join([*(f"{MARKS[one.state]} {one.in_words()}" for one in checks_of(result)), summary(result)])
 
 
 def summary(result: dict[str, Any]) -> str:
