@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .camera_file import PosedCamera, read_cameras
 from .cameras import Camera
-from .dataset.readers import colmap
+from .dataset.readers import colmap_model as colmap
 from .dataset.readers.posed import Lens, Unsound, frames_of, name_of, number, pose, read_json
 from .dataset.readers.transforms import TRANSFORMS, lens_of, require_known_camera
 from .errors import UserError

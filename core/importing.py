@@ -18,10 +18,11 @@ from .colour import srgb_to_linear, standard_view_transform
 from .dataset.contents import DatasetHeader, ViewPixels
 from .dataset.readers import colmap, nerf, nerfstudio, ngp
 from .dataset.readers.bounds import bounds_from_cameras
+from .dataset.readers.colmap_model import model_folder
 from .dataset.readers.lens import undistorted, undistortion
 from .dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
 from .dataset.readers.posed import Lens, PosedImage, PosedImages, Problems, Unsound, read_json
-from .dataset.readers.transforms import TRANSFORMS, transforms_file
+from .dataset.readers.transforms import SPLIT_FILES, TRANSFORMS, transforms_file
 from .dataset.writing import write_dataset
 from .errors import UsageError, UserError
 from .files import require_writable_file
@@ -124,7 +125,7 @@ def detect_format(source: Path) -> str:
     """
     if source.is_file() and source.name.startswith("transforms_"):
         return "nerf"
-    if source.is_dir() and any((source / nerf.file_of(split)).is_file() for split in nerf.SPLITS):
+    if source.is_dir() and any((source / name).is_file() for name in SPLIT_FILES.values()):
         return "nerf"
     path = transforms_file(source)
     if path.suffix == ".json" and path.is_file():
@@ -132,10 +133,10 @@ def detect_format(source: Path) -> str:
         frames = meta.get("frames")
         words = set(frames[0]) if isinstance(frames, list) and frames and isinstance(frames[0], dict) else set()
         return "nerfstudio" if OF_NERFSTUDIO & set(meta) or OF_NERFSTUDIO_FRAMES & words else "ngp"
-    if colmap.model_folder(source if source.is_dir() else source.parent) is not None:
+    if model_folder(source if source.is_dir() else source.parent) is not None:
         return "colmap"
     raise UserError(
-        f"{source} holds no known dataset ({nerf.file_of('train')}, {TRANSFORMS}, or COLMAP's cameras.txt or "
+        f"{source} holds no known dataset ({SPLIT_FILES['train']}, {TRANSFORMS}, or COLMAP's cameras.txt or "
         "cameras.bin); name the folder that does"
     )
 

@@ -14,7 +14,7 @@ import pycolmap
 import pytest
 
 from radiance_twin.core.cameras import project
-from radiance_twin.core.dataset.readers.colmap import ONE_FOCAL_LENGTH, TWO_FOCAL_LENGTHS, Camera, lens_of
+from radiance_twin.core.dataset.readers.colmap_model import ONE_FOCAL_LENGTH, TWO_FOCAL_LENGTHS, Camera, lens_of
 from radiance_twin.core.dataset.readers.lens import undistortion
 from radiance_twin.core.dataset.readers.posed import Lens, Unsound
 from radiance_twin.core.dataset.store import open_dataset

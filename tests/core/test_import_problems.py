@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.core import cli
-from radiance_twin.core.dataset.readers import colmap
+from radiance_twin.core.dataset.readers import colmap_model
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.importing import ImportSettings, import_dataset
@@ -245,7 +245,9 @@ def test_colmap_images_without_their_camera(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "read"), [("cameras", colmap._binary_cameras), ("images", colmap._binary_images)])
+@pytest.mark.parametrize(
+    ("name", "read"), [("cameras", colmap_model._binary_cameras), ("images", colmap_model._binary_images)]
+)
 @pytest.mark.parametrize("claimed", [1, 2**20, 2**63])
 def test_binary_counts_are_held_against_the_file(
     name: str, read: Callable[[Path], Any], claimed: int, tmp_path: Path
@@ -261,11 +263,11 @@ def test_binary_points_are_held_against_the_file(tmp_path: Path) -> None:
     for claimed in (1, 2**40):
         path.write_bytes(struct.pack("<Q", claimed) + bytes(40))
         with pytest.raises(UserError, match="claims"):
-            colmap._binary_points(path)
+            colmap_model._binary_points(path)
     # a point whose track claims more than there is
     path.write_bytes(struct.pack("<QQ3d3BdQ", 1, 1, 0, 0, 0, 0, 0, 0, 0, 2**50))
     with pytest.raises(UserError, match="claims"):
-        colmap._binary_points(path)
+        colmap_model._binary_points(path)
 
 
 # --- the command

@@ -16,18 +16,12 @@ import numpy as np
 from ...errors import UserError
 from .pictures import picture_size
 from .posed import PosedImage, PosedImages, Problems, frames_of, pose, posed_frames, read_json, remarks_on_time
-from .transforms import lens_of, picture_of
+from .transforms import SPLIT_FILES, lens_of, picture_of
 
-SPLITS = ("train", "val", "test")
 # cameras of the benchmark stand on a hemisphere of this radius, its objects within this cube
 BENCHMARK_RADIUS = 4.031
 BENCHMARK_HALF = 1.5
 WHITE = (1.0, 1.0, 1.0)
-
-
-def file_of(split: str) -> str:
-    """transforms_train.json and so on."""
-    return f"transforms_{split}.json"
 
 
 def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
@@ -37,9 +31,9 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
         UserError: there is no such file, or one that is no list of cameras.
     """
     root = source if source.is_dir() else source.parent
-    files = {split: root / file_of(split) for split in SPLITS if (root / file_of(split)).is_file()}
+    files = {split: root / name for split, name in SPLIT_FILES.items() if (root / name).is_file()}
     if not files:
-        raise UserError(f"{root} holds no {file_of('train')}; name the folder that does")
+        raise UserError(f"{root} holds no {SPLIT_FILES['train']}; name the folder that does")
     found: list[PosedImage] = []
     several = len(files) > 1
     remarks: list[str] = []

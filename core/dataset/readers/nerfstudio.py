@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
 from .pictures import picture_size
 from .posed import (
     PosedImage,
@@ -27,11 +26,10 @@ from .posed import (
     read_json,
     remarks_on_time,
 )
-from .transforms import lens_of, picture_of, require_known_camera, transforms_file
+from .transforms import lens_of, picture_of, require_known_camera, splits_of, transforms_file
 
 DEPTH_UNIT = 1e-3
 NOTED = ("applied_transform", "applied_scale", "orientation_override", "ply_file_path")
-SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
 
 
 def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
@@ -43,7 +41,7 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     path = transforms_file(source)
     meta = read_json(path)
     require_known_camera(meta, path)
-    splits = _splits(meta, path)
+    splits = splits_of(meta, path)
     frames = frames_of(meta, path)
 
     def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
@@ -78,17 +76,3 @@ def _side_file(root: Path, name: Any, what: str) -> Path:
         return find_file(root, name)
     except Unsound as error:
         raise Unsound(f"its {what} {name!r}: {error}") from error
-
-
-def _splits(meta: dict[str, Any], path: Path) -> dict[str, str]:
-    splits: dict[str, str] = {}
-    for split, key in SPLITS.items():
-        names = meta.get(key, [])
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"{path}: {key} is no list of file names; mend it or leave it out")
-        for name in names:
-            # nerfstudio itself has one list for val and test; a test view is the one that must stay unseen
-            if splits.get(name, split) == "train" != split:
-                raise UserError(f"{path}: {name} is in train_filenames and in {key}; mend it")
-            splits[name] = split
-    return splits

@@ -17,7 +17,6 @@ from .posed import Unsound
 
 Array = NDArray[np.float32]
 
-ENDINGS = ("", ".png", ".jpg", ".jpeg", ".exr", ".hdr", ".webp", ".tif", ".tiff")
 # only plain raster formats: some of Pillow's others start programs
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .pictures import ENDINGS
 from .posed import Lens, Unsound, find_file, number, sound_lens
 
 TRANSFORMS = "transforms.json"
+# of NeRF-Synthetic, one file a split
+SPLIT_FILES = {split: f"transforms_{split}.json" for split in ("train", "val", "test")}
+# of nerfstudio, the files of each split in one transforms.json
+SPLIT_LISTS = {split: f"{split}_filenames" for split in ("train", "val", "test")}
+# of pictures whose names have none, the first that exists
+ENDINGS = ("", ".png", ".jpg", ".jpeg", ".exr", ".hdr", ".webp", ".tif", ".tiff")
 # instant-ngp's flags of cameras that are no central projection onto a plane, and nerfstudio's names of pinholes
 OTHER_CAMERAS = ("latlong", "equirectangular", "orthographic", "ftheta_p0", "is_equirectangular")
 PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
@@ -35,6 +40,25 @@ def require_known_camera(meta: dict[str, Any], path: Path) -> None:
     model = meta.get("camera_model", "OPENCV")
     if model not in (*PERSPECTIVE, *FISHEYE):
         raise UserError(f"{path} has the camera model {model!r}, which cannot be imported; undistort its images first")
+
+
+def splits_of(meta: dict[str, Any], path: Path) -> dict[str, str]:
+    """The split of each picture by its name, as nerfstudio's lists say; empty when there are none.
+
+    Raises:
+        UserError: a list is none, or names what another one has.
+    """
+    splits: dict[str, str] = {}
+    for split, key in SPLIT_LISTS.items():
+        names = meta.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path}: {key} is no list of file names; mend it or leave it out")
+        for name in names:
+            # nerfstudio itself has one list for val and test; a test view is the one that must stay unseen
+            if splits.get(name, split) == "train" != split:
+                raise UserError(f"{path}: {name} is in train_filenames and in {key}; mend it")
+            splits[name] = split
+    return splits
 
 
 def picture_of(frame: dict[str, Any], root: Path, images: Path | None) -> Path:
