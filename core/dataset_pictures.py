@@ -22,7 +22,7 @@ from .comparison.metrics import display_image
 from .dataset.contents import SPLITS
 from .dataset.store import Dataset, open_dataset
 from .errors import UserError
-from .files import require_writable_folder
+from .files import require_writable_folder, write_json
 from .reporting import Reporter, followed
 
 LIST = "views.json"
@@ -75,7 +75,7 @@ def write_pictures(settings: PicturesSettings, reporter: Reporter) -> dict[str, 
                 "views": views,
             }
             # last, so that a list that is there is complete
-            (folder / LIST).write_text(json.dumps(listed, indent=1), "utf-8")
+            write_json(folder / LIST, listed)
         return {"folder": str(folder), "views": dataset.count}
 
 

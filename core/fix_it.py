@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from .covers import fibonacci
 from .dataset.store import Dataset, open_dataset
 from .errors import UsageError, UserError
 from .field.render import load_field, render_view
-from .files import atomic_path, require_writable_file
+from .files import require_writable_file, write_json
 from .reporting import Reporter, followed
 from .twin_file import read_twin
 
@@ -123,8 +121,7 @@ def fix_it(settings: FixItSettings, reporter: Reporter) -> dict[str, Any]:
         for one in proposals
     ]
     if settings.output is not None:
-        with atomic_path(settings.output) as temporary:
-            Path(temporary).write_text(json.dumps({"cameras": cameras}, indent=1) + "\n", encoding="utf-8")
+        write_json(settings.output, {"cameras": cameras})
     return {"cameras": cameras, "output": settings.output}
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from ..cameras import Camera, pixel_grid
 from ..colour import ViewTransform
 from ..errors import UserError
-from ..files import atomic_path, sha256_of_file
+from ..files import atomic_path, sha256_of_file, write_json
 from ..lenses import NO_DISTORTION, CameraModel, Kind
 
 FORMAT = "radiance-twin-plan"
@@ -297,13 +297,3 @@ def remove_staging(folder: Path, names: Sequence[str] = ("view_", "noise_", "pla
             path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write one JSON file, complete or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=1), "utf-8")

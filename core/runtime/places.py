@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import atomic_path
+from ..files import write_json
 from . import lock
 from .process_lock import Lock
 
@@ -111,8 +111,7 @@ def switch_to(environment: Environment) -> None:
     Raises:
         UserError: current.json cannot be written; nothing has changed then.
     """
-    with atomic_path(home() / "current.json") as path:
-        path.write_text(json.dumps({"format": FORMAT, "environment": asdict(environment)}, indent=1), "utf-8")
+    write_json(home() / "current.json", {"format": FORMAT, "environment": asdict(environment)})
 
 
 def new_name(backend: str) -> str:
