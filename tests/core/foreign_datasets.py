@@ -99,7 +99,9 @@ def quaternion(rotation: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * turn / max(angle, 1e-12)])
 
 
-def write_colmap_text(folder: Path, model: str, parameters: tuple[float, ...], count: int = 10) -> Path:
+def write_colmap_text(
+    folder: Path, model: str, parameters: tuple[float, ...], count: int = 10, cloud: int = 200
+) -> Path:
     """sparse/0/*.txt and images/."""
     sparse = folder / "sparse" / "0"
     sparse.mkdir(parents=True)
@@ -112,7 +114,26 @@ def write_colmap_text(folder: Path, model: str, parameters: tuple[float, ...], c
         lines += [f"{position + 1} {numbers} 7 part_a/{position:03d}.png", "" if position % 2 else "3.5 4.5 -1"]
         save(folder / "images" / "part_a" / f"{position:03d}.png", picture(position, alpha=False))
     (sparse / "images.txt").write_text("\n".join(lines) + "\n")
-    cloud = np.concatenate([points(200), [[50.0, 0.0, 0.0]]])
-    rows = [f"{i + 1} {x} {y} {z} 9 9 9 0.5 1 0" for i, (x, y, z) in enumerate(cloud)]
+    found = np.concatenate([points(cloud), [[50.0, 0.0, 0.0]]])
+    rows = [f"{i + 1} {x} {y} {z} 9 9 9 0.5 1 0" for i, (x, y, z) in enumerate(found)]
     (sparse / "points3D.txt").write_text("# 3D points\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+def write_colmap_binary(
+    folder: Path, model: str, parameters: tuple[float, ...], count: int = 10, cloud: int = 200
+) -> Path:
+    """The same as binary files, rigs and frames among them: COLMAP itself reads our text and writes them."""
+    import pycolmap
+
+    write_colmap_text(folder, model, parameters, count, cloud)
+    sparse = folder / "sparse" / "0"
+    # pycolmap wants points whose keypoints know of them
+    rows = (sparse / "points3D.txt").read_text().replace(" 1 0\n", "\n")
+    (sparse / "points3D.txt").write_text(rows)
+    reconstruction = pycolmap.Reconstruction()
+    reconstruction.read_text(str(sparse))
+    reconstruction.write_binary(str(sparse))
+    for text in sparse.glob("*.txt"):
+        text.unlink()
     return folder

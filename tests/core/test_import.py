@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib
 import runpy
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,17 +176,9 @@ def test_distances_become_planar_depth(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
 def test_colmap(binary: bool, tmp_path: Path) -> None:
-    pycolmap = importlib.import_module("pycolmap") if binary else None
-    source = FOREIGN.write_colmap_text(tmp_path / "set", "PINHOLE", (45.0, 47.0, 20.5, 14.25))
-    if pycolmap is not None:
-        # COLMAP itself reads our text and writes its binary files, rigs and frames among them
-        sparse = source / "sparse" / "0"
-        model = pycolmap.Reconstruction()
-        model.read_text(str(_without_tracks(sparse)))
-        shutil.rmtree(sparse)
-        sparse.mkdir()
-        model.write_binary(str(sparse))
-        assert (sparse / "images.bin").is_file() and not (sparse / "images.txt").exists()
+    write = FOREIGN.write_colmap_binary if binary else FOREIGN.write_colmap_text
+    source = write(tmp_path / "set", "PINHOLE", (45.0, 47.0, 20.5, 14.25))
+    assert {path.suffix for path in (source / "sparse/0").iterdir()} == {".bin" if binary else ".txt"}
     with imported(source, tmp_path) as dataset:
         assert dataset.configuration["import"]["format"] == "colmap" and dataset.count == 10
         assert dataset.configuration["import"]["images"][3] == "part_a/003.png"
@@ -204,13 +194,6 @@ def test_colmap(binary: bool, tmp_path: Path) -> None:
         # around the points, without the one that lies far off
         assert np.abs(dataset.bounds).max() < 0.6
         assert (dataset.bounds[0] < -0.38).all() and (dataset.bounds[1] > 0.38).all()
-
-
-def _without_tracks(sparse: Path) -> Path:
-    """pycolmap wants points whose keypoints know of them."""
-    rows = [line.rpartition(" 1 0")[0] or line for line in (sparse / "points3D.txt").read_text().splitlines()]
-    (sparse / "points3D.txt").write_text("\n".join(rows) + "\n")
-    return sparse
 
 
 def test_smaller_copies_of_colmap_images(tmp_path: Path) -> None:

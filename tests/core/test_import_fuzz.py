@@ -94,19 +94,9 @@ def test_any_change_of_a_binary_model(name: str, start: int, bytes_: bytes, cut:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A binary model written by COLMAP itself."""
-    import pycolmap
-
-    folder = FOREIGN.write_colmap_text(
-        tmp_path_factory.mktemp("fuzz") / "set", "OPENCV", (50, 50, 20, 15, 0, 0, 0, 0), 3
+    folder: Path = FOREIGN.write_colmap_binary(
+        tmp_path_factory.mktemp("fuzz") / "set", "OPENCV", (50, 50, 20, 15, 0, 0, 0, 0), 3, 8
     )
-    sparse = folder / "sparse" / "0"
-    rows = [line.removesuffix(" 1 0") for line in (sparse / "points3D.txt").read_text().splitlines()[:9]]
-    (sparse / "points3D.txt").write_text("\n".join(rows) + "\n")
-    reconstruction = pycolmap.Reconstruction()
-    reconstruction.read_text(str(sparse))
-    reconstruction.write_binary(str(sparse))
-    for text in sparse.glob("*.txt"):
-        text.unlink()
     return folder
 
 

@@ -32,6 +32,7 @@ CORE_TESTS = Path(__file__).resolve().parent.parent / "core"
 FOREIGN = SimpleNamespace(**runpy.run_path(str(CORE_TESTS / "foreign_datasets.py")))
 SCENE = SimpleNamespace(**runpy.run_path(str(CORE_TESTS / "analytic_scene.py")))
 
+OPENCV = (50, 50, 20, 15, 0, 0, 0, 0)  # fx fy cx cy and no distortion
 # what a reader may say of a file that it does not take
 REFUSALS = (UserError, Unsound)
 
@@ -129,20 +130,6 @@ def _picture(ending: str) -> tuple[Callable[[Path], None], Callable[[Path], None
     return make, read
 
 
-def _colmap_binary(folder: Path) -> None:
-    import pycolmap
-
-    FOREIGN.write_colmap_text(folder, "OPENCV", (50, 50, 20, 15, 0, 0, 0, 0), 3)
-    sparse = folder / "sparse" / "0"
-    rows = [line.removesuffix(" 1 0") for line in (sparse / "points3D.txt").read_text().splitlines()[:9]]
-    (sparse / "points3D.txt").write_text("\n".join(rows) + "\n")
-    reconstruction = pycolmap.Reconstruction()
-    reconstruction.read_text(str(sparse))
-    reconstruction.write_binary(str(sparse))
-    for text in sparse.glob("*.txt"):
-        text.unlink()
-
-
 def _write_cameras(folder: Path) -> None:
     camera = {"camera_to_world": np.eye(4).tolist(), "intrinsics": [9.0, 9.0, 4.0, 4.0], "size": [8, 8], "frame": 1}
     (folder / "cameras.json").write_text(json.dumps({"cameras": [camera, camera]}))
@@ -170,7 +157,7 @@ READERS = [
     *(
         Reader(f"colmap_{name}_{kind}", f"sparse/0/{name}.{ending}", make, _posed(colmap))
         for kind, ending, make in (
-            ("binary", "bin", _colmap_binary),
+            ("binary", "bin", lambda folder: FOREIGN.write_colmap_binary(folder, "OPENCV", OPENCV, 3, 8)),
             ("text", "txt", lambda folder: FOREIGN.write_colmap_text(folder, "PINHOLE", (50, 50, 20, 15), 2)),
         )
         for name in ("cameras", "images", "points3D")
