@@ -14,6 +14,7 @@ from .configuration import SETTINGS
 from .dataset.contents import ViewPixels
 from .dataset.labels import LABELS, fill_view, no_labels
 from .dataset.packing import read_staged_labels, read_view
+from .dataset.run_lengths import joined_runs
 from .dataset.staging import Plan
 from .dataset.store import Dataset, open_dataset
 from .dataset.writing import view_hash
@@ -122,4 +123,10 @@ def _changed_label(dataset: Dataset, index: int, folder: Path, plan: Plan, pixel
         before, now = getattr(known, name)[index], getattr(again, name)[0]
         if before.shape != now.shape or not np.array_equal(before, now, equal_nan=before.dtype.kind == "f"):
             return name
+    if known.amodal_masks is not None and again.amodal_masks is not None:
+        masks = (
+            joined_runs(of_view, len(plan.objects)) for of_view in (known.amodal_masks[index], *again.amodal_masks)
+        )
+        if not all(map(np.array_equal, *masks)):
+            return "amodal_runs"
     return ""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.cameras import Camera
-from ...core.dataset.labels import box_around
+from ...core.dataset.run_lengths import joined_runs, runs_of
 from ...core.dataset.staging import PlannedView
 from ...core.files import atomic_path
 from ...core.silhouette import covered
@@ -93,20 +93,21 @@ class Labeller:
                 continue
             mask |= covered(surface[0] @ matrix[:3, :3].T + matrix[:3, 3], surface[1], camera, near)
         to_world = np.full((count, 4, 4), np.nan)
-        pixels, boxes = np.zeros(count, np.int32), np.full((count, 4), np.nan, np.float32)
+        silhouettes = {}
         for place, index in enumerate(self._indices):
             whole = alone[place] if alone[place] is not None or len(poses[place]) != 1 else poses[place][0]
             if whole is not None:
                 to_world[place] = whole
             mask = masks[index]
             if mask is not None and poses[place]:
-                pixels[place], boxes[place] = (mask & drawn).sum(), box_around(mask & drawn)
+                silhouettes[place] = runs_of(mask & drawn)
         points = [keypoint.stands_at(depsgraph) for keypoint in self._keypoints]
+        runs, counts = joined_runs(silhouettes, count)
         return {
             "object_to_world": to_world,
-            "amodal_pixels": pixels,
-            "amodal_box": boxes,
             "keypoints": np.array(points, np.float64).reshape(-1, 3),
+            "silhouette_runs": runs,
+            "silhouette_run_counts": counts,
         }
 
     def _instances(self, depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[int, bool, Array, Surface | None]]:

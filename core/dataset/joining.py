@@ -90,10 +90,14 @@ def _joined_header(first: Dataset, second: Dataset, entry: dict[str, Any]) -> Da
 
 def _joined_labels(first: Dataset, second: Dataset) -> ObjectLabels | None:
     """The labels of both, one after the other."""
-    if first.labels is None or second.labels is None:
+    before, after = first.labels, second.labels
+    if before is None or after is None:
         return None
-    arrays = {name: np.concatenate([getattr(one.labels, name) for one in (first, second)]) for name in LABELS}
-    return ObjectLabels(**arrays, keypoint_table=first.labels.keypoint_table)
+    arrays = {name: np.concatenate([getattr(before, name), getattr(after, name)]) for name in LABELS}
+    masks = None
+    if before.amodal_masks is not None and after.amodal_masks is not None:
+        masks = before.amodal_masks + after.amodal_masks
+    return ObjectLabels(**arrays, keypoint_table=before.keypoint_table, amodal_masks=masks)
 
 
 def _views_of(datasets: list[Dataset], reporter: Reporter) -> Iterator[ViewPixels]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..cameras import Camera
 from .contents import ViewPixels
+from .run_lengths import Runs, mask_of, runs_of, split_runs
 
 # state of a keypoint
 OUTSIDE, HIDDEN, SEEN = 0, 1, 2
@@ -29,6 +30,8 @@ class ObjectLabels:
             where the object is absent, or has several instances.
         visible_pixels: [N, K] int32, pixels whose centre shows the object.
         amodal_pixels: [N, K] int32, pixels whose centre would show it if it were alone; 0 when that is unknown.
+        amodal_masks: of each view, the runs of those pixels by the object's place, where they are others than the
+            visible ones; None in datasets of before they were kept.
         visible_box, amodal_box: [N, K, 4] float32 around those pixels, within the picture.
         keypoints: [N, P, 3] float64, world space; NaN where absent.
         keypoint_state: [N, P] uint8: OUTSIDE the picture (or absent), HIDDEN, or SEEN.
@@ -43,6 +46,7 @@ class ObjectLabels:
     keypoints: NDArray[np.float64]
     keypoint_state: NDArray[np.uint8]
     keypoint_table: list[dict[str, Any]] = field(default_factory=list)
+    amodal_masks: list[dict[int, Runs]] | None = None
 
     @property
     def visible_fraction(self) -> NDArray[np.float64]:
@@ -52,7 +56,7 @@ class ObjectLabels:
         return np.minimum(share, 1.0)
 
 
-# the arrays of `ObjectLabels`, which is also how they are named in the file
+# the arrays of `ObjectLabels` with an axis of views, which is also how they are named in the file
 LABELS: dict[str, str] = {
     "object_to_world": "f8",
     "visible_pixels": "i4",
@@ -68,11 +72,12 @@ def no_labels(views: int, objects: int, keypoint_table: list[dict[str, Any]]) ->
     """Labels that say nothing yet: every object absent, every keypoint outside."""
     shapes = shapes_of_labels(views, objects, len(keypoint_table))
     arrays = {name: np.full(shapes[name], np.nan if dtype[0] == "f" else 0, dtype) for name, dtype in LABELS.items()}
-    return ObjectLabels(**arrays, keypoint_table=keypoint_table)
+    return ObjectLabels(**arrays, keypoint_table=keypoint_table, amodal_masks=[{} for _ in range(views)])
 
 
-# what Blender's part knows of one view, in the file `PlannedView.labels_file`: these arrays without their first axis
-STAGED = ("object_to_world", "amodal_pixels", "amodal_box", "keypoints")
+# what Blender's part knows of one view, in the file `PlannedView.labels_file`: poses [K, 4, 4] and places [P, 3] of the
+# keypoints, and the silhouettes' runs one after the other with their number [K], 0 where there is none
+STAGED = ("object_to_world", "keypoints", "silhouette_runs", "silhouette_run_counts")
 # a keypoint is seen through so much of its object's size: it lies on the surface, and the pixel's centre beside it
 SKIN = 0.01
 
@@ -93,13 +98,20 @@ def fill_view(
     Raises:
         KeyError, ValueError: `staged` lacks something, or is of another scene.
     """
-    for name in STAGED:
-        getattr(labels, name)[index] = staged[name]
-    assert pixels.object_index is not None and pixels.depth is not None
+    labels.object_to_world[index], labels.keypoints[index] = staged["object_to_world"], staged["keypoints"]
+    assert pixels.object_index is not None and pixels.depth is not None and labels.amodal_masks is not None
+    silhouettes = split_runs(staged["silhouette_runs"], staged["silhouette_run_counts"])
     for place, entry in enumerate(objects):
         mask = pixels.object_index == entry["index"]
         labels.visible_pixels[index, place] = mask.sum()
         labels.visible_box[index, place] = box_around(mask)
+        if place in silhouettes:
+            # displacement may show an object where its mesh is not
+            whole = mask | mask_of(silhouettes[place], camera.size)
+            labels.amodal_pixels[index, place] = whole.sum()
+            labels.amodal_box[index, place] = box_around(whole)
+            if not np.array_equal(whole, mask):
+                labels.amodal_masks[index][place] = runs_of(whole)
     if len(labels.keypoint_table):
         matrices = labels.object_to_world[index][:, :3, :3]
         extents = np.array([np.diff(entry["local_bounds"], axis=0)[0] for entry in objects])

@@ -4,7 +4,7 @@
     plan.json               everything but pixels: cameras, splits, bounds, objects, the key of each view
     view_transform.npz      the arrays of the scene's view transform
     view_000012.beauty.exr  light and alpha           view_000012.truth.exr   depth, normal, object index
-    view_000012.labels.npz  what is known of each object (see labels.py)
+    view_000012.labels.npz  what is known of each object (`labels.STAGED`)
     view_000012.json        written last: the view's key, its files' SHA-256 and the seconds that each of them took
     noise_floor, noise_ladder_0004 ...     the same of one test view: with another seed, and with 4 samples
     render.log              what Blender printed
@@ -37,8 +37,8 @@ from ..lenses import NO_DISTORTION, CameraModel, Kind
 FORMAT = "radiance-twin-plan"
 # 1: the view transform was one table in view_transform.npy
 VERSION = 2
-# raise it when a change of this program changes the pixels of a view
-RECIPE = 2
+# raise it when a change of this program changes the pixels of a view, or what is staged of it
+RECIPE = 3
 NOISE_FLOOR = "noise_floor"
 NOISE_LADDER = "noise_ladder"
 # of all samples of a dataset, the most that are spent on measuring how Cycles' noise falls

@@ -23,6 +23,7 @@ from ..passes import PASSES
 from .checksums import attributes_are_sound, hash_of_passes, read_attributes
 from .contents import FORMAT, MOST_PIXELS, SPLITS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
+from .run_lengths import Runs, mask_of, split_runs
 
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
@@ -192,12 +193,44 @@ class Dataset:
                 for name, shape in shapes.items()
             }
             owners = [int(keypoint["object"]) for keypoint in table if str(keypoint["name"])]
+            masks = self._amodal_masks() if "amodal_runs" in group else None
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise UserError(f"{self.path} is damaged (labels: {error}); render it again or fetch it again") from error
         fits = all(arrays[name].shape == shape for name, shape in shapes.items())
         if not fits or any(not 0 <= owner < len(self.objects) for owner in owners):
             raise UserError(f"{self.path} is damaged (its labels do not fit its objects); render it again")
-        return ObjectLabels(**arrays, keypoint_table=table)
+        return ObjectLabels(**arrays, keypoint_table=table, amodal_masks=masks)
+
+    def amodal_mask(self, index: int, place: int) -> NDArray[np.bool_] | None:
+        """[H, W] the pixels of a view that would show the object at `place` of the table if it were alone; None where
+        that is not known.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        labels = self.labels
+        if labels is None or labels.amodal_masks is None or not labels.amodal_pixels[index, place]:
+            return None
+        runs = labels.amodal_masks[index].get(place)
+        if runs is None:
+            return self.object_index(index) == self.objects[place]["index"]
+        try:
+            return mask_of(runs, self.camera(index).size)
+        except ValueError as error:
+            raise UserError(f"{self.path} is damaged ({error}); render it again or fetch it again") from error
+
+    def _amodal_masks(self) -> list[dict[int, Runs]]:
+        """As `ObjectLabels` has them.
+
+        Raises:
+            ValueError, KeyError, OSError: the file is damaged.
+        """
+        runs = _small(self.file, "labels/amodal_runs", 1, limit=4 << 30).astype(np.uint32)
+        counts = _small(self.file, "labels/amodal_run_counts", 2, limit=4 << 30).astype(np.int64)
+        if counts.shape != (self.count, len(self.objects)):
+            raise ValueError("its masks do not fit its objects")
+        parts = np.split(runs, np.cumsum(counts.sum(axis=1))[:-1])
+        return [split_runs(part, of_view) for part, of_view in zip(parts, counts, strict=True)]
 
     def pixels(self, name: str, index: int) -> NDArray[Any]:
         """Any pass of core/passes.py as it is stored, [H, W] or [H, W, channels]; all 0 without that pass."""

@@ -18,6 +18,7 @@ from ..passes import FURTHER, PASSES
 from .checksums import FILE_FORMAT, hash_of_passes, seal_attributes, store_array
 from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
+from .run_lengths import joined_runs
 from .sink import Sink
 
 HALF_MAX = 65504.0
@@ -110,6 +111,10 @@ def _write_labels(file: h5py.File, labels: ObjectLabels, views: int, objects: in
         if values.shape != shape:
             raise ValueError(f"labels/{name} is {values.shape}, the header says {shape}")
         store_array(group, name, values, **PACKING)
+    if labels.amodal_masks is not None:
+        runs, counts = zip(*(joined_runs(masks, objects) for masks in labels.amodal_masks), strict=True)
+        store_array(group, "amodal_runs", np.concatenate(runs), **PACKING)
+        store_array(group, "amodal_run_counts", np.stack(counts), **PACKING)
 
 
 def _write_header(file: h5py.File, header: DatasetHeader) -> None:

@@ -26,19 +26,27 @@ from .read_back import MOST_ERROR
 
 
 @dataclass(frozen=True)
+class FoundMask:
+    """A mask as read: [H, W], or outlines [N, 2] in pixels or shares of the picture; solid: holes are lost in them."""
+
+    mask: NDArray[np.bool_] | None = None
+    outlines: list[NDArray[np.float64]] | None = None
+    solid: bool = False
+
+
+@dataclass(frozen=True)
 class FoundLabel:
     """A label as read: class from 0; then what the format has, in pixels or shares of the picture.
 
     Attributes:
-        box: left, top, width and height. mask: [H, W]. outlines: [N, 2] polygons; solid: holes are lost in them.
+        box: left, top, width and height. seen: what is visible of it. whole: all of it, hidden or not.
         keypoints: u, v and state of those that are in the picture.
     """
 
     category: int
     box: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
-    outlines: list[NDArray[np.float64]] | None = None
-    solid: bool = False
+    seen: FoundMask | None = None
+    whole: FoundMask | None = None
     keypoints: list[Keypoint] | None = None
     shares: bool = False
 
@@ -56,27 +64,33 @@ def require_same_labels(dataset: Dataset, folder: Path, format: str) -> None:
             expected = visible_objects(dataset, index, categories)
             found = read.get(index, [])
             if len(found) != len(expected) or not all(
-                _is_same(label, thing, dataset.size[index]) for label, thing in zip(found, expected, strict=True)
+                _is_same(label, thing, dataset.amodal_mask(index, thing.place), dataset.size[index])
+                for label, thing in zip(found, expected, strict=True)
             ):
                 raise UserError(f"the labels of view {index} do not read back as {format}; please report this")
 
 
-def _is_same(label: FoundLabel, thing: VisibleObject, size: NDArray[np.int32]) -> bool:
+def _is_same(label: FoundLabel, thing: VisibleObject, whole: NDArray[np.bool_] | None, size: NDArray[np.int32]) -> bool:
     scale = size if label.shares else np.ones(2)
     found = [(u * scale[0], v * scale[1], state) for u, v, state in label.keypoints or []]
     points = [] if label.keypoints is None else [point for point in thing.keypoints if point]
-    mask, shown = label.mask, thing.mask
-    if label.outlines is not None:
-        mask = np.any([_filled(outline * scale, int(size[0]), int(size[1])) for outline in label.outlines], axis=0)
-    if label.solid:
-        shown = binary_fill_holes(shown, structure=np.ones((3, 3)))
     return (
         label.category == thing.category
         and (label.box is None or np.abs(label.box * np.tile(scale, 2) - thing.box).max() < MOST_ERROR)
-        and (mask is None or np.array_equal(mask, shown))
+        and (label.seen is None or _is_mask(label.seen, thing.mask, scale))
+        and (label.whole is None or (whole is not None and _is_mask(label.whole, whole, scale)))
         and len(found) == len(points)
         and all(np.abs(np.subtract(one, other)).max() < MOST_ERROR for one, other in zip(found, points, strict=True))
     )
+
+
+def _is_mask(found: FoundMask, expected: NDArray[np.bool_], scale: NDArray[Any]) -> bool:
+    mask, (height, width) = found.mask, expected.shape
+    if found.outlines is not None:
+        mask = np.any([_filled(outline * scale, width, height) for outline in found.outlines], axis=0)
+    if found.solid:
+        expected = binary_fill_holes(expected, structure=np.ones((3, 3)))
+    return mask is not None and np.array_equal(mask, expected)
 
 
 def _filled(outline: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
@@ -103,7 +117,10 @@ def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
             FoundLabel(
                 one["category_id"] - 1,
                 np.array(one["bbox"]),
-                **_segmentation(read, one),
+                seen=_segmentation(read, one),
+                whole=_segmentation(read, {**one, "segmentation": one["amodal_segmentation"]})
+                if "amodal_segmentation" in one
+                else None,
                 keypoints=_triples(one["keypoints"], 0.5) if "keypoints" in one else None,
             )
             for one in read.loadAnns(read.getAnnIds(imgIds=[image]))
@@ -112,10 +129,10 @@ def _coco_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
     }
 
 
-def _segmentation(read: COCO, one: dict[str, Any]) -> dict[str, Any]:
+def _segmentation(read: COCO, one: dict[str, Any]) -> FoundMask:
     if isinstance(one["segmentation"], dict):
-        return {"mask": read.annToMask(one).astype(np.bool_)}
-    return {"outlines": [np.reshape(ring, (-1, 2)) for ring in one["segmentation"]], "solid": True}
+        return FoundMask(read.annToMask(one).astype(np.bool_))
+    return FoundMask(outlines=[np.reshape(ring, (-1, 2)) for ring in one["segmentation"]], solid=True)
 
 
 def _yolo_labels(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
@@ -130,7 +147,10 @@ def _boxed(category: int, numbers: list[float]) -> FoundLabel:
 
 def _yolo_outlines(folder: Path, split: str) -> dict[int, list[FoundLabel]]:
     return {
-        view: [FoundLabel(category, outlines=[np.reshape(numbers, (-1, 2))], shares=True) for category, numbers in rows]
+        view: [
+            FoundLabel(category, seen=FoundMask(outlines=[np.reshape(numbers, (-1, 2))]), shares=True)
+            for category, numbers in rows
+        ]
         for view, rows in _yolo_rows(folder, split)
     }
 

@@ -11,10 +11,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from ..cameras import Camera
@@ -90,11 +92,13 @@ def _read_bop(dataset: Dataset, folder: Path) -> Iterator[tuple[int, list[FoundO
         cameras, truth = (
             json.loads((scene / f"{name}.json").read_text(encoding="utf-8")) for name in ("scene_camera", "scene_gt")
         )
+        infos_of = json.loads((scene / "scene_gt_info.json").read_text(encoding="utf-8"))
         for image, poses in truth.items():
             k = np.reshape(cameras[image]["cam_K"], (3, 3))
             things = posed_objects(dataset, int(image), labels)
             found = []
-            for pose, thing in zip(poses, things, strict=False):
+            for number, (pose, thing) in enumerate(zip(poses, things, strict=False)):
+                _require_same_masks(dataset, scene, int(image), number, thing, infos_of[image][number])
                 # what the format's model is of the object: its own box, as large as it stands in the scene
                 model = thing.local_corners @ thing.stretch * millimetres
                 box = boxes[str(pose["obj_id"])]
@@ -108,6 +112,21 @@ def _read_bop(dataset: Dataset, folder: Path) -> Iterator[tuple[int, list[FoundO
                 corners = pixels[:, :2] / pixels[:, 2:] + 0.5
                 found.append(FoundObject(infos[str(pose["obj_id"])]["name"], corners))
             yield int(image), found
+
+
+def _require_same_masks(
+    dataset: Dataset, scene: Path, view: int, number: int, thing: PosedObject, info: dict[str, Any]
+) -> None:
+    """Hold what is written of an object's pixels against the dataset, and the counts against what is written."""
+    seen = dataset.object_index(view) == thing.index
+    masks = {"mask_visib": (seen, info["px_count_visib"])}
+    if dataset.labels is not None and dataset.labels.amodal_masks is not None:
+        whole = dataset.amodal_mask(view, thing.place)
+        masks["mask"] = (seen if whole is None else whole, info["px_count_all"])
+    for folder, (expected, count) in masks.items():
+        path = scene / folder / f"{view:06d}_{number:06d}.png"
+        if not np.array_equal(np.asarray(Image.open(path)) > 0, expected) or expected.sum() != count:
+            raise UserError(f"{folder}/{path.name} does not read back as bop; please report this")
 
 
 def _require_inside(model: Path, box: Array) -> None:

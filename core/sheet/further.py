@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw
 from ..cameras import corners_of_bounds
 from ..colour import linear_to_srgb
 from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
+from ..dataset.run_lengths import mask_of
 from ..dataset.store import Dataset
+from ..dataset.writers.outline import outer_rings
 from ..passes import FURTHER
 from .pictures import colour_of
 
@@ -42,7 +44,7 @@ def further_pictures(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]
 
 
 def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Image.Image) -> Image.Image:
-    """Over the light: 3D boxes, whole 2D boxes where something hides a part, and keypoints (a ring: hidden)."""
+    """Over the light: 3D boxes, silhouettes and their boxes where something hides a part, keypoints (ring: hidden)."""
     image = Image.blend(light.convert("RGB"), Image.new("RGB", light.size), 0.45)
     draw, camera = ImageDraw.Draw(image), dataset.camera(index)
     for place, entry in enumerate(dataset.objects):
@@ -58,6 +60,10 @@ def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Im
         if np.isfinite(whole).all() and not np.array_equal(whole, seen):
             left, top, right, bottom = (float(value) for value in whole)
             draw.rectangle((left, top, right - 1, bottom - 1), outline=(150, 150, 150))
+        if labels.amodal_masks is not None and place in labels.amodal_masks[index]:
+            for ring in outer_rings(mask_of(labels.amodal_masks[index][place], camera.size)):
+                # around pixels whose centres Pillow counts from 0
+                draw.line([tuple(point) for point in (np.append(ring, ring[:1], axis=0) - 0.5).tolist()], fill=colour)
     pixels, _ = camera.project(labels.keypoints[index])
     for (x, y), state in zip(pixels.tolist(), labels.keypoint_state[index].tolist(), strict=True):
         if state in (HIDDEN, SEEN):

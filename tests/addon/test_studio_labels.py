@@ -14,6 +14,7 @@ from radiance_twin.core.dataset import staging
 from radiance_twin.core.dataset.contents import ViewPixels
 from radiance_twin.core.dataset.cycles import view_pixels
 from radiance_twin.core.dataset.labels import HIDDEN, OUTSIDE, SEEN, STAGED, ObjectLabels, fill_view, no_labels
+from radiance_twin.core.dataset.run_lengths import mask_of
 from radiance_twin.core.dataset.staging import Plan
 from radiance_twin.core.reporting import QuietReporter
 
@@ -60,6 +61,9 @@ def test_boxes_and_counts_to_the_pixel_with_something_before_them(tmp_path: Path
     assert labels.amodal_box[0, front].tolist() == labels.visible_box[0, front].tolist() == [58, 26, 78, 46]
     assert labels.visible_box[0, back].tolist() == [28, 26, 58, 46]
     assert (labels.amodal_pixels[0, back], labels.visible_pixels[0, back]) == (40 * 20, 30 * 20)
+    whole = mask_of(labels.amodal_masks[0][back], SIZE)
+    assert whole.sum() == 800 and whole[26:46, 28:68].all(), "all of what is behind, and only that is kept"
+    assert list(labels.amodal_masks[0]) == [back]
     assert labels.visible_fraction[0].tolist() == ([0.75, 1.0] if back < front else [1.0, 0.75])
     assert (view.object_index == plan.objects[back]["index"]).sum() == 600
 

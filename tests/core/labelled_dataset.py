@@ -12,6 +12,7 @@ from radiance_twin.core.cameras import Camera, look_at, pixel_grid, world_from_f
 from radiance_twin.core.colour import standard_view_transform
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.labels import HIDDEN, OUTSIDE, SEEN, ObjectLabels, no_labels
+from radiance_twin.core.dataset.run_lengths import runs_of
 from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
 from radiance_twin.core.lenses import PINHOLE, CameraModel
@@ -90,6 +91,8 @@ def labels_of(cameras: list[Camera], views: list[ViewPixels], poses: np.ndarray)
         for place, (entry, whole) in enumerate(zip(OBJECTS, alone(camera), strict=True)):
             seen = pixels.object_index == entry["index"]
             labels.visible_pixels[number, place], labels.amodal_pixels[number, place] = seen.sum(), whole.sum()
+            if not np.array_equal(seen, whole):
+                labels.amodal_masks[number][place] = runs_of(whole)
             for box, mask in ((labels.visible_box, seen), (labels.amodal_box, whole)):
                 if mask.any():
                     rows, columns = np.nonzero(mask)

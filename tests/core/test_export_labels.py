@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 from skimage.measure import grid_points_in_poly
 
@@ -16,7 +17,7 @@ from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writers.outline import outer_rings, outline_of
 from radiance_twin.core.errors import UserError
 
-from .labelled_dataset import CENTRED, HEIGHT, PLACES, SHIFTED, WIDTH, exported, write
+from .labelled_dataset import CENTRED, HEIGHT, PLACES, SHIFTED, WIDTH, alone, exported, write
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,8 @@ def test_coco_tells_of_hidden_parts_and_keypoints(shifted: Path, tmp_path: Path)
             view, place = one["image_id"] - 1, one["category_id"] - 1
             left, top, width, height = one["amodal_bbox"]
             assert [left, top, left + width, top + height] == dataset.labels.amodal_box[view, place].tolist()
+            whole = run_lengths.decode(one["amodal_segmentation"])
+            assert np.array_equal(whole, alone(dataset.camera(view))[place])
             assert one["visible_fraction"] == dataset.labels.visible_fraction[view, place]
             x, y, state = one["keypoints"]
             assert state == dataset.labels.keypoint_state[view, place] and one["num_keypoints"] == (state > 0)

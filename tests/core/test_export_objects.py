@@ -7,10 +7,12 @@ A ball whose box stands askew and a slab, both scaled, seen by cameras with shif
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import trimesh
@@ -22,7 +24,7 @@ from radiance_twin.core.errors import UserError
 from radiance_twin.core.export import dataset as stage
 
 from .analytic_scene import CENTRE, RADIUS, SLAB
-from .labelled_dataset import HEIGHT, POSES, SHIFTED, TURNED, WIDTH, exported, write
+from .labelled_dataset import HEIGHT, POSES, SHIFTED, TURNED, WIDTH, alone, exported, write
 
 CORNERS = np.array(list(np.ndindex(2, 2, 2))) * 2.0 - 1.0
 BALL_BOX = CENTRE + RADIUS * CORNERS @ TURNED.T
@@ -77,10 +79,21 @@ def test_bop_tells_what_is_seen_of_each_object(source: Path, tmp_path: Path) -> 
                 rows, columns = np.nonzero(mask)
                 seen = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
                 assert info["bbox_visib"] == seen and info["px_count_visib"] == mask.sum()
-                assert info["px_count_all"] >= mask.sum()
+                whole = np.asarray(Image.open(scene / "mask" / f"{int(image):06d}_{number:06d}.png")) > 0
+                assert np.array_equal(whole, alone(dataset.camera(int(image)))[number])
+                assert info["px_count_all"] == whole.sum()
                 assert info["visib_fract"] == pytest.approx(mask.sum() / info["px_count_all"])
                 partly += info["visib_fract"] < 1
     assert partly >= 6  # the ball hides some of the slab
+
+
+def test_bop_of_a_dataset_without_whole_masks_has_none(source: Path, tmp_path: Path) -> None:
+    shutil.copyfile(source, tmp_path / "older.h5")
+    with h5py.File(tmp_path / "older.h5", "r+") as file:
+        del file["labels/amodal_runs"], file["labels/amodal_run_counts"]
+    result = exported(tmp_path / "older.h5", tmp_path / "bop", "bop")
+    assert "there is no mask/" in result["remarks"][1]
+    assert sorted(path.name for path in (tmp_path / "bop" / "test" / "000000").glob("mask*")) == ["mask_visib"]
 
 
 def test_bop_models_are_the_surfaces_in_millimetres(source: Path, tmp_path: Path) -> None:
@@ -122,7 +135,7 @@ def test_a_pose_without_scale_shear_or_mirroring(mirrored: bool) -> None:
     matrix = np.eye(4)
     matrix[:3, :3] = sheared
     nothing = np.full(4, np.nan, np.float32)
-    thing = PosedObject(1, "Thing", "Thing", matrix, np.zeros((2, 3)), 0, 0, nothing, nothing)
+    thing = PosedObject(0, 1, "Thing", "Thing", matrix, np.zeros((2, 3)), 0, 0, nothing, nothing)
     assert np.allclose(thing.rotation @ thing.rotation.T, np.eye(3)) and np.linalg.det(thing.rotation) > 0
     assert np.allclose(thing.rotation @ thing.stretch, sheared)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from pycocotools import mask as run_lengths
 
 from radiance_twin.core import cameras
 from radiance_twin.core.colour import standard_view_transform
@@ -15,6 +16,7 @@ from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.joining import join_views
 from radiance_twin.core.dataset.labels import HIDDEN, SEEN, ObjectLabels, no_labels
+from radiance_twin.core.dataset.run_lengths import mask_of, runs_of
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writing import write_dataset
 from radiance_twin.core.errors import UserError
@@ -46,6 +48,10 @@ def header() -> DatasetHeader:
     )
 
 
+WHOLE = np.zeros((HEIGHT, WIDTH), np.bool_)
+WHOLE[1:5, 1:5] = True
+
+
 def view(seed: int) -> ViewPixels:
     random = np.random.default_rng(seed)
     pixels = random.random((HEIGHT, WIDTH, 4), np.float32)
@@ -66,6 +72,8 @@ def labels() -> ObjectLabels:
     made.visible_pixels[:, 0], made.amodal_pixels[:, 0] = 12, 16
     made.visible_box[:, 0], made.amodal_box[:, 0] = (1, 1, 5, 4), (1, 1, 5, 5)
     made.keypoints[:], made.keypoint_state[:, 0] = 0.5, (SEEN, HIDDEN, SEEN)
+    assert made.amodal_masks is not None
+    made.amodal_masks[1][0] = runs_of(WHOLE)
     return made
 
 
@@ -91,6 +99,40 @@ def test_labels_and_passes_come_back(tmp_path: Path) -> None:
         assert dataset.pixels("position", 0).shape == (HEIGHT, WIDTH, 3) and not dataset.pixels("position", 0).any()
 
 
+def test_whole_masks_come_back_where_something_hides_a_part(tmp_path: Path) -> None:
+    with open_dataset(write(tmp_path / "a.h5", labels())) as dataset:
+        np.testing.assert_array_equal(dataset.amodal_mask(1, 0), WHOLE)
+        np.testing.assert_array_equal(dataset.amodal_mask(0, 0), dataset.object_index(0) == 1)
+        assert dataset.amodal_mask(0, 1) is None, "nobody knows what would be seen of it"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_are_those_of_coco(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((7, 5)) < (0.0, 0.3, 0.7, 1.0)[seed]
+    runs = runs_of(mask)
+    theirs = run_lengths.frPyObjects({"size": [7, 5], "counts": runs.tolist()}, 7, 5)
+    np.testing.assert_array_equal(run_lengths.decode(theirs), mask)
+    np.testing.assert_array_equal(mask_of(runs, (5, 7)), mask)
+
+
+def test_a_dataset_of_before_masks_were_kept(tmp_path: Path) -> None:
+    with open_dataset(write(tmp_path / "a.h5", replace(labels(), amodal_masks=None))) as dataset:
+        assert dataset.labels is not None and dataset.labels.amodal_masks is None
+        assert dataset.amodal_mask(1, 0) is None
+    join_views(tmp_path / "a.h5", write(tmp_path / "b.h5", labels()), [""] * VIEWS, QuietReporter())
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert dataset.amodal_mask(4, 0) is None, "of a dataset, all views have masks or none"
+
+
+def test_masks_that_do_not_fit(tmp_path: Path) -> None:
+    for place, wrong, complaint in (("runs", 10**6, "another size"), ("run_counts", -1, "labels: runs of masks")):
+        with h5py.File(write(tmp_path / "a.h5", labels()), "r+") as file:
+            array = file[f"labels/amodal_{place}"]
+            array[(0,) * array.ndim] = wrong
+        with open_dataset(tmp_path / "a.h5") as dataset, pytest.raises(UserError, match=complaint):
+            dataset.amodal_mask(1, 0)
+
+
 def test_a_dataset_without_labels_says_so(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "a.h5", None), "r+") as file:
         file.attrs["version"] = 2
@@ -107,8 +149,10 @@ def test_a_scene_without_keypoints(tmp_path: Path) -> None:
 def test_the_digest_covers_labels(tmp_path: Path) -> None:
     other = labels()
     other.keypoint_state[0, 0] = HIDDEN
-    kinds = {"all": labels(), "state": other, "none": None}
-    assert len({dataset_digest(write(tmp_path / f"{name}.h5", known)) for name, known in kinds.items()}) == 3
+    masked = labels()
+    masked.amodal_masks[2][0] = runs_of(WHOLE)
+    kinds = {"all": labels(), "state": other, "masks": masked, "none": None}
+    assert len({dataset_digest(write(tmp_path / f"{name}.h5", known)) for name, known in kinds.items()}) == 4
 
 
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:
@@ -129,6 +173,7 @@ def test_a_dataset_that_grows_keeps_its_labels(tmp_path: Path) -> None:
     with open_dataset(base) as dataset:
         assert dataset.labels is not None and dataset.labels.keypoint_table == labels().keypoint_table
         assert dataset.labels.visible_pixels[:, 1].tolist() == [0, 0, 0, 5, 5, 5]
+        assert [sorted(of_view) for of_view in dataset.labels.amodal_masks] == [[], [0], [], [], [0], []]
         np.testing.assert_array_equal(dataset.pixels("flow_forward", 4), view(1).further["flow_forward"])
         assert dataset.classes == header().classes
     with pytest.raises(UserError, match=r"changed since .* \(labels\)"):

@@ -76,8 +76,11 @@ def write(task: Task) -> Written:
         _add_points(dataset, index, objects, [models[number] for number in numbers], len(task.views))
         seen = dataset.object_index(index)
         for number, thing in enumerate(objects):
-            path = task.new_file(f"{place}/mask_visib/{index:06d}_{number:06d}.png")
-            write_labels(path, np.where(seen == thing.index, 255, 0))
+            shown, name = seen == thing.index, f"{index:06d}_{number:06d}.png"
+            write_labels(task.new_file(f"{place}/mask_visib/{name}"), np.where(shown, 255, 0))
+            if labels.amodal_masks is not None:
+                whole = dataset.amodal_mask(index, thing.place)
+                write_labels(task.new_file(f"{place}/mask/{name}"), np.where(shown if whole is None else whole, 255, 0))
         scene = files.setdefault(place, {"scene_camera": {}, "scene_gt": {}, "scene_gt_info": {}})
         world_to_camera = opencv_world_to_camera(dataset.camera_to_world[index])
         scene["scene_camera"][str(index)] = {
@@ -107,9 +110,9 @@ def write(task: Task) -> Written:
     for model in models:
         if model.outside > SOME * (model.count + model.outside):
             written.remarks.append(f"{model.category} changes its shape, and BOP's models are rigid.")
-    written.remarks.append(
-        "Models are the points that the views show, without faces; mask/ (of objects with hidden parts) is left out."
-    )
+    written.remarks.append("Models are the points that the views show, without faces.")
+    if labels.amodal_masks is None:
+        written.remarks.append("The dataset was rendered before whole masks were kept: there is no mask/.")
     if not shared_camera(dataset, [index for _, index in task.views]):
         written.remarks.append(
             "The views' cameras differ: camera.json is the first one's, scene_camera.json has them all."

@@ -3,8 +3,9 @@
 
 The format of the data page of COCO and of pycocotools, which encodes the masks: column-major runs, boxes as
 [left, top, width, height], areas in pixels. One annotation an object and view, of its visible part. A dataset with
-labels adds amodal_bbox and visible_fraction, which are no part of the standard, and keypoints as COCO has them of
-people: names by category, [x, y, 0 | 1 hidden | 2 seen] of each, pixel centres at whole numbers.
+labels adds amodal_bbox, amodal_segmentation (all of it, hidden or not) and visible_fraction, which are no part of the
+standard, and keypoints as COCO has them of people: names by category, [x, y, 0 | 1 hidden | 2 seen] of each, pixel
+centres at whole numbers.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _write(task: Task, format: str, segmentation_of: Callable[[NDArray[np.bool_]
                     "area": int(thing.mask.sum()),
                     "bbox": list(thing.box),
                     "segmentation": segmentation_of(thing.mask),
-                    **_amodal(task.dataset, index, thing.index),
+                    **_amodal(task.dataset, index, thing.place, segmentation_of),
                     **_keypoints(thing.keypoints),
                 }
             )
@@ -98,14 +99,17 @@ def _write(task: Task, format: str, segmentation_of: Callable[[NDArray[np.bool_]
     return written
 
 
-def _amodal(dataset: Dataset, view: int, index: int) -> dict[str, Any]:
-    """The box around all of an object that the picture would show, and which share is seen; nothing when unknown."""
-    place = next(place for place, entry in enumerate(dataset.objects) if int(entry["index"]) == index)
+def _amodal(
+    dataset: Dataset, view: int, place: int, segmentation_of: Callable[[NDArray[np.bool_]], Any]
+) -> dict[str, Any]:
+    """All of an object that the picture would show if it were alone, and which share is seen; nothing when unknown."""
     if dataset.labels is None or not dataset.labels.amodal_pixels[view, place]:
         return {}
     left, top, right, bottom = dataset.labels.amodal_box[view, place].tolist()
     fraction = float(dataset.labels.visible_fraction[view, place])
-    return {"amodal_bbox": [left, top, right - left, bottom - top], "visible_fraction": fraction}
+    words = {"amodal_bbox": [left, top, right - left, bottom - top], "visible_fraction": fraction}
+    mask = dataset.amodal_mask(view, place)
+    return words if mask is None else {**words, "amodal_segmentation": segmentation_of(mask)}
 
 
 def _keypoints(points: list[Keypoint | None]) -> dict[str, Any]:

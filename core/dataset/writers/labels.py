@@ -27,13 +27,15 @@ class VisibleObject:
     """One object in one view.
 
     Attributes:
-        index: its value in the object index. category: the place of its class in `categories_of`, from 0.
+        place: in the dataset's table. index: its value in the object index. category: the place of its class in
+            `categories_of`, from 0.
         box: left, top, width, height in pixels, of the pixels that show it, their edges included.
         mask: [H, W] the pixels that show it.
         keypoints: of its class's `keypoint_names`, each one's u, v (pixels) and state; None for those outside
             the picture.
     """
 
+    place: int
     index: int
     category: int
     box: tuple[int, int, int, int]
@@ -65,14 +67,14 @@ def visible_objects(dataset: Dataset, view: int, categories: list[str]) -> list[
     keypoints = _keypoints_in(dataset, view)
     found = []
     for index in sorted(set(np.unique(shown).tolist()) & places.keys()):
-        mask = shown == index
-        category = class_of(dataset.objects[places[index]])
-        numbers = [named.get(places[index], {}).get(name) for name in names.get(category, [])]
+        mask, place = shown == index, places[index]
+        category = class_of(dataset.objects[place])
+        numbers = [named.get(place, {}).get(name) for name in names.get(category, [])]
         points = [None if number is None else keypoints[number] for number in numbers]
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         left, top = int(columns[0]), int(rows[0])
         box = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-        found.append(VisibleObject(index, categories.index(category), box, mask, points))
+        found.append(VisibleObject(place, index, categories.index(category), box, mask, points))
     return found
 
 

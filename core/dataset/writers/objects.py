@@ -25,13 +25,14 @@ class PosedObject:
     """One object in one view.
 
     Attributes:
-        index: its value in the object index. name, category: its own and its class's.
+        place: in the dataset's table. index: its value in the object index. name, category: its own and its class's.
         object_to_world: [4, 4] with scale. bounds: [2, 3] its box in its own space.
         visible_pixels, amodal_pixels: how many show it, and would if nothing stood before it (at least as many).
         visible_box, amodal_box: left, top, right, bottom in pixels around those, right and bottom exclusive; NaN where
             there are none. Where a dataset does not know what would be seen, what is visible stands for it.
     """
 
+    place: int
     index: int
     name: str
     category: str
@@ -113,6 +114,7 @@ def posed_objects(dataset: Dataset, view: int, labels: ObjectLabels) -> list[Pos
             visible_box = labels.visible_box[view, place]
             found.append(
                 PosedObject(
+                    place,
                     int(entry["index"]),
                     str(entry["name"]),
                     class_of(entry),
