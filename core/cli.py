@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from .arguments import parse, settings_of
+from .comparison.words import ssim_in_words
 from .coverage import shares_in_words
 from .doctor.checks import doctor_in_words
 from .errors import Cancelled, UserError
@@ -238,7 +239,8 @@ def metrics_in_words(metrics: dict[str, Any]) -> str:
     measured = "" if protocol == "radiance-twin" else f", measured as {protocol} does"
     return (
         f"PSNR {decibels(mean['psnr'])} (foreground {decibels(mean['psnr_foreground'])}), "
-        f"SSIM {mean['ssim']:.3f}, FLIP {mean['flip']:.3f}, over {len(metrics['views'])} held-out views{measured}"
+        f"SSIM {ssim_in_words(mean['ssim'])}, FLIP {mean['flip']:.3f}, "
+        f"over {len(metrics['views'])} held-out views{measured}"
     )
 
 

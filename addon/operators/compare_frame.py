@@ -17,6 +17,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ...core.comparison.words import ssim_in_words
 from ...core.errors import UserError
 from ...core.twin_file import read_twin
 from .. import engine
@@ -203,7 +204,7 @@ def _measured(job: worker.Job, result: dict[str, Any] | None) -> str:
     if result is None:
         return ""
     psnr = "identical" if result["psnr"] is None else f"{result['psnr']:.2f} dB"
-    return f"This frame: {psnr}, SSIM {result['ssim']:.3f}, FLIP {result['flip']:.3f}"
+    return f"This frame: {psnr}, SSIM {ssim_in_words(result['ssim'])}, FLIP {result['flip']:.3f}"
 
 
 def _tick() -> float | None:

@@ -7,7 +7,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.cli import decibels
-from ...core.comparison.words import pays_off_in_short
+from ...core.comparison.words import pays_off_in_short, ssim_in_words
 from ..jobs import worker
 from ..operators import compare_frame
 from ..operators.compare import SIDES, figures_of, forget_figures
@@ -61,7 +61,7 @@ def figures(layout: bpy.types.UILayout, metrics: dict[str, Any]) -> None:
     rows = (
         ("PSNR", decibels(mean["psnr"])),
         ("Foreground", decibels(mean["psnr_foreground"])),
-        ("SSIM", f"{mean['ssim']:.3f}"),
+        ("SSIM", ssim_in_words(mean["ssim"])),
         ("FLIP", f"{mean['flip']:.3f}"),
         ("Classic", iface_("{:.2f} s a view").format(seconds["classic"])),
         ("Neural", iface_("{:.2f} s a view").format(seconds["neural"])),

@@ -30,7 +30,7 @@ from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
 from .costs import cost_table, noise_ladder, training_of
 from .error_points import write_error_points
 from .machine import describe_machine
-from .metrics import SSIM_WINDOW, Show, display_image, flip_levels, image_metrics, magma, mean_of
+from .metrics import Show, display_image, flip_levels, image_metrics, magma, mean_of
 from .objects import ErrorsOfObjects
 from .orbit import orbit_of
 from .report import write_report
@@ -304,14 +304,8 @@ def _view_transform(dataset: Dataset, benchmark: str | None) -> dict[str, Any]:
 
 
 def _require_judges(dataset: Dataset) -> None:
-    test = dataset.splits["test"]
-    if not len(test):
+    if not len(dataset.splits["test"]):
         raise UserError(f"{dataset.path} has no test views; render it with --test-views 1 or more")
-    if dataset.size[test].min() < SSIM_WINDOW:
-        raise UserError(
-            f"{dataset.path} has test views below {SSIM_WINDOW} x {SSIM_WINDOW} pixels, too small to compare; "
-            "render with a larger --resolution"
-        )
 
 
 def _compile(render: Render, dataset: Dataset) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..colour import ViewTransform
 from ..errors import UserError
 from ..reporting import Reporter
-from .metrics import SSIM_WINDOW, display_image, image_metrics
+from .metrics import display_image, image_metrics
 
 BLACK = (0.0, 0.0, 0.0)
 
@@ -41,15 +41,13 @@ def measure_frame(settings: FrameSettings, reporter: Reporter) -> dict[str, Any]
         psnr, psnr_foreground, ssim, flip, foreground, size.
 
     Raises:
-        UserError: a file is missing or damaged, the sizes differ, or are below 11 x 11 pixels.
+        UserError: a file is missing or damaged, or the sizes differ.
     """
     reporter.progress("measure", 0.0, 1.0)
     classic, neural = read_rgba(settings.classic), read_rgba(settings.neural)
     if classic.shape != neural.shape:
         raise UserError(f"the frames have different sizes, {classic.shape[:2]} and {neural.shape[:2]}; render again")
     height, width = classic.shape[:2]
-    if min(height, width) < SSIM_WINDOW:
-        raise UserError(f"a frame of {width} x {height} pixels is too small to compare; render it larger")
     try:
         with np.load(settings.stages, allow_pickle=False) as stages:
             view_transform = ViewTransform.from_metadata(settings.view_transform, dict(stages))

@@ -38,7 +38,7 @@ class ImageMetrics:
         psnr_foreground: the same over the pixels where the classic alpha is above 0.01; None when they are identical
             or when there is no such pixel (`foreground` tells which).
         foreground: share of such pixels, 0..1.
-        ssim: structural similarity, 1 = identical.
+        ssim: structural similarity, 1 = identical; None of pictures below 11 x 11 pixels, which have none.
         flip: mean FLIP error, 0 = identical, 1 = as different as can be.
         flip_map: [H, W] float32, the FLIP error of each pixel, 0..1.
     """
@@ -46,7 +46,7 @@ class ImageMetrics:
     psnr: float | None
     psnr_foreground: float | None
     foreground: float
-    ssim: float
+    ssim: float | None
     flip: float
     flip_map: NDArray[np.float32]
 
@@ -67,7 +67,7 @@ def image_metrics(
     SSIM and FLIP, which look at neighbourhoods.
 
     Raises:
-        ValueError: the images have different sizes, or are smaller than 11 x 11.
+        ValueError: the images have different sizes.
     """
     if classic.shape != neural.shape:
         raise ValueError(f"the images have different sizes: {classic.shape} and {neural.shape}")
@@ -93,17 +93,14 @@ def psnr(a: Image, b: Image) -> float | None:
     return None if squared_error == 0.0 else 10.0 * math.log10(255.0**2 / squared_error)
 
 
-def ssim(a: Image, b: Image) -> float:
-    """Structural similarity of [H, W, 3] 8-bit images, mean over the three channels.
+def ssim(a: Image, b: Image) -> float | None:
+    """Structural similarity of [H, W, 3] 8-bit images, mean over the three channels; None where no window fits in.
 
     11 x 11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, windows wholly inside the image:
     Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity (2004).
-
-    Raises:
-        ValueError: an image is smaller than the window.
     """
     if min(a.shape[:2]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs {SSIM_WINDOW} x {SSIM_WINDOW} pixels")
+        return None
     # scikit-image cuts the Gaussian off at 3.5 sigma: 5 pixels either side, the window of 11
     value = structural_similarity(
         a,

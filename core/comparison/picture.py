@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..lettering import INK, PAPER, QUIET, font
-from .words import classic_name, duration
+from .words import classic_name, duration, ssim_in_words
 
 SIDE = 400
 MARGIN = 28
@@ -70,4 +70,7 @@ def _captions(view: dict[str, Any], metrics: dict[str, Any]) -> tuple[list[str],
     if view["psnr_foreground"] is not None and view["foreground"] < 1.0:
         likeness += f", foreground {view['psnr_foreground']:.1f} dB"
     twin = ["Radiance Twin", f"{duration(view['neural_seconds'])} a frame", likeness]
-    return [classic_name(metrics), " · ".join(cost)], [*twin, f"SSIM {view['ssim']:.3f} · FLIP {view['flip']:.3f}"]
+    return [classic_name(metrics), " · ".join(cost)], [
+        *twin,
+        f"SSIM {ssim_in_words(view['ssim'])} · FLIP {view['flip']:.3f}",
+    ]

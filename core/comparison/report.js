@@ -24,11 +24,11 @@ const METRICS = [
   { key: "flip", name: "ꟻLIP", unit: "", digits: 4, higher: false,
     says: "What an eye notices when flipping between the two at a normal distance. 0 is identical." },
 ];
-// PSNR without a number: nothing differs, or there is nothing to measure
+// without a number: nothing differs, or there is nothing to measure
 function shown(metric, entry) {
   const value = entry[metric.key];
   if (value !== null) return value.toFixed(metric.digits);
-  return metric.key === "psnr_foreground" && entry.foreground === 0 ? "–" : "∞";
+  return metric.key === "ssim" || metric.key === "psnr_foreground" && entry.foreground === 0 ? "–" : "∞";
 }
 function seconds(value) {
   if (value >= 3600) return `${Math.floor(value / 3600)} h ${Math.round(value % 3600 / 60)} min`;
@@ -328,7 +328,7 @@ const origin = [
   ["Colour", benchmark ? "NeRF-Synthetic's own protocol: both sides composited over white with their sRGB values, fractions of an 8-bit level cut off"
     : `Both sides composited over (${metrics.background.map(value => +value.toFixed(3)).join(", ")}) in scene-linear light, `
     + `then ${transform.display} / ${transform.view}, look ${transform.look}, exposure ${transform.exposure}, as 8-bit pictures`],
-  ["Metrics", "PSNR per view, then the mean in dB. SSIM with an 11 × 11 Gaussian window, σ 1.5, on RGB. ꟻLIP for low dynamic range, 67 pixels per degree."],
+  ["Metrics", "PSNR per view, then the mean in dB. SSIM with an 11 × 11 Gaussian window, σ 1.5, on RGB; smaller pictures have none. ꟻLIP for low dynamic range, 67 pixels per degree."],
   ["Noise floor", floor ? `View ${floor.index} rendered twice by ${classic} with different seeds, compared with itself: no twin can be expected to do better.`
     : "Not measured: the dataset holds no view that was rendered twice."],
   ["Machine", `${machine.processor} · ${machine.system} · torch ${machine.torch} on ${machine.device} · Python ${machine.python}`],

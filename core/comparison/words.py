@@ -55,6 +55,11 @@ def _speed_in_words(metrics: dict[str, Any]) -> str:
     return "; as fast per frame"
 
 
+def ssim_in_words(ssim: float | None) -> str:
+    """A figure as people read it; None is that of a picture too small to have one."""
+    return "–" if ssim is None else f"{ssim:.3f}"
+
+
 def _times(ratio: float) -> str:
     return f"{ratio:.0f} times" if ratio >= 9.5 else f"{ratio:.1f} times"
 

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from radiance_twin.core import cameras, colour
+from radiance_twin.core.cli import metrics_in_words
 from radiance_twin.core.comparison import compare as module
 from radiance_twin.core.comparison.compare import (
     CompareSettings,
@@ -343,12 +344,14 @@ def test_without_test_views_there_is_no_judge(tmp_path: Path) -> None:
         compare(CompareSettings(str(path), str(tmp_path / "x.twin"), str(tmp_path / "report")), QuietReporter())
 
 
-def test_views_that_are_too_small_to_compare_are_refused(tmp_path: Path) -> None:
+def test_views_that_are_too_small_for_ssim_are_compared_without_it(originals: Path, tmp_path: Path) -> None:
     path = tmp_path / "tiny.h5"
     tiny = np.tile(np.array([10, 10], np.int32), (6, 1))
     write_dataset(path, header(size=tiny), [ViewPixels(np.ones((10, 10, 4), np.float32)) for _ in range(6)])
-    with pytest.raises(UserError, match="too small to compare"):
-        compare(CompareSettings(str(path), str(tmp_path / "x.twin"), str(tmp_path / "report")), QuietReporter())
+    settings = CompareSettings(str(path), str(originals / "fog.twin"), str(tmp_path / "report"), "cpu")
+    metrics = compare(settings, QuietReporter())
+    assert [view["ssim"] for view in [metrics["mean"], *metrics["views"]]] == [None] * (1 + len(TEST))
+    assert "SSIM –, FLIP 0." in metrics_in_words(metrics) and metrics["mean"]["psnr"] > 0
 
 
 @pytest.mark.parametrize("which", ["dataset", "twin"])
