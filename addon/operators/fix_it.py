@@ -15,7 +15,7 @@ from ...core.lenses import NO_DISTORTION
 from ..jobs import pump, worker
 from ..paths import Paths, paths_of_open_file
 from ..properties import render_arguments, settings_of
-from ..studio.cameras import camera_of, has_lens, lens_for, lens_of, pose_of, put_camera
+from ..studio.cameras import camera_of, has_lens, lens_for, lens_in, pose_of, put_camera
 from . import can_run, run
 from .compare import figures_of, why_not_compare
 from .render import rendered, start_render
@@ -180,7 +180,7 @@ def words_of(thing: bpy.types.Object, scene: bpy.types.Scene) -> dict[str, Any]:
         raise UserError(f"{thing.name} has lost what it knew; propose cameras again") from error
     if not has_lens(thing):
         raise UserError(f"{thing.name} has no lens that can be rendered here; make it perspective again, or delete it")
-    lens = replace(lens_of(thing, scene), distortion=tuple(words.get("distortion", NO_DISTORTION)))
+    lens = replace(lens_in(scene, thing, (width, height)), distortion=tuple(words.get("distortion", NO_DISTORTION)))
     camera = camera_of(pose_of(thing), lens, scene, (width, height))
     return {**camera_words(camera), "frame": int(words["frame"]), "reason": str(thing.get(REASON, ""))}
 

@@ -90,23 +90,19 @@ def has_lens(camera: bpy.types.Object | None) -> bool:
     return kind in {"FISHEYE_EQUIDISTANT", "EQUIRECTANGULAR"} or (kind == "FISHEYE_LENS_POLYNOMIAL" and straight)
 
 
-def lens_of(camera: bpy.types.Object, scene: bpy.types.Scene | None = None) -> Lens:
-    """The lens of a camera that `has_lens` (evaluated, so that an animated lens is as it is in this frame).
-
-    Args:
-        scene: what a panorama is rendered by; nothing else asks for it.
-    """
-    lens = _lens_as_perspective(camera)
-    return lens if scene is None or is_perspective(camera) else _panoramic(lens, camera, scene.render)
+def lens_in(scene: bpy.types.Scene, camera: bpy.types.Object, resolution: tuple[int, int]) -> Lens:
+    """The lens of a camera that `has_lens` (evaluated); a panorama fills a picture of any shape, and is stretched."""
+    lens = lens_of(camera)
+    return lens if is_perspective(camera) else _panoramic(lens, scene, camera, resolution)
 
 
-def _panoramic(lens: Lens, camera: bpy.types.Object, render: bpy.types.RenderSettings) -> Lens:
+def _panoramic(lens: Lens, scene: bpy.types.Scene, camera: bpy.types.Object, size: tuple[int, int]) -> Lens:
     """What a panoramic camera adds to a lens, as a camera of ours can have it too."""
-    panorama, size = compat.panorama_of(camera.data), (render.resolution_x, render.resolution_y)
+    panorama = compat.panorama_of(camera.data)
     fov = float(panorama.fisheye_fov)
     if panorama.panorama_type == "FISHEYE_LENS_POLYNOMIAL":
         straight = replace(lens, lens=-1.0 / panorama.fisheye_polynomial_k1, kind="fisheye")
-        intrinsics = _intrinsics(straight, size, (render.pixel_aspect_x, render.pixel_aspect_y))
+        intrinsics = intrinsics_of(straight, scene, size)
     else:
         across = down = (-0.5 * fov, 0.5 * fov)
         if panorama.panorama_type == "EQUIRECTANGULAR":
@@ -117,7 +113,8 @@ def _panoramic(lens: Lens, camera: bpy.types.Object, render: bpy.types.RenderSet
     return replace(fitted(Camera(np.eye(4), intrinsics, size, model=model), lens), fisheye_fov=fov)
 
 
-def _lens_as_perspective(camera: bpy.types.Object) -> Lens:
+def lens_of(camera: bpy.types.Object) -> Lens:
+    """The lens of a perspective camera (evaluated, so that an animated lens is as it is in this frame)."""
     data, dof = camera.data, camera.data.dof
     focus = dof.focus_distance
     if dof.focus_object is not None:
@@ -145,10 +142,6 @@ def _lens_as_perspective(camera: bpy.types.Object) -> Lens:
 
 def intrinsics_of(lens: Lens, scene: bpy.types.Scene, resolution: tuple[int, int]) -> Array:
     """fx, fy, cx, cy [4] in pixels of this lens at this resolution, with the scene's pixel aspect unless it has one."""
-    return _intrinsics(lens, resolution, (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y))
-
-
-def _intrinsics(lens: Lens, resolution: tuple[int, int], pixel_aspect: tuple[float, float]) -> Array:
     if lens.kind == "equirectangular":
         return intrinsics_from_angles(lens.longitude, lens.latitude, 0.0, 0.0, *resolution)
     return intrinsics_from_lens(
@@ -159,7 +152,7 @@ def _intrinsics(lens: Lens, resolution: tuple[int, int], pixel_aspect: tuple[flo
         lens.shift_x,
         lens.shift_y,
         *resolution,
-        *(lens.pixel_aspect or pixel_aspect),
+        *(lens.pixel_aspect or (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)),
         fisheye=lens.kind == "fisheye",
     )
 
@@ -294,7 +287,9 @@ def _without_scale(matrix: Array) -> Array:
     return pose
 
 
-def pose_and_lens_at(scene: bpy.types.Scene, frame: int, camera: bpy.types.Object | None = None) -> tuple[Array, Lens]:
+def pose_and_lens_at(
+    scene: bpy.types.Scene, frame: int, resolution: tuple[int, int], camera: bpy.types.Object | None = None
+) -> tuple[Array, Lens]:
     """Pose and lens of a camera in a frame, or of the scene's own (markers may change which one it is) when none is
     given; the scene stays there.
 
@@ -309,7 +304,7 @@ def pose_and_lens_at(scene: bpy.types.Scene, frame: int, camera: bpy.types.Objec
             "add one or choose another rig"
         )
     evaluated = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return pose_of(evaluated), lens_of(evaluated, scene)
+    return pose_of(evaluated), lens_in(scene, evaluated, resolution)
 
 
 # of a lens, what an animation may change from frame to frame

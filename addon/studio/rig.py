@@ -28,7 +28,7 @@ from .cameras import (
     camera_of,
     chosen_lens,
     has_lens,
-    lens_of,
+    lens_in,
     pose_and_lens_at,
     rendered_through,
 )
@@ -61,7 +61,7 @@ def cameras_of_rig(
     if own is not None and not has_lens(own):
         remarks.append("The scene's camera has no lens that can be used here: the rig uses one of 50 mm on 36 mm")
     evaluated = own.evaluated_get(bpy.context.evaluated_depsgraph_get()) if has_lens(own) else None
-    lens = chosen_lens(Lens() if evaluated is None else lens_of(evaluated, scene), settings, resolution)
+    lens = chosen_lens(Lens() if evaluated is None else lens_in(scene, evaluated, resolution), settings, resolution)
     if settings["rig"] == "walk":
         return _walking(scene, settings, counts, resolution, measured, lens), remarks
     camera = camera_of(np.eye(4), lens, scene, resolution)
@@ -137,7 +137,7 @@ def _along_cameras(
     try:
         found = {
             split: [
-                (int(frame), *pose_and_lens_at(scene, int(frame), train if split == "train" else other))
+                (int(frame), *pose_and_lens_at(scene, int(frame), resolution, train if split == "train" else other))
                 for frame in frames[split]
             ]
             for split in SPLITS
@@ -164,7 +164,7 @@ def frames_around(
     train = _camera_named(scene, settings["train_camera"])
     camera = train if split == "train" else _camera_named(scene, settings["test_camera"]) or train
     try:
-        before, here, after = (pose_and_lens_at(scene, frame + step, camera) for step in (-1, 0, 1))
+        before, here, after = (pose_and_lens_at(scene, frame + step, resolution, camera) for step in (-1, 0, 1))
     finally:
         scene.frame_set(current, subframe=subframe)
         scene.camera = own

@@ -2,12 +2,13 @@
 """The rig's cameras shown over the viewport, and how often they see the surface, before anything is rendered."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 import pytest
 
-from radiance_twin.addon import rig_preview
+from radiance_twin.addon import compat, rig_preview
 from radiance_twin.addon.properties import render_arguments, settings_of
 from radiance_twin.addon.studio import heat
 from radiance_twin.addon.studio.plan import plan_views
@@ -48,7 +49,14 @@ def test_a_pyramid_goes_through_the_corners_of_the_picture() -> None:
         assert ends[:4, 0] == pytest.approx(np.tile(pose[:3, 3], (4, 1)), abs=1e-6)
 
 
-def test_cameras_are_shown_where_they_will_render(cube: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lens", ["PERSP", "PANO"])
+def test_cameras_are_shown_where_they_will_render(lens: Any, cube: None, tmp_path: Path) -> None:
+    scene = bpy.context.scene
+    scene.camera.data.type = lens
+    panorama = compat.panorama_of(scene.camera.data)
+    panorama.panorama_type, panorama.fisheye_fov = "FISHEYE_EQUIDISTANT", np.radians(60.0)
+    # a fisheye is stretched to the picture that is rendered, which is not the scene's own
+    scene.render.resolution_x, scene.render.resolution_y = 1080, 1920
     bpy.context.window_manager.radiance_twin_show_cameras = True
     assert rig_preview.in_words() == "12 train, 1 val, 3 test"
     assert len(bpy.data.objects) == 3, "nothing of it is in the file"
