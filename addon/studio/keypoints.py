@@ -58,20 +58,21 @@ class Keypoint:
 def find_keypoints(
     scene: bpy.types.Scene, objects: list[RenderedObject], patterns: list[str]
 ) -> tuple[list[Keypoint], list[str]]:
-    """The keypoints of the objects that render, in their order, and a line for each that belongs to none of them.
+    """The keypoints of the objects that render, in their order, and a line for each that belongs to none of them and
+    for each pattern that finds none.
 
     An empty is one when its name fits a pattern or it has a custom property "keypoint"; it belongs to the object that
     it is a child of. A bone belongs to the first object that its armature deforms or carries.
     """
     places = {rendered.original.name_full: place for place, rendered in enumerate(objects)}
     found: list[Keypoint] = []
-    homeless: list[str] = []
+    remarks: list[str] = []
     for item in sorted(scene.objects, key=lambda one: str(one.name_full)):
         place = places.get(item.name_full)
         if item.type == "EMPTY" and (item.get("keypoint") or _fits(item.name, patterns)):
             place = next((places[one.name_full] for one in ancestors(item) if one.name_full in places), None)
             if place is None:
-                homeless.append(f"The keypoint {item.name} is no child of an object that renders, and is left out")
+                remarks.append(f"The keypoint {item.name} is no child of an object that renders, and is left out")
             else:
                 found.append(Keypoint(item.name, place, "empty", item))
         elif item.type == "MESH" and place is not None:
@@ -81,9 +82,12 @@ def find_keypoints(
             names = [bone.name for bone in item.data.bones if _fits(bone.name, patterns)]
             bodies = [place for place, rendered in enumerate(objects) if _is_moved_by(rendered.original, item)]
             if names and not bodies:
-                homeless.append(f"The bones of {item.name} move nothing that renders, and are no keypoints")
+                remarks.append(f"The bones of {item.name} move nothing that renders, and are no keypoints")
             found += [Keypoint(name, bodies[0], "bone", item) for name in names if bodies]
-    return sorted(found, key=lambda one: (one.place, one.name)), homeless
+    for pattern in patterns:
+        if not any(_fits(keypoint.name, [pattern]) for keypoint in found):
+            remarks.append(f"No empty, vertex group or bone of what renders is called {pattern}: it is no keypoint")
+    return sorted(found, key=lambda one: (one.place, one.name)), remarks
 
 
 def _fits(name: str, patterns: list[str]) -> bool:

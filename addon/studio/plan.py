@@ -112,8 +112,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         remarks += of_rig
         _jitter(cameras, randomiser, measured.centre, _eyes(settings))
     camera = StudioCamera(scene)
-    keypoints, homeless = find_keypoints(scene, seen_some_time, settings["keypoints"])
-    remarks += homeless
+    keypoints, of_keypoints = find_keypoints(scene, seen_some_time, settings["keypoints"])
+    remarks += of_keypoints
     common = {
         "scene": sha256_of_file(path),
         "files": [_hash_if_there(name) for name in needed],

@@ -8,7 +8,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from radiance_twin.addon.studio.keypoints import find_keypoints
 from radiance_twin.addon.studio.render import render_views
+from radiance_twin.addon.studio.scene import measure
 from radiance_twin.core import cameras
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.dataset.contents import ViewPixels
@@ -170,6 +172,14 @@ def test_keypoints_of_empties_groups_and_bones(tmp_path: Path) -> None:
     view = plan.views[0]
     pixels, _ = cameras.project(labels.keypoints[0][-1:], np.array(view.camera_to_world), np.array(view.intrinsics))
     np.testing.assert_allclose(pixels[0], (48 + 5, 36 - 5), atol=1e-4)
+
+
+def test_names_that_fit_no_keypoint_are_told() -> None:
+    scene = new_scene()
+    add_box("Box", (2.0, 2.0, 2.0)).vertex_groups.new(name="knee_left")
+    found, remarks = find_keypoints(scene, measure(scene, None).objects, ["knee_*", "elbow_*"])
+    assert [keypoint.name for keypoint in found] == ["knee_left"]
+    assert remarks == ["No empty, vertex group or bone of what renders is called elbow_*: it is no keypoint"]
 
 
 def test_labels_follow_what_moves(tmp_path: Path) -> None:
