@@ -184,7 +184,7 @@ def _tick() -> float | None:
 
 
 def register() -> None:
-    pass
+    """Nothing is there until a view flips."""
 
 
 def unregister() -> None:
