@@ -229,6 +229,10 @@ def guided(reader: Reader, runs: int) -> None:
     """Let Atheris look for inputs that reach new code, and keep the small ones among them. Never returns."""
     import atheris
 
+    from radiance_twin.core.dataset.readers import pictures
+
+    # or it finds out that large pictures may be, and looks at nothing else
+    pictures.MOST_PIXELS = 1 << 20
     folder = Path(tempfile.mkdtemp(prefix="radiance_twin_fuzz_"))
     reader.make(folder)
     kept = CORPUS / reader.name
@@ -238,16 +242,23 @@ def guided(reader: Reader, runs: int) -> None:
         said = judge(reader, folder, data)
         assert said in ("read", "refused"), said
 
+    def change(data: bytes, most: int, seed: int) -> bytes:
+        # bytes changed at random seldom make JSON or an archive that is one still
+        chance = random.Random(seed)
+        changed = spoilt(data, chance) if data and chance.random() < 0.5 else b""
+        return changed if 0 < len(changed) <= most else bytes(atheris.Mutate(data, most))
+
     seeds = Path(tempfile.mkdtemp(prefix="radiance_twin_seed_"))
     (seeds / "sound").write_bytes((folder / reader.file).read_bytes())
     options = [
         f"-runs={runs}",
-        f"-max_len={LARGEST_KEPT}",
+        f"-max_len={max(LARGEST_KEPT, 2 * (seeds / 'sound').stat().st_size)}",
         "-timeout=20",
         "-rss_limit_mb=6000",
         "-print_final_stats=1",
     ]
-    atheris.Setup([sys.argv[0], *options, str(kept), str(seeds)], look, enable_python_coverage=True)
+    arguments = [sys.argv[0], *options, str(kept), str(seeds)]
+    atheris.Setup(arguments, look, custom_mutator=change, enable_python_coverage=True)
     atheris.Fuzz()
 
 
