@@ -199,7 +199,9 @@ def _add_train(commands: Any, inside_blender: bool) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="how long to train")
     parser.add_argument("--steps", type=int, metavar="N", help="train this many steps instead")
     parser.add_argument("--until-psnr", type=float, metavar="DB", help="stop when the val views reach it")
-    parser.add_argument("--resume", metavar="SCENE.twin", help="go on from this twin")
+    parser.add_argument(
+        "--resume", metavar="SCENE.twin", help="go on from this twin; from an unfinished one for the rest of its time"
+    )
     parser.add_argument(
         "--bake", choices=tuple(BAKES), default="normal", help="size of what the viewport draws (%(default)s)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,6 +16,8 @@ from .errors import UserError
 
 # far above anything that training writes; below what would exhaust a workstation
 LARGEST_ARRAY_BYTES = 2 << 30
+# what zipfile says of an archive that is damaged
+BROKEN = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, UnicodeDecodeError)
 
 
 def read_array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
@@ -22,7 +25,7 @@ def read_array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> NDA
 
     Raises:
         UserError: it is damaged, too large, or no array of numbers.
-        zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, OSError: the archive is broken.
+        OSError, or one of BROKEN: the archive is.
     """
     name = entry.filename
     if entry.file_size > LARGEST_ARRAY_BYTES:

@@ -17,13 +17,14 @@ from .coverage import shares_in_words
 from .doctor.checks import doctor_in_words
 from .errors import Cancelled, UserError
 from .reporting import Reporter, TerminalReporter, format_seconds
+from .stopping import interrupt_main_thread
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped."""
     try:
         words = parse(sys.argv[1:] if arguments is None else arguments, "radiance-twin")
-        with TerminalReporter() as reporter:
+        with TerminalReporter(interrupt_main_thread) as reporter:
             _stop_on_interrupt(reporter)
             result = _run(words.command, settings_of(words), reporter)
         print(json.dumps(result, indent=1) if words.json else in_words(words.command, result))
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(stopped) or "stopped")
         return stopped.exit_code
     except KeyboardInterrupt:
-        _complain("stopped at once")
+        _complain("stopped")
         return Cancelled.exit_code
     except UserError as error:
         _complain(str(error))
@@ -250,13 +251,13 @@ def decibels(value: float | None) -> str:
 
 
 def _stop_on_interrupt(reporter: TerminalReporter) -> None:
-    """The first Ctrl-C asks to stop at a good point, the second one stops at once."""
+    """The first Ctrl-C asks to stop at a good point; the second one, or the first when nobody asks, stops at once."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if reporter.cancelled():
             raise KeyboardInterrupt
         reporter.request_cancel()
-        reporter.log("Stopping at the next good point; press Ctrl-C again to stop at once.")
+        reporter.log("Stopping; press Ctrl-C again to stop at once.")
 
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)

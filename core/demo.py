@@ -13,6 +13,7 @@ from .processes import ROOT
 from .render import RenderSettings, render_dataset
 from .reporting import Reporter, format_seconds
 from .training.trainer import TrainSettings, train
+from .twin_file import unfinished_path
 
 SCENE = ROOT / "sample_scenes" / "still_life.blend"
 
@@ -20,7 +21,7 @@ SCENE = ROOT / "sample_scenes" / "still_life.blend"
 def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = None) -> dict[str, Any]:
     """Render, train and compare still_life into the folder `output`; returns the comparison's metrics.
 
-    A second run in the same folder renders nothing that is there already.
+    A second run in the same folder renders nothing that is there already, and goes on with a training that was stopped.
 
     Raises:
         UserError: a stage failed. Cancelled: the user stopped it; what is done is kept.
@@ -32,7 +33,7 @@ def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = Non
     dataset, twin = folder / "still_life.h5", folder / "still_life.twin"
     steps = [
         ("Rendering", lambda: render_dataset(_render_settings(dataset, blender, size), reporter)),
-        ("Training", lambda: train(TrainSettings(str(dataset), str(twin), seconds=45.0 if quick else 150.0), reporter)),
+        ("Training", lambda: train(_train_settings(dataset, twin, 45.0 if quick else 150.0), reporter)),
         ("Comparing", lambda: compare(CompareSettings(str(dataset), str(twin), str(folder / "report")), reporter)),
     ]
     metrics: dict[str, Any] = {}
@@ -41,6 +42,13 @@ def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = Non
         metrics = step()
     reporter.log(f"Done in {format_seconds(time.monotonic() - began)}")
     return metrics
+
+
+def _train_settings(dataset: Path, twin: Path, seconds: float) -> TrainSettings:
+    unfinished = unfinished_path(twin)
+    return TrainSettings(
+        str(dataset), str(twin), seconds=seconds, resume=str(unfinished) if unfinished.exists() else None
+    )
 
 
 def _render_settings(dataset: Path, blender: str | None, size: dict[str, Any]) -> RenderSettings:

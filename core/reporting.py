@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .errors import Cancelled
+from .stopping import Stopping
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -104,7 +104,8 @@ def format_seconds(seconds: float) -> str:
 class TerminalReporter:
     """A progress bar on stderr (rich), so that stdout stays free for results. Use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, unheeded: Callable[[], object] | None = None) -> None:
+        """`unheeded` is called when a long step has not asked in time whether it is cancelled."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -120,7 +121,7 @@ class TerminalReporter:
             disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._cancel = threading.Event()
+        self._stopping = Stopping(unheeded)
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
@@ -131,7 +132,7 @@ class TerminalReporter:
 
     def request_cancel(self) -> None:
         """Called by the Ctrl-C handler."""
-        self._cancel.set()
+        self._stopping.wish()
 
     def log(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -155,4 +156,4 @@ class TerminalReporter:
         self._progress.update(self._tasks[stage], completed=done, total=total, note=" · ".join(notes))
 
     def cancelled(self) -> bool:
-        return self._cancel.is_set()
+        return self._stopping.wished()

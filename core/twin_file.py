@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .array_zip import read_array
+from .array_zip import BROKEN, read_array
 from .cameras import corners_of_bounds
 from .errors import UserError
 from .files import atomic_path
@@ -33,6 +32,9 @@ LARGEST_TWIN_BYTES = 8 << 30
 MOST_ARRAYS = 256
 # in twin.json: each array's name to its SHA-256
 SUMS = "sha256"
+# in twin.json of a training that has not come to its end: {"seconds", "steps"} of the time that it was given. There is
+# no bake
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Twin:
     def bounds(self) -> NDArray[np.float64]:
         """Lower and upper corner [2, 3] of the axis-aligned box around `box`."""
         return np.stack([self.box.min(axis=0), self.box.max(axis=0)])
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its training has not come to its end: there is a field and no bake."""
+        return UNFINISHED in self.metadata
 
     @property
     def training_history(self) -> list[tuple[float, float]]:
@@ -126,7 +133,7 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             arrays = {}
             for entry in chosen:
                 arrays[entry.filename.removesuffix(".npy")] = read_array(file, entry, path)
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except BROKEN as error:
         raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

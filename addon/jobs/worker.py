@@ -23,8 +23,6 @@ from ..preferences import find_worker_python
 from .frames import Answer, Frames, View
 from .logs import new_log
 
-# between Cancel and the end: a render stops after the view at hand, training bakes and writes the twin first
-PATIENCE, PATIENCE_OF = 15.0, {"train": 300.0}
 SECONDS_TO_LEAVE = 5.0  # between the worker's answer and its end
 
 Finish = Callable[["Job", dict[str, Any] | None], str]
@@ -70,6 +68,7 @@ class Job:
         self.note = "Starting"
         self.lines: list[str] = []
         self.cancelling = False
+        self.finishing = False
         self.ended = False
         self.result: dict[str, Any] | None = None
         self.error: Exception | None = None
@@ -125,14 +124,21 @@ class Job:
         return self.cancelling
 
     def cancel(self) -> None:
-        """Ask the worker to stop at a good point; what is finished is kept. Asked again, it ends at once."""
+        """Ask the worker to stop; what is finished is kept. Asked again, it ends at once."""
         if self.cancelling:
             self._child.kill()
         self.cancelling = True
         self.note = "Stopping; cancel again to end it at once"
         self.seconds_left = None
         self.news += 1
-        self._child.cancel(PATIENCE_OF.get(self.request, PATIENCE))
+        self._child.cancel()
+
+    def finish(self) -> None:
+        """Ask a training to end here, and to bake and write what it has learned."""
+        self.finishing = True
+        self.note = "Finishing: what is learned is baked and written"
+        self.news += 1
+        self._child.finish()
 
     def ask(self, view: View) -> Answer:
         """Ask a training for a frame of its field as it is; `hear` brings it, when its turn has come.

@@ -9,6 +9,7 @@ import bpy
 from ...core.cli import decibels
 from ...core.errors import UserError
 from ...core.reporting import format_seconds
+from ...core.twin_file import unfinished_path
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, settings_of
@@ -17,11 +18,11 @@ from ..viewport.draw import prepare_view_transform
 from ..viewport.redraw import redraw
 from ..viewport.twin import path_of, twins_of
 from . import Resumable, can_run, run, why_no_job
-from .twin import beside, new_twin, view_right
+from .twin import beside, new_twin, show, view_right
 
 
 class RADIANCE_TWIN_OT_train(Resumable, bpy.types.Operator):
-    """Train the neural twin from the rendered views, in a process of its own. Cancel keeps what was learned so far"""
+    """Train the neural twin from the rendered views, in a process of its own. Cancel keeps what is learned"""
 
     bl_idname = "radiance_twin.train"
     bl_label = "Train"
@@ -71,26 +72,41 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
         UserError: a job is running, or there is no worker.
     """
 
-    before = modified(output)
+    unfinished = unfinished_path(output)
+    before = modified(unfinished)
     stand_ins: list[int] = []
 
     def begun(job: worker.Job) -> None:
+        show_instead(unfinished, output)
         if load_after and bpy.data.filepath == job.blend and not is_loaded(output):
             stand_ins.extend(stand_in(job, output))
 
     def trained(job: worker.Job, result: dict[str, Any] | None) -> str:
-        if modified(output) is None:
-            remove_stand_ins(output, stand_ins)
-        if modified(output) == before:
-            return ""  # nothing was learned
         # another file may have been opened meanwhile: nothing of ours goes into that one
-        note = load_twin(output) if load_after and bpy.data.filepath == job.blend else ""
-        if result is None:
-            return f"Stopped early; the twin is as good as it was then{note}"
-        return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
+        load = load_after and bpy.data.filepath == job.blend
+        if result is not None:
+            note = load_twin(output) if load else ""
+            return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
+        left = modified(unfinished) != before
+        if modified(output) is None:
+            if left or unfinished.is_file():
+                show_instead(output, unfinished)
+            else:
+                remove_stand_ins(output, stand_ins)
+        if not left:
+            return ""  # nothing was learned
+        note = load_twin(unfinished) if load and modified(output) is None else ""
+        return f"Stopped; {unfinished.name} holds what was learned, and Continue goes on with it{note}"
 
     asked = {**arguments, "dataset": str(dataset), "output": str(output)}
     return worker.start("train", asked, trained, begun=begun)
+
+
+def show_instead(path: Path, other: Path) -> None:
+    """Let the objects that show the twin at `path` show that at `other`."""
+    for thing in twins_of(bpy.data.objects):
+        if Path(path_of(thing)) == path:
+            show(thing, str(other))
 
 
 def modified(path: Path) -> int | None:

@@ -140,14 +140,19 @@ class TwinFileHandler(bpy.types.FileHandler):
 def new_twin(context: bpy.types.Context, path: str, twin: Twin) -> bpy.types.Object:
     """An Empty that shows the twin at `path`, at home; what is selected stays as it is."""
     thing = bpy.data.objects.new(Path(path).stem, None)
-    use_relative = context.preferences.filepaths.use_relative_paths
-    settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
+    show(thing, path)
     thing.empty_display_type = "PLAIN_AXES"
     thing.empty_display_size = 0.5 * float(np.ptp(twin.box, axis=0).max())
     active = context.view_layer.active_layer_collection
     visible = active.is_visible and not active.collection.library
     (active.collection if visible else context.scene.collection).objects.link(thing)
     return thing
+
+
+def show(thing: bpy.types.Object, path: str) -> None:
+    """Let an object show the twin at `path`."""
+    use_relative = bpy.context.preferences.filepaths.use_relative_paths
+    settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
 
 
 def beside(twin: Twin, right: Vector) -> Vector:

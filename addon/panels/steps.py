@@ -187,6 +187,8 @@ class VIEW3D_PT_radiance_twin_train(Step, bpy.types.Panel):
         row = start_or_progress(layout, "train", "radiance_twin.train", "Train", "PLAY")
         if paths is not None and paths.unfinished_twin.is_file() and worker.running() is None:
             row.operator("radiance_twin.train", text="Continue").resume = True
+        if worker.training() is not None:
+            layout.operator("radiance_twin.finish", icon="CHECKMARK")
         outcome(layout, context, "train", lambda paths: paths.twin)
         if paths is not None and there and not is_loaded(paths.twin):
             layout.operator("radiance_twin.load_twin", text="Load Twin", icon="IMPORT").filepath = str(paths.twin)
@@ -199,6 +201,8 @@ def draw_in_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> No
         row = self.layout.row(align=True)
         row.ui_units_x = STATUS_UNITS
         progress(row, job, time_left(job))
+        if worker.training() is not None:
+            row.operator("radiance_twin.finish", text="", icon="CHECKMARK")
 
 
 CLASSES = (

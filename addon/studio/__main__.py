@@ -2,7 +2,7 @@
 """Blender's part: renders views and writes volumes for its parent in the background (see core/worker/protocol.py)."""
 
 from ... import __version__
-from ...core.worker.protocol import serve
+from ...core.worker.protocol import leave, serve
 from .bench import bench_views
 from .check import check_scene
 from .render import render_views
@@ -17,4 +17,6 @@ if __name__ == "__main__":
             "write_volume": write_volume,
         },
         __version__,
+        # a view is done when its record is written: the one in work is rendered again
+        unheeded=leave,
     )

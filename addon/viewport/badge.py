@@ -64,7 +64,8 @@ def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:
     if not shown:
         own = [] if bake.own_psnr is None else [f"{bake.own_psnr:.1f} dB"]
         quality = [", ".join([*own, *(iface_("field {}").format(one) for one in quality)])] if own or quality else []
-        return " · ".join([iface_("Bake"), *quality, *([problem] if problem else [rendering] if waits else [])])
+        name = iface_("No bake yet") if bake.is_expected else iface_("Bake")
+        return " · ".join([name, *quality, *([problem] if problem else [rendering] if waits else [])])
     name = iface_("Field") if len(shown) == twins else iface_("Field of {} in {} twins").format(len(shown), twins)
     if waits:
         return " · ".join([name, *quality, problem or iface_("coarse as yet")])

@@ -43,7 +43,7 @@ class Bake:
         uploaded: the part of them that is there.
         notice: what the user should know, for example that the GPU took only half the resolution.
         before: what the file held before it changed, shown until the new textures are there.
-        is_expected: whether there is no file yet, and nothing but the box to show.
+        is_expected: whether there is no bake yet, and nothing but the box to show.
     """
 
     bricks: Bricks
@@ -167,11 +167,17 @@ def expect(path: str, twin: Twin) -> None:
     """Show the empty box of a twin that is being trained until its file is there, unless there is an earlier one."""
     entry = _entries.setdefault(os.path.normpath(path), _Entry())
     if entry.bake is None and entry.reading is None and _stamp(path) is None:
-        density = np.zeros((1, SIDE, SIDE, SIDE), np.float16)
-        colour, features = np.zeros((*density.shape, 3), np.float16), np.zeros((*density.shape, 0), np.uint8)
-        nothing = Bricks(SIDE, np.zeros((1, 1, 1), np.int32), density, colour, features)
-        entry.bake = Bake(nothing, index_texels(nothing), twin.world_from_field, twin.box, is_expected=True)
+        entry.bake = nothing_of(twin)
         entry.problem = ""
+
+
+def nothing_of(twin: Twin) -> Bake:
+    """What is drawn of a twin that has no bake yet: its box."""
+    density = np.zeros((1, SIDE, SIDE, SIDE), np.float16)
+    colour, features = np.zeros((*density.shape, 3), np.float16), np.zeros((*density.shape, 0), np.uint8)
+    bricks = Bricks(SIDE, np.zeros((1, 1, 1), np.int32), density, colour, features)
+    behind = twin.metadata.get("film") == "world"
+    return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, behind=behind, is_expected=True)
 
 
 def look_again(path: str) -> None:
@@ -198,6 +204,10 @@ def read_bake(path: str) -> Bake:
     Raises:
         UserError: missing, not readable, no `.twin`, or with contents that make no sense.
     """
+    twin = read_twin(path, [])
+    if twin.is_unfinished:
+        # its field is shown all the same, when the view rests
+        return nothing_of(twin)
     twin = read_twin(path, ["bake"])
     try:
         bricks = from_arrays(twin.arrays, twin.metadata)

@@ -104,6 +104,8 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
 
             show = how_to_show(dataset, settings.benchmark)
             warnings = doubts(dataset, twin)
+            if twin.is_unfinished:
+                warnings.append("The twin is unfinished: its training was stopped, and goes on by --resume.")
             if settings.benchmark and dataset.view_transform.view != "Standard":
                 warnings.append(f"{settings.benchmark} is measured in sRGB, not in the scene's own view transform.")
             if orbit is not None and shows_another_scene(orbit.plan, dataset):

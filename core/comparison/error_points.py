@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..array_zip import read_array
+from ..array_zip import BROKEN, read_array
 from ..errors import UserError
 
 # twice the mean distance between points: fewer than about four points say little about a place
@@ -86,7 +85,7 @@ def read_error_points(path: str | os.PathLike[str]) -> ErrorPoints:
         with zipfile.ZipFile(path) as file:
             names = ErrorPoints.__dataclass_fields__
             points = ErrorPoints(**{name: read_array(file, file.getinfo(f"{name}.npy"), Path(path)) for name in names})
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (OSError, KeyError, *BROKEN) as error:
         raise UserError(f"{path} holds no errors of surfaces; compare again") from error
     count = len(points.position) if points.position.ndim else -1
     for name in ErrorPoints.__dataclass_fields__:

@@ -20,18 +20,26 @@ from .resume import Earlier
 from .run import Run
 
 
-def arrays_of_field(field: TrainedField) -> dict[str, NDArray[Any]]:
-    """All arrays that a field is made of again."""
-    return {**field_arrays(field.model), **occupancy_bits(field.occupied)}
+def arrays_of_twin(field: TrainedField, dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """All arrays that a field and the view transform of its pictures are made of again."""
+    shown = {f"view_transform/{name}": values for name, values in dataset.view_transform.arrays().items()}
+    return {**field_arrays(field.model), **occupancy_bits(field.occupied), **shown}
 
 
-def metadata_to_go_on(field: TrainedField, run: Run, earlier: Earlier | None) -> dict[str, Any]:
-    """As much of twin.json as another training needs to go on from the field (see resume.py)."""
+def metadata_of_twin(
+    dataset: Dataset, field: TrainedField, run: Run, earlier: Earlier | None, told: dict[str, Any]
+) -> dict[str, Any]:
+    """twin.json, less what it says of the bake; `told` joins what it says of the training."""
     before = earlier.seconds if earlier else 0.0
     return {
         "model": config_metadata(field.model.config),
         "march": {"step": field.step, "occupancy_resolution": field.occupied.shape[0]},
         "world_from_field": field.world_from_field.tolist(),
+        "scene_name": dataset.scene_name,
+        "bounds": dataset.bounds.tolist(),
+        "film": dataset.film,
+        "background": dataset.background.tolist(),
+        "view_transform": dataset.view_transform.to_metadata(),
         "training": {
             # of all runs when this one went on from another
             "seconds": round(run.seconds + before, 3),
@@ -42,24 +50,6 @@ def metadata_to_go_on(field: TrainedField, run: Run, earlier: Earlier | None) ->
                 *(earlier.history if earlier else []),
                 *((round(seconds + before, 3), round(psnr, 3)) for seconds, psnr in run.history),
             ],
-        },
-    }
-
-
-def metadata_of_twin(
-    dataset: Dataset, field: TrainedField, run: Run, earlier: Earlier | None, told: dict[str, Any]
-) -> dict[str, Any]:
-    """twin.json, less what it says of the bake; `told` joins what it says of the training."""
-    to_go_on = metadata_to_go_on(field, run, earlier)
-    return {
-        **to_go_on,
-        "scene_name": dataset.scene_name,
-        "bounds": dataset.bounds.tolist(),
-        "film": dataset.film,
-        "background": dataset.background.tolist(),
-        "view_transform": dataset.view_transform.to_metadata(),
-        "training": {
-            **to_go_on["training"],
             **told,
             "rays": run.rays,
             "samples": run.samples,

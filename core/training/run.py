@@ -113,10 +113,15 @@ class Run:
         self._stepper.synchronise()
         self.seconds += time.perf_counter() - began
 
-    def trained_field(self) -> TrainedField:
+    def sound_field(self) -> TrainedField:
         """The field as it stands, or as it last was when all of it was finite."""
         self._stepper.synchronise()
         self._safeguard.require_finite()
+        return self._as_it_stands()
+
+    def trained_field(self) -> TrainedField:
+        """The same when training is over, with every cell of the occupancy grid up to date."""
+        self.sound_field()
         self._stepper.look_everywhere()
         return self._as_it_stands()
 

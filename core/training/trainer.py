@@ -29,10 +29,10 @@ from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
-from ..reporting import Reporter
+from ..reporting import Reporter, followed
 from ..rules import scene_changes
 from ..twin_file import write_twin
-from .metadata import arrays_of_field, metadata_of_twin
+from .metadata import arrays_of_twin, metadata_of_twin
 from .recipe import Recipe
 from .resume import Earlier, read_earlier
 from .run import Run, prepare
@@ -85,6 +85,9 @@ class Onlooker(Protocol):
     def look(self, run: Run) -> None:
         """Called between two steps."""
 
+    def has_enough(self) -> bool:
+        """Whether to train no further, and to finish the twin with what there is."""
+
 
 def train(
     settings: TrainSettings, reporter: Reporter, recipe: Recipe = RECIPE, onlooker: Onlooker | None = None
@@ -99,7 +102,7 @@ def train(
         UsageError: a setting makes no sense.
         UserError: the dataset or the device cannot be used, the training diverged, or the twin cannot be written. What
             was trained until then may lie in an unfinished twin beside it (see unfinished.py).
-        Cancelled: what was trained until then was written first, unless nothing was.
+        Cancelled: what was trained until then lies in an unfinished twin, unless nothing was.
     """
     _check(settings)
     output = Path(settings.output)
@@ -116,7 +119,7 @@ def train(
                 'render with per = "scene" in the rules of randomise to train a twin'
             )
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
-        unfinished = Unfinished(output, settings.resume, reporter)
+        unfinished = Unfinished(output, settings.resume, dataset, earlier, reporter)
         run = prepare(
             dataset, device, settings.seed, pool, recipe, start=earlier.field if earlier else None, log=reporter.log
         )
@@ -125,48 +128,46 @@ def train(
         clock.lap("compiling")
         reporter.log(run.describe())
         goal = _goal(settings, device, earlier)
+        if earlier is not None and any(earlier.spent.values()):
+            reporter.log(
+                f"going on with a training that did not come to its end: {goal.total:.4g} {goal.unit} are left"
+            )
         if onlooker is not None:
             onlooker.begin(dataset)
-        ended = _loop(run, goal, reporter, onlooker, lambda: unfinished.look(run, earlier))
-        cancelled = ended == "cancelled"
-        clock.lap("training")
-        if cancelled and not run.steps:
-            raise Cancelled
-        field = run.trained_field()
-        views = validate(lambda camera: _field_picture(field, camera), dataset, reporter, cancelled)
-        clock.lap("evaluating")
-        steps = _bake_steps(settings, recipe, run, device, cancelled)
-        bricks = _bake(field, run, settings, pool, steps, reporter, cancelled)
-        cancelled = cancelled or reporter.cancelled()
-        baked = to_arrays(bricks)
-        # what the file holds is measured, not what was fitted
-        stored = from_arrays(baked, {"bake": metadata_of(bricks)})
-        measured = validate(lambda camera: _bake_and_behind(stored, field, camera, pool), dataset, reporter, cancelled)
-        clock.lap("baking")
-        clock.seconds["training"] = run.seconds
-        told = {
-            "seed": settings.seed,
-            "device": str(device),
-            "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
-            "views": views,
-            # a damaged dataset has none
-            "dataset_digest": "" if settings.skip_damaged else dataset_digest(dataset.path),
-        }
-        metadata = metadata_of_twin(dataset, field, run, earlier, told)
-        metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
-        arrays = {**arrays_of_field(field), **baked}
-        arrays |= {f"view_transform/{name}": values for name, values in dataset.view_transform.arrays().items()}
-        write_twin(output, metadata, arrays)
+        with unfinished.left_when_stopped(run):
+            ended = _loop(run, goal, reporter, onlooker, lambda: unfinished.look(run))
+            clock.lap("training")
+            field = run.trained_field()
+            views = validate(
+                lambda camera: render_view(field, camera, cancelled=reporter.cancelled)[0], dataset, reporter
+            )
+            clock.lap("evaluating")
+            bricks = _bake(field, run, settings, pool, _bake_steps(settings, recipe, run, device, earlier), reporter)
+            baked = to_arrays(bricks)
+            # what the file holds is measured, not what was fitted
+            stored = from_arrays(baked, {"bake": metadata_of(bricks)})
+            measured = validate(lambda camera: _bake_and_behind(stored, field, camera, pool), dataset, reporter)
+            clock.lap("baking")
+            clock.seconds["training"] = run.seconds
+            told = {
+                "seed": settings.seed,
+                "device": str(device),
+                "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
+                "views": views,
+                # a damaged dataset has none
+                "dataset_digest": "" if settings.skip_damaged else dataset_digest(dataset.path),
+            }
+            metadata = metadata_of_twin(dataset, field, run, earlier, told)
+            metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
+            write_twin(output, metadata, {**arrays_of_twin(field, dataset), **baked})
         unfinished.remove()
         clock.lap("writing")
-    if cancelled:
-        raise Cancelled
     mean, bake_mean = _means(views), _means(measured)
     if mean["psnr"] is not None and bake_mean["psnr"] is not None:
         reporter.log(f"the bake reaches {bake_mean['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
     reached = None if settings.until_psnr is None else ended == "reached"
     if reached is False:
-        reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.total:g} {goal.unit}")
+        reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.done(run):.4g} {goal.unit}")
     reporter.log("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
     return {
         "output": str(output),
@@ -217,7 +218,7 @@ class Goal:
     """When a training is done.
 
     Attributes:
-        total: of `unit` ("seconds" or "steps"), in this run.
+        total: of `unit` ("seconds" or "steps"), in this run; what an unfinished training had of it is not given again.
         before: of the same, spent by the training that is resumed.
         until_psnr: or when the val views reach it.
     """
@@ -238,15 +239,21 @@ class Goal:
 
 def _goal(settings: TrainSettings, device: torch.device, earlier: Earlier | None) -> Goal:
     if settings.steps is not None:
-        return Goal("steps", settings.steps, earlier.steps if earlier else 0, settings.until_psnr)
+        left = settings.steps - (earlier.spent["steps"] if earlier else 0)
+        return Goal("steps", max(left, 0), earlier.steps if earlier else 0, settings.until_psnr)
     # who asks for a quality wants to wait for it
     preset = settings.preset or ("preview" if settings.until_psnr is None else "final")
     seconds = settings.seconds or preset_seconds(preset, device.type == "cuda")
-    return Goal("seconds", seconds, earlier.seconds if earlier else 0.0, settings.until_psnr)
+    left = seconds - (earlier.spent["seconds"] if earlier else 0.0)
+    return Goal("seconds", max(left, 0.0), earlier.seconds if earlier else 0.0, settings.until_psnr)
 
 
 def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, keep: Callable[[], None]) -> str:
-    """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "cancelled"; calls `keep` often."""
+    """Train until it is "reached" (the PSNR), "spent" (the time or the steps) or "enough"; calls `keep` often.
+
+    Raises:
+        Cancelled: the user stopped it.
+    """
     report_at = 0.0
     psnr_at = 0.0
     figures: dict[str, Any] = {}
@@ -255,10 +262,13 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, k
             run.synchronise()
             return "spent"
         if reporter.cancelled():
-            return "cancelled"
+            raise Cancelled
         run.step(goal.progress(run))
         if onlooker is not None:
             onlooker.look(run)
+            if onlooker.has_enough():
+                run.synchronise()
+                return "enough"
         if run.seconds >= report_at:
             report_at = run.seconds + REPORT_EVERY
             keep()
@@ -280,10 +290,6 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, k
             )
 
 
-def _field_picture(field: TrainedField, camera: Camera) -> NDArray[np.float32]:
-    return render_view(field, camera)[0]
-
-
 def _bake_and_behind(
     bricks: Bricks, field: TrainedField, camera: Camera, pool: ThreadPoolExecutor
 ) -> NDArray[np.float32]:
@@ -300,14 +306,14 @@ def _bake_and_behind(
     return rgba
 
 
-def _bake_steps(settings: TrainSettings, recipe: Recipe, run: Run, device: torch.device, cancelled: bool) -> int:
-    """More of them for a field that took longer than the preset preview, fewer for a draft or in a hurry."""
-    if cancelled:
-        return max(recipe.bake_steps // 8, 1)
-    share = run.seconds / preset_seconds("preview", device.type == "cuda")
+def _bake_steps(
+    settings: TrainSettings, recipe: Recipe, run: Run, device: torch.device, earlier: Earlier | None
+) -> int:
+    """More of them for a field that took longer than the preset preview, fewer for a draft."""
+    share = (run.seconds + (earlier.seconds if earlier else 0.0)) / preset_seconds("preview", device.type == "cuda")
     if settings.steps is not None:
         # the same field has the same bake, however long it took
-        share = settings.steps / STEPS_OF_A_PREVIEW
+        share = (run.steps + (earlier.steps if earlier else 0)) / STEPS_OF_A_PREVIEW
     return max(round(min(max(share, 0.05), 3.0) * recipe.bake_steps), 1)
 
 
@@ -318,9 +324,12 @@ def _bake(
     pool: ThreadPoolExecutor,
     steps: int,
     reporter: Reporter,
-    cancelled: bool,
 ) -> Bricks:
-    """The field's bake; cancelling now keeps it as far as it came."""
+    """The field's bake.
+
+    Raises:
+        Cancelled: the user stopped it.
+    """
     began = 0.0
     reporter.progress("bake", 0, steps)
 
@@ -330,7 +339,7 @@ def _bake(
         left = (time.monotonic() - began) / (step - 1) * (steps - step) if step > 1 else None
         reporter.progress("bake", step, steps, seconds_left=left)
 
-    return bake_bricks(
+    bricks = bake_bricks(
         field,
         run.pixels,
         run.chosen,
@@ -340,18 +349,23 @@ def _bake(
         seed=settings.seed,
         truth=not field.model.config.background,
         done=done,
-        stopped=(lambda: False) if cancelled else reporter.cancelled,
+        stopped=reporter.cancelled,
     )
+    if reporter.cancelled():
+        raise Cancelled
+    return bricks
 
 
 def validate(
-    draw: Callable[[Camera], NDArray[np.float32]], dataset: Dataset, reporter: Reporter, hurry: bool = False
+    draw: Callable[[Camera], NDArray[np.float32]], dataset: Dataset, reporter: Reporter
 ) -> list[dict[str, Any]]:
-    """PSNR of what is drawn for each val view (None when it is infinite); of the first alone in a hurry."""
+    """PSNR of what is drawn for each val view (None when it is infinite).
+
+    Raises:
+        Cancelled: the user stopped it.
+    """
     views = []
-    chosen = dataset.splits["val"][: 1 if hurry else None]
-    for number, index in enumerate(chosen):
-        reporter.progress("evaluate", number, len(chosen))
+    for index in followed(dataset.splits["val"].tolist(), "evaluate", reporter):
         rgba = draw(dataset.camera(int(index)))
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]

@@ -11,7 +11,7 @@ from ... import __version__
 from ..errors import UsageError
 from ..reporting import Reporter
 from ..runtime.places import hold
-from .protocol import ChildReporter, Requests, serve
+from .protocol import ChildReporter, Requests, interrupt, serve
 
 Settings = TypeVar("Settings")
 
@@ -119,4 +119,5 @@ if __name__ == "__main__":
         },
         __version__,
         {"train": _train, "serve_frames": _serve_frames},
+        interrupt,
     )

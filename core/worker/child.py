@@ -18,8 +18,10 @@ from ..processes import own_group
 from ..reporting import Reporter
 from .protocol import PROTOCOL
 
+# after a cancel. Who has a child of its own must be done with it sooner, or is ended first and leaves it behind
 SECONDS_UNTIL_TERMINATE = 5.0
-SECONDS_FROM_TERMINATE_TO_KILL = 5.0
+SECONDS_UNTIL_KILL = 10.0
+SOONER = 0.4
 
 
 class ChildCrashed(Exception):
@@ -62,7 +64,7 @@ class Child:
         self.log_path = Path(log_path)
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._cancelled_at: float | None = None
-        self._patience = SECONDS_UNTIL_TERMINATE
+        self._pace = 1.0
         self._hung_up = False
         self.heard_at = time.monotonic()
         with open(self.log_path, "ab") as log:
@@ -120,11 +122,15 @@ class Child:
         """Let a child that serves forget one request."""
         self._send({"id": identity, "command": "cancel"})
 
-    def cancel(self, patience: float = SECONDS_UNTIL_TERMINATE) -> None:
-        """Ask it to stop at a good point. It is terminated after `patience` seconds, and killed 5 s after that."""
+    def cancel(self, pace: float = 1.0) -> None:
+        """Ask it to stop at a good point. It is terminated after 5 seconds and killed after 10, times `pace`."""
         if self._cancelled_at is None:
-            self._cancelled_at, self._patience = time.monotonic(), patience
+            self._cancelled_at, self._pace = time.monotonic(), pace
             self._send({"command": "cancel"})
+
+    def finish(self) -> None:
+        """Ask a training to end here, and to write its twin as if it had come to its end."""
+        self._send({"command": "finish"})
 
     def kill(self) -> None:
         """End it now."""
@@ -172,7 +178,7 @@ class Child:
         try:
             while True:
                 if reporter.cancelled():
-                    self.cancel()
+                    self.cancel(SOONER)
                 ended = self.finished
                 for event in self.events():
                     answer = self.take(event, reporter)
@@ -254,10 +260,10 @@ class Child:
     def _enforce_cancel(self) -> None:
         if self._cancelled_at is None or self._process.poll() is not None:
             return
-        overdue = time.monotonic() - self._cancelled_at - self._patience
-        if overdue > SECONDS_FROM_TERMINATE_TO_KILL:
+        waited = (time.monotonic() - self._cancelled_at) / self._pace
+        if waited > SECONDS_UNTIL_KILL:
             self._process.kill()
-        elif overdue > 0:
+        elif waited > SECONDS_UNTIL_TERMINATE:
             self._process.terminate()
 
 

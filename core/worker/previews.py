@@ -52,6 +52,9 @@ class Previews:
         place = {"world_from_field": dataset.world_from_field.tolist(), "bounds": dataset.bounds.tolist()}
         self._reporter.send("field", metadata=place)
 
+    def has_enough(self) -> bool:
+        return self._requests.finish_asked
+
     def look(self, run: Run) -> None:
         """Answer the newest request, if one waits and its turn has come."""
         request = self._requests.newest()

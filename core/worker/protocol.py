@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from ..errors import Cancelled, UserError
+from ..stopping import Stopping, interrupt_main_thread
 
 PROTOCOL = 1
 SECONDS_BETWEEN_PROGRESS = 0.2
@@ -26,6 +28,8 @@ SECONDS_BETWEEN_PROGRESS = 0.2
 SECONDS_TO_STOP = 1.5
 
 Handler = Callable[[dict[str, Any], "ChildReporter"], dict[str, Any]]
+# for work that has not asked in time whether it is cancelled
+Unheeded = Callable[["ChildReporter"], None]
 # hears further requests while it works
 Server = Callable[[dict[str, Any], "ChildReporter", "Requests"], dict[str, Any]]
 
@@ -33,11 +37,11 @@ Server = Callable[[dict[str, Any], "ChildReporter", "Requests"], dict[str, Any]]
 class ChildReporter:
     """Sends what a stage reports to the parent, progress at most five times a second."""
 
-    def __init__(self, stream: TextIO, identity: int) -> None:
+    def __init__(self, stream: TextIO, identity: int, unheeded: Unheeded | None = None) -> None:
         self._stream = stream
         self.identity = identity
         self._lock = threading.Lock()
-        self._cancel = threading.Event()
+        self._stopping = Stopping(unheeded and partial(unheeded, self))
         self._last: dict[str, float] = {}
 
     def send(self, event: str, **fields: Any) -> None:
@@ -68,10 +72,10 @@ class ChildReporter:
         )
 
     def cancelled(self) -> bool:
-        return self._cancel.is_set()
+        return self._stopping.wished()
 
     def request_cancel(self) -> None:
-        self._cancel.set()
+        self._stopping.wish()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ class Request:
 
 
 class Requests:
-    """What the parent asks a child that serves. Lines come from the hearing thread, answers from the main one."""
+    """What the parent asks a child that serves. Lines come from the hearing thread, answers from the main one.
+
+    Attributes:
+        finish_asked: whether the work shall come to its end with what there is, as if that had been all.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -93,6 +101,7 @@ class Requests:
         self._waiting: list[Request] = []
         self._current: Request | None = None
         self._ended = False
+        self.finish_asked = False
 
     def put(self, message: dict[str, Any]) -> None:
         """Take a line that asks for something; what is in work is cancelled."""
@@ -157,13 +166,35 @@ class Requests:
         return True
 
 
-def serve(handlers: dict[str, Handler], product: str, servers: dict[str, Server] | None = None) -> None:
+def interrupt(_: ChildReporter) -> None:
+    """For `serve`: the work is interrupted where it is, and tidies up."""
+    interrupt_main_thread()
+
+
+def leave(reporter: ChildReporter) -> None:
+    """For `serve`: the process ends at once. What it was at is lost, and nothing that it wrote before is."""
+    _send_error(reporter, "cancelled", "stopped")
+    os._exit(Cancelled.exit_code)
+
+
+def serve(
+    handlers: dict[str, Handler],
+    product: str,
+    servers: dict[str, Server] | None = None,
+    unheeded: Unheeded | None = None,
+) -> None:
     """Answer the one request that the parent sends, or serve as it asks, then leave the process. Never returns.
 
     Leaving is by `os._exit`: Blender can hang in its own clean-up, and a hanging child helps nobody.
+
+    Args:
+        unheeded: `interrupt` or `leave`: what comes of work that does not ask in time whether it is cancelled; None:
+            it is waited for.
     """
     stream = _take_stdout()
-    reporter = ChildReporter(stream, 0)
+    # a process that was started in the background of a shell ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    reporter = ChildReporter(stream, 0, unheeded)
     reporter.send("hello", protocol=PROTOCOL, product=product, python=platform.python_version(), process=os.getpid())
     line = sys.stdin.readline()
     if not line:
@@ -193,9 +224,9 @@ def _answer(reporter: ChildReporter, work: Callable[[], dict[str, Any]]) -> int:
     try:
         reporter.send("result", result=work())
         return 0
-    except Cancelled as stopped:
+    except (Cancelled, KeyboardInterrupt) as stopped:
         _send_error(reporter, "cancelled", str(stopped) or "stopped")
-        return stopped.exit_code
+        return Cancelled.exit_code
     except UserError as error:
         _send_error(reporter, "usage" if error.exit_code == 2 else "user", str(error))
         return error.exit_code
@@ -230,6 +261,8 @@ def _hear_parent(reporter: ChildReporter, requests: Requests) -> None:
                 requests.put(message)
             elif message.get("command") == "cancel" and "id" in message:
                 requests.drop(int(message["id"]))
+            elif message.get("command") == "finish":
+                requests.finish_asked = True
             elif message.get("command") == "cancel":
                 reporter.request_cancel()
                 requests.end()

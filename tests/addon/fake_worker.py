@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stands in for the worker where the interface alone is tested: it speaks the protocol and makes small files at once.
 
-The seed says how it behaves: 1 waits to be cancelled, 2 dies without an answer, 3 refuses, 4 never ends; 0 succeeds.
+The seed says how it behaves: 1 waits to be cancelled or finished, 2 dies without an answer, 3 refuses, 4 never ends;
+0 succeeds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BROKEN = "broken"
 WORLD_FROM_FIELD = [[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
 
-def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+def answer(arguments: dict[str, Any], reporter: Any, requests: Any = None) -> dict[str, Any]:
     from radiance_twin.core.errors import Cancelled, UserError
 
     seed = arguments.get("seed", 0)
@@ -36,7 +37,7 @@ def answer(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
         raise UserError("the scene is not to my liking; choose another")
     while seed == DEAF:
         time.sleep(0.02)
-    while seed == WAITS:
+    while seed == WAITS and not (requests and requests.finish_asked):
         if reporter.cancelled():
             raise Cancelled("stopped; what was done is kept")
         time.sleep(0.02)
@@ -61,13 +62,21 @@ def check(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
     return {"findings": findings, "coverage": coverage, "views": 76, **cost}
 
 
-def train(arguments: dict[str, Any], reporter: Any) -> dict[str, Any]:
+def train(arguments: dict[str, Any], reporter: Any, requests: Any) -> dict[str, Any]:
+    from radiance_twin.core.errors import Cancelled
+    from radiance_twin.core.twin_file import unfinished_path, write_twin
+
     reporter.send("field", metadata={"world_from_field": WORLD_FROM_FIELD, "bounds": [[0, 0, 0], [1, 1, 1]]})
+    unfinished = unfinished_path(arguments["output"])
     try:
-        answer(arguments, reporter)
-    finally:
-        if arguments.get("seed") in (0, WAITS):
-            _write_twin(arguments["output"])
+        answer(arguments, reporter, requests)
+    except Cancelled:
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        spent = {"seconds": 0.5, "steps": 5}
+        write_twin(unfinished, {"world_from_field": WORLD_FROM_FIELD, "unfinished": spent}, {})
+        raise
+    _write_twin(arguments["output"])
+    unfinished.unlink(missing_ok=True)
     return {
         "output": arguments["output"],
         "steps": 10,
@@ -211,6 +220,7 @@ if __name__ == "__main__":
     from radiance_twin.core.worker.protocol import serve
 
     serve(
-        {"render": render, "check": check, "train": train, "compare": compare, "fix_it": fix_it, "export": export},
+        {"render": render, "check": check, "compare": compare, "fix_it": fix_it, "export": export},
         "fake",
+        {"train": train},
     )

@@ -20,7 +20,8 @@ from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import compare, render, sample, train
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import render_arguments, settings_of
-from radiance_twin.addon.viewport.twin import bake_of, problem_of
+from radiance_twin.addon.viewport.bakes import look_again
+from radiance_twin.addon.viewport.twin import bake_of, path_of, problem_of
 from radiance_twin.core import arguments
 from radiance_twin.core.arguments import TURNTABLE_FRAMES
 from radiance_twin.core.errors import Cancelled, UserError
@@ -28,7 +29,17 @@ from radiance_twin.core.worker.child import ChildCrashed
 
 from .fake_worker import BROKEN, DEAF, DIES, REFUSES, WAITS
 
-OPERATORS = ("render_views", "train", "compare", "compare_frame", "cancel", "open_sample", "open_report", "load_twin")
+OPERATORS = (
+    "render_views",
+    "train",
+    "compare",
+    "compare_frame",
+    "cancel",
+    "finish",
+    "open_sample",
+    "open_report",
+    "load_twin",
+)
 
 
 @pytest.fixture
@@ -97,6 +108,7 @@ def test_unsaved_file_greys_every_step_and_says_why(extension: None, fake_worker
         assert why_grey(operator).startswith("Save the file first")
     assert why_grey("open_report") == "Compare first"
     assert why_grey("cancel") == "No job is running"
+    assert why_grey("finish") == "Nothing is being trained"
 
 
 def test_each_step_asks_for_the_one_before_it(saved_file: Path, fake_worker: None) -> None:
@@ -261,7 +273,7 @@ def test_cancel_stops_the_job_and_one_runs_at_a_time(saved_file: Path, fake_work
     assert job.outcome == "Stopped; what was done is kept"
 
 
-def test_cancelled_training_leaves_a_twin_that_is_loaded(saved_file: Path, fake_worker: None) -> None:
+def test_cancelled_training_is_shown_as_far_as_it_came_and_gone_on_with(saved_file: Path, fake_worker: None) -> None:
     paths = paths_of_open_file()
     assert paths is not None
     job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
@@ -269,8 +281,45 @@ def test_cancelled_training_leaves_a_twin_that_is_loaded(saved_file: Path, fake_
     bpy.ops.radiance_twin.cancel()
     hear_until(job)
     assert isinstance(job.error, Cancelled)
-    assert job.outcome == "Stopped early; the twin is as good as it was then"
-    assert [each.name for each in bpy.context.scene.objects if each.type == "EMPTY"] == ["table"]
+    assert job.outcome == "Stopped; table.unfinished.twin holds what was learned, and Continue goes on with it"
+    (twin,) = twins()
+    assert Path(path_of(twin)) == paths.unfinished_twin and not problem_of(twin)
+    bake = bake_of(twin)
+    assert bake is not None and bake.is_expected, "its box, in which the worker shows the field when the view rests"
+    # gone on with, the object shows what it becomes
+    hear_until(train.start_train({"seed": 0}, paths.dataset, paths.twin, load_after=True))
+    assert twins() == [twin] and Path(path_of(twin)) == paths.twin and not paths.unfinished_twin.exists()
+    look_again(str(paths.twin))
+    bake = bake_of(twin)
+    assert bake is not None and not bake.is_expected
+
+
+def test_cancelled_training_leaves_an_earlier_twin_in_sight(saved_file: Path, fake_worker: None) -> None:
+    bpy.ops.radiance_twin.render_views()
+    bpy.ops.radiance_twin.train()
+    paths = paths_of_open_file()
+    assert paths is not None
+    before = fingerprint(paths.twin)
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    bpy.ops.radiance_twin.cancel()
+    hear_until(job)
+    (twin,) = twins()
+    assert Path(path_of(twin)) == paths.twin and fingerprint(paths.twin) == before
+    assert paths.unfinished_twin.is_file()
+
+
+def test_finish_now_makes_a_twin_of_what_is_learned(saved_file: Path, fake_worker: None) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    bpy.ops.radiance_twin.finish()
+    assert why_grey("finish") == "It is finishing"
+    hear_until(job)
+    assert job.error is None and job.outcome == "31.25 dB after 1 s"
+    assert paths.twin.is_file() and not paths.unfinished_twin.exists()
+    assert [Path(path_of(twin)) for twin in twins()] == [paths.twin]
 
 
 def test_second_cancel_ends_a_worker_that_does_not_listen(saved_file: Path, fake_worker: None) -> None:
@@ -335,9 +384,7 @@ def test_twin_stands_in_the_scene_while_it_is_trained(saved_file: Path, fake_wor
     assert list(bpy.context.selected_objects) == selected, "whoever works on is not disturbed"
     job.cancel()
     hear_until(job)
-    assert twins() == [twin], "cancelled, it is as good as it was then"
-    bake = bake_of(twin)
-    assert bake is not None and not bake.is_expected
+    assert twins() == [twin]
 
 
 @pytest.mark.parametrize("seed", [DIES, REFUSES])

@@ -13,12 +13,14 @@ import pytest
 
 from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import compare_frame, held_out, render
+from radiance_twin.addon.operators.train import start_train
 from radiance_twin.addon.panels import compare as compare_panels
 from radiance_twin.addon.panels import dataset as dataset_panels
 from radiance_twin.addon.panels import held_out as held_out_panels
 from radiance_twin.addon.panels import randomise as randomise_panels
 from radiance_twin.addon.panels import steps
 from radiance_twin.addon.panels import twin as twin_panels
+from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
 from radiance_twin.addon.random_rules import table_of, take_table
@@ -172,6 +174,19 @@ def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
     assert bar.bars == ["Work 25% · 3 s left"]
     worker.stop()
     assert draw("render").bars == []
+
+
+def test_a_training_can_be_finished_from_panel_and_status_bar(saved: Path) -> None:
+    paths = paths_of_open_file()
+    assert paths is not None
+    job = start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=False)
+    while job.stage != "work":
+        job.hear(0.01)
+    bar = Notes()
+    steps.draw_in_status_bar(SimpleNamespace(layout=bar), bpy.context)
+    for drawn in (draw("train"), bar):
+        assert [name for name, _, _ in drawn.operators] == ["radiance_twin.cancel", "radiance_twin.finish"]
+    worker.stop()
 
 
 def test_interrupted_render_offers_to_continue(saved: Path) -> None:

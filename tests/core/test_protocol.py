@@ -24,7 +24,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 runpy.run_path({str(ROOT / "core" / "bootstrap.py")!r})["register"](Path({str(ROOT)!r}))
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
-from radiance_twin.core.worker.protocol import serve
+from radiance_twin.core.worker.protocol import interrupt, leave, serve
 
 def add(arguments, reporter):
     print("a library prints")
@@ -38,9 +38,18 @@ def refuse(arguments, reporter):
 
 def ignore(arguments, reporter):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     reporter.log("ignoring")
     while True:
         time.sleep(1)
+
+def toil(arguments, reporter):
+    reporter.log("toiling")
+    try:
+        while True:
+            time.sleep(60)
+    finally:
+        reporter.log("tidied up")
 
 def compute(arguments, reporter):
     import numba
@@ -65,7 +74,7 @@ def die(arguments, reporter):
     os.kill(os.getpid(), 9)
 
 handlers = {{"add": add, "refuse": refuse, "wait": wait, "ignore": ignore, "compute": compute, "die": die}}
-serve({{**handlers, "fail": lambda a, r: 1 / 0}}, "test")
+serve({{**handlers, "toil": toil, "fail": lambda a, r: 1 / 0}}, "test", unheeded=interrupt)
 """
 
 
@@ -160,14 +169,31 @@ def test_the_conversations_of_the_documentation() -> None:
         assert process.returncode == (130 if '"cancel"' in block else 0)
 
 
+@pytest.mark.parametrize(
+    ("unheeded", "request_", "logs"),
+    [("interrupt", "toil", ["toiling", "tidied up"]), ("leave", "compute", ["computing"])],
+)
+def test_work_that_does_not_ask_is_cancelled_all_the_same(unheeded: str, request_: str, logs: list[str]) -> None:
+    source = CHILD.replace("unheeded=interrupt", f"unheeded={unheeded}")
+    process, heard = Child([sys.executable, "-c", source], request_, {}), []
+    until(lambda: heard.extend(process.events()) or len(heard) == 2, "it is at work")
+    process.cancel()
+    until(lambda: process.finished, "it ends long before it would be terminated")
+    heard += process.events()
+    assert [event["text"] for event in heard if event["event"] == "log"] == logs
+    assert (heard[-1]["event"], heard[-1]["kind"], process.returncode) == ("error", "cancelled", 130)
+    process.close()
+
+
 @pytest.mark.parametrize("deafness", ["stopped", "ignores"])
 def test_a_child_that_ignores_a_cancel_is_terminated_and_killed(deafness: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_module, "SECONDS_FROM_TERMINATE_TO_KILL", 0.5)
+    monkeypatch.setattr(child_module, "SECONDS_UNTIL_TERMINATE", 0.5)
+    monkeypatch.setattr(child_module, "SECONDS_UNTIL_KILL", 1.0)
     process = child("ignore")
     until(lambda: any(event["event"] == "log" for event in process.events()), "it ignores everything")
     if deafness == "stopped":
         os.kill(process.pid, signal.SIGSTOP)
-    process.cancel(patience=0.5)
+    process.cancel()
     asked = time.monotonic()
     until(lambda: not process.events() and process.finished, "it is killed")
     assert process.returncode == -signal.SIGKILL and time.monotonic() - asked > 1.0, "after both waits"

@@ -192,13 +192,49 @@ def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
     assert not depth.any()
 
 
-def test_cancelling_writes_a_good_twin_first(scene: Path, tmp_path: Path) -> None:
-    output = tmp_path / "stopped.twin"
-    with pytest.raises(Cancelled):
-        train(TrainSettings(str(scene), str(output), preset="final"), CountingReporter(stop_after=2), QUICK)
-    twin = read_twin(output)
-    assert 0 < twin.metadata["training"]["seconds"] < 600
+class StopsAt(QuietReporter):
+    """Asks to stop as soon as a stage has begun."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def cancelled(self) -> bool:
+        return self._stage in self.stages
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "bake"])
+def test_cancelling_keeps_what_was_learned_and_going_on_does_the_rest(scene: Path, tmp_path: Path, stage: str) -> None:
+    output, steps = tmp_path / "scene.twin", 40
+    left, reporter = tmp_path / "scene.unfinished.twin", StopsAt(stage)
+    with pytest.raises(Cancelled, match=r"scene\.unfinished\.twin.*--resume"):
+        train(TrainSettings(str(scene), str(output), steps=steps), reporter, QUICK)
+    assert list(tmp_path.iterdir()) == [left] and reporter.stages[-1] == stage, "nothing was begun after that"
+    taken = read_twin(left).metadata["training"]["steps"]
+    assert 0 < taken < steps if stage == "train" else taken == steps
+    train(TrainSettings(str(scene), str(output), steps=steps, resume=str(left)), QuietReporter(), QUICK)
+    assert list(tmp_path.iterdir()) == [output]
+    assert read_twin(output).metadata["training"]["steps"] == steps
     assert quality(scene, output) > 10
+
+
+def test_work_that_is_interrupted_keeps_what_was_learned(scene: Path, tmp_path: Path) -> None:
+    class Interrupts:
+        """What comes of a step that takes too long to ask."""
+
+        def begin(self, dataset: Dataset) -> None:
+            """It only waits."""
+
+        def look(self, run: Run) -> None:
+            if run.steps == 30:
+                raise KeyboardInterrupt
+
+        def has_enough(self) -> bool:
+            return False
+
+    with pytest.raises(Cancelled, match="--resume"):
+        train(TrainSettings(str(scene), str(tmp_path / "scene.twin")), QuietReporter(), QUICK, Interrupts())
+    assert read_twin(tmp_path / "scene.unfinished.twin").metadata["training"]["steps"] == 30
 
 
 def test_what_a_killed_training_had_learned_is_gone_on_with(
@@ -219,17 +255,20 @@ def test_what_a_killed_training_had_learned_is_gone_on_with(
             if run.steps == 60:
                 raise Killed
 
+        def has_enough(self) -> bool:
+            return False
+
     left, reporter = tmp_path / "scene.unfinished.twin", QuietReporter()
     for notes in (0, 1):
         with pytest.raises(Killed):
-            train(TrainSettings(str(scene), str(output), steps=400), reporter, QUICK, Kills())
+            train(TrainSettings(str(scene), str(output), steps=80), reporter, QUICK, Kills())
         assert list(tmp_path.iterdir()) == [left]
         assert sum(str(left) in line and "--resume" in line for line in reporter.lines) == notes
     kept = read_twin(left).metadata["training"]["steps"]
     assert 0 < kept < 60
-    train(TrainSettings(str(scene), str(output), steps=20, resume=str(left)), QuietReporter(), QUICK)
+    train(TrainSettings(str(scene), str(output), steps=80, resume=str(left)), QuietReporter(), QUICK)
     assert list(tmp_path.iterdir()) == [output]
-    assert read_twin(output).metadata["training"]["steps"] == kept + 20
+    assert read_twin(output).metadata["training"]["steps"] == 80
 
 
 def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: Path) -> None:

@@ -252,16 +252,14 @@ def stop_processes(place: Place) -> list[Row]:
 
 
 def _stop(place: Place, who: str) -> Row:
-    # what the panel allows a render
-    patience = 15.0
-    limit = patience + child.SECONDS_FROM_TERMINATE_TO_KILL + SECONDS_TO_END
+    limit = child.SECONDS_UNTIL_KILL + SECONDS_TO_END
     row = Row(f"SIGSTOP of {who}, then Cancel", f"all gone within {limit:.0f} s, every view kept")
     output = place.folder / "stopped.h5"
     worker = Child(worker_command(sys.executable), "render", place.render(output, views=400))
     seconds_until(lambda: done_views(output) > 0, 120)
     kept, renderers = done_views(output), children_of(worker.pid)
     os.kill(worker.pid if who == "the worker" else renderers[0], signal.SIGSTOP)
-    worker.cancel(patience)
+    worker.cancel()
     took = seconds_until(lambda: not worker.events() and worker.finished, 60)
     worker.close()
     took += seconds_until(lambda: not any(is_alive(pid) for pid in renderers), 30)
