@@ -64,8 +64,9 @@ def start(command: str, settings: dict[str, Any]) -> worker.Job:
         raise UsageError("no file is open: name one, as in blender -b SCENE.blend --command radiance_twin")
     if output is not None:
         output = Path(bpy.path.abspath(output)).absolute()
-    if settings.get("poses") is not None:
-        settings["poses"] = str(Path(bpy.path.abspath(settings["poses"])).absolute())
+    for name in ("poses", "add"):
+        if settings.get(name) is not None:
+            settings[name] = str(Path(bpy.path.abspath(settings[name])).absolute())
     match command:
         case "render" if not scripts_ran():
             # the file itself, not a copy: a killed render then goes on where it was

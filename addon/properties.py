@@ -38,6 +38,7 @@ RIG_ITEMS = (
         "CAMERA_DATA",
         3,
     ),
+    ("poses", "Poses of a File", "Where cameras of nerfstudio, instant-ngp, NeRF-Synthetic or COLMAP stood", "FILE", 9),
 )
 TARGET_ITEMS = (
     ("SCENE", "Everything", "All that renders"),
@@ -156,6 +157,12 @@ class RadianceTwinSettings(bpy.types.PropertyGroup):
         type=bpy.types.Object,
         poll=lambda settings, thing: thing.type == "CAMERA",
     )
+    poses: bpy.props.StringProperty(
+        name="Poses", subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"}, **like_flag("poses")
+    )
+    size_of_poses: bpy.props.BoolProperty(
+        name="Resolution of the File", description="Views are as large as the file of poses says", default=True
+    )
     moving: bpy.props.BoolProperty(name="Everything Moves", **like_flag("moving"))
     views: bpy.props.IntProperty(name="Views", **like_flag("views", soft_max=500))
     val_views: bpy.props.IntProperty(name="Validation", **like_flag("val_views", min=1, soft_max=50))
@@ -273,6 +280,7 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     degrees = {name: [round(math.degrees(angle), 4) for angle in getattr(settings, name)] for name in ANGLES}
     lengths = {name: [round(value, 6) for value in getattr(settings, name)] for name in ("distance", "stretch")}
     animated = settings.rig == "animated"
+    given = settings.rig == "poses"
     lists = {name: [text.strip() for text in getattr(settings, name).split(",") if text.strip()] for name in LISTS}
     return {
         **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings")},
@@ -286,13 +294,14 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
         "turns": round(settings.turns, 6),
         "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
         "least_target": round(settings.least_target, 6),
-        "camera_model": settings.camera_model,
+        "camera_model": "scene" if given else settings.camera_model,
         "fisheye_fov": round(math.degrees(settings.fisheye_fov), 4),
-        "intrinsics": [round(value, 4) for value in settings.intrinsics],
-        "distortion": [round(value, 7) for value in settings.distortion],
+        "intrinsics": [0.0 if given else round(value, 4) for value in settings.intrinsics],
+        "distortion": [0.0 if given else round(value, 7) for value in settings.distortion],
         "frames": (settings.frames or None) if animated else None,
         **{name: _name_of(getattr(settings, name) if animated else None) for name in CAMERAS},
-        "resolution": [settings.width, settings.height],
+        "poses": bpy.path.abspath(settings.poses) if given and settings.poses else None,
+        "resolution": [0, 0] if given and settings.size_of_poses else [settings.width, settings.height],
         "target": target_name(settings),
         "randomise": [table_of(rule) for rule in settings.randomise],
     }
@@ -303,7 +312,9 @@ def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -
     missing = []
     for name, value in values.items():
         if name == "resolution":
-            settings.width, settings.height = value
+            settings.size_of_poses = not any(value)
+            if any(value):
+                settings.width, settings.height = value
         elif name in ANGLES:
             setattr(settings, name, [math.radians(angle) for angle in value])
         elif name == "fisheye_fov":

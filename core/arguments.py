@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .configuration import DEFAULTS, FIELDS, read_configuration, rule_from_text
+from .configuration import DEFAULTS, FIELDS, WITH_POSES, read_configuration, rule_from_text
 from .errors import UsageError
 from .presets import BAKES, PRESETS
 
@@ -64,10 +64,13 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
     _add_runtime(commands)
     _command(commands, "doctor", "what is wrong with this machine, each with the remedy; to be pasted into reports")
     words = parser.parse_args(list(arguments))
-    if getattr(words, "config", None) is None:
+    usual = {} if getattr(words, "config", None) is None else read_configuration(words.config)
+    if getattr(words, "poses", None) is not None:
+        usual = {**WITH_POSES, **usual, "rig": WITH_POSES["rig"]}
+    if not usual:
         return words
     # once more, so that flags win over the file and the file over what is usual
-    commands.choices[words.command].set_defaults(**read_configuration(words.config))
+    commands.choices[words.command].set_defaults(**usual)
     return parser.parse_args(list(arguments))
 
 
@@ -109,10 +112,10 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
     _add_output(parser, inside_blender, "the dataset", "//radiance_twin/NAME.h5")
     _add_configuration(parser)
     parser.add_argument(
-        "--poses",
+        "--add",
         metavar="CAMERAS",
-        help="render these cameras instead, as the dataset -o was rendered, and add them to it as training views: a "
-        "file of fix-it, a transforms.json, or a folder with a COLMAP model",
+        help="render these cameras as the dataset -o was rendered, and add them to it as training views: a file of "
+        "fix-it, or what --poses takes",
     )
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     if not inside_blender:
@@ -239,7 +242,7 @@ def _add_fix_it(commands: Any) -> None:
     parser = _command(commands, "fix-it", "new cameras, proposed where the held-out views err and no view trains")
     parser.add_argument("dataset", metavar="SCENE.h5")
     parser.add_argument("twin", metavar="SCENE.twin")
-    parser.add_argument("-o", "--output", metavar="CAMERAS.json", help="write them to a file, for render --poses")
+    parser.add_argument("-o", "--output", metavar="CAMERAS.json", help="write them to a file, for render --add")
     parser.add_argument("--views", type=int, default=8, metavar="N", help="how many, at most (%(default)s)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="what renders the field (%(default)s)")
 

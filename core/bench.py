@@ -38,7 +38,7 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
     return {
         "scene": str(Path(settings.scene).absolute()),
         "views": answer["views"],
-        "resolution": list(settings.resolution),
+        "resolution": answer["resolution"],
         "samples": settings.samples,
         "denoise": settings.denoise,
         "device": answer["device"],

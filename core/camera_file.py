@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .cameras import Camera
+from .covers import SPLITS
 from .errors import UserError
 from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
 
@@ -20,11 +22,20 @@ EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "s
 
 @dataclass(frozen=True)
 class PosedCamera:
-    """A camera that is to be rendered, in which frame of the scene, and why it was proposed (empty: by a person)."""
+    """A camera that is to be rendered.
+
+    Attributes:
+        frame: of the scene; None: in the one in which the scene is.
+        reason: why it was proposed; empty: by a person.
+        split: "train", "val" or "test" when its file says so.
+        name: what messages call it.
+    """
 
     camera: Camera
-    frame: int
+    frame: int | None = None
     reason: str = ""
+    split: str | None = None
+    name: str = ""
 
 
 def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
@@ -41,9 +52,9 @@ def read_camera(path: str, size: tuple[int, int] | None = None) -> Camera:
 
 
 def read_cameras(path: str) -> list[PosedCamera]:
-    """The cameras in a JSON file: {"cameras": [{camera_to_world, intrinsics, size, frame, reason}, ...]}.
+    """The cameras in a JSON file: {"cameras": [{camera_to_world, intrinsics, size, frame, reason, split}, ...]}.
 
-    `frame` may be left out (1), and `reason`.
+    `frame`, `reason` and `split` may be left out.
 
     Raises:
         UserError: missing, no JSON, without any camera, or with one that makes no sense.
@@ -55,12 +66,24 @@ def read_cameras(path: str) -> list[PosedCamera]:
         raise UserError(f"{path} holds no cameras; it needs {example}")
     cameras = []
     for number, entry in enumerate(entries):
-        camera = camera_from(entry, f"{path}, camera {number},")
-        frame = entry.get("frame", 1)
-        if not isinstance(frame, int) or abs(frame) > 1 << 20:
-            raise UserError(f"{path}, camera {number}, has a frame that is no number of a frame; write it like 1")
-        cameras.append(PosedCamera(camera, frame, str(entry.get("reason", ""))))
+        name = f"{path}, camera {number},"
+        camera = camera_from(entry, name)
+        frame, split = entry.get("frame"), entry.get("split")
+        if frame is not None and (not isinstance(frame, int) or abs(frame) > 1 << 20):
+            raise UserError(f"{name} has a frame that is no number of a frame; write it like 1")
+        if split is not None and split not in SPLITS:
+            raise UserError(f"{name} has the split {split!r}; it may be {', '.join(SPLITS)}")
+        cameras.append(PosedCamera(camera, frame, str(entry.get("reason", "")), split, name))
     return cameras
+
+
+def write_cameras(path: Path, cameras: Sequence[PosedCamera]) -> None:
+    """The file that `read_cameras` reads."""
+    said = (
+        {**camera_words(one.camera), "frame": one.frame, "reason": one.reason, "split": one.split} for one in cameras
+    )
+    entries = [{name: value for name, value in words.items() if value is not None} for words in said]
+    path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
 
 
 def camera_words(camera: Camera) -> dict[str, Any]:

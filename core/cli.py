@@ -63,7 +63,7 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
             from .render import RenderSettings, render_dataset
             from .render_more import add_views
 
-            return (add_views if settings["poses"] else render_dataset)(RenderSettings(**settings), reporter)
+            return (add_views if settings["add"] else render_dataset)(RenderSettings(**settings), reporter)
         case "import":
             from .importing import ImportSettings, import_dataset
 

@@ -29,6 +29,8 @@ from .rules import WHAT, keys_of, mistake, read_rules
 VERSION = 1
 CAMERA_MODELS = ("scene", "perspective", "fisheye", "equirectangular")
 FILMS = ("auto", "transparent", "world")
+# what goes without saying when poses are named
+WITH_POSES: dict[str, Any] = {"rig": "poses", "resolution": (0, 0)}
 CYCLES_DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 LARGEST_SIDE = 65536
 MOST_SAMPLES = 1 << 24
@@ -70,7 +72,14 @@ class Configuration:
     views: int = option(60, "cameras", "training views: more make a better twin and a longer render", "N", least=1)
     val_views: int = option(4, "cameras", "views that show progress in training", "N", least=0)
     test_views: int = option(12, "cameras", "held-out views for the comparison", "N", least=0)
-    resolution: tuple[int, int] = option((200, 200), "cameras", "pixels of a view", "WxH", least=1, most=LARGEST_SIDE)
+    resolution: tuple[int, int] = option(
+        (200, 200),
+        "cameras",
+        "pixels of a view; 0 and 0: of the rig poses, as many as its file says",
+        "WxH",
+        least=0,
+        most=LARGEST_SIDE,
+    )
     target: str | None = option(None, "cameras", "object or collection that the cameras look at, else all", "NAME")
     least_target: float = option(
         0.02,
@@ -117,6 +126,12 @@ class Configuration:
     )
     test_camera: str | None = option(
         None, "cameras", "of the rig animated: the held-out views lie along this camera instead", "NAME"
+    )
+    poses: str | None = option(
+        None,
+        "cameras",
+        "of the rig poses: a transforms.json, a folder with transforms_*.json or a COLMAP model, or a list of ours",
+        "FILE_OR_FOLDER",
     )
     camera_model: str = option(
         "scene", "cameras", "the kind of lens; scene: that of the scene's camera", choices=CAMERA_MODELS
@@ -230,6 +245,8 @@ def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
             if complaint:
                 raise UserError(f"{place}: {key} {complaint}")
             found[key] = taken
+    if "poses" in found:
+        found = {**WITH_POSES, **found, "poses": _beside(path, found["poses"])}
     try:
         rig_shape(DEFAULTS | found).check()
     except UsageError as error:
@@ -284,11 +301,14 @@ def _rules(tables: Any, path: Path, text: str) -> list[dict[str, Any]]:
         if found is not None:
             raise UserError(f"{_place(path, text, 'randomise', found[0], number)}: {found[1]}")
         folder = table.get("folder")
-        # Blender's // is where the .blend is
-        if folder is not None and not folder.startswith("//"):
-            folder = str((path.absolute().parent / folder).resolve())
-        rules.append(table if folder is None else {**table, "folder": folder})
+        rules.append(table if folder is None else {**table, "folder": _beside(path, folder)})
     return rules
+
+
+def _beside(path: Path, name: str) -> str:
+    """A file or folder that the configuration at `path` names: found from where that is."""
+    # Blender's // is where the .blend is
+    return name if name.startswith("//") else str((path.absolute().parent / name).resolve())
 
 
 def _rules_explained() -> list[str]:
@@ -386,6 +406,8 @@ def _complaint(name: str, value: Any) -> str:
                 return f"{word} is unknown; choose one of {', '.join(about['choices'])}"
         return ""
     least = -math.inf if about["least"] is None else about["least"]
+    if name == "resolution" and any(value):
+        least = 1
     most = math.inf if about["most"] is None else about["most"]
     for number in value if isinstance(value, tuple | list) else [value]:
         if isinstance(number, bool) or not isinstance(number, int | float):

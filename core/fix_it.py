@@ -55,7 +55,7 @@ class FixItSettings:
 
     Attributes:
         dataset: the .h5, of which the twin was trained. twin: the .twin.
-        output: a JSON file for the cameras, as `render --poses` takes it; None writes none.
+        output: a JSON file for the cameras, as `render --add` takes it; None writes none.
         views: how many cameras, at most.
         device: auto | cpu | cuda.
     """

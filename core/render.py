@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .configuration import Configuration, check_configuration
+from .configuration import DEFAULTS, Configuration, check_configuration
 from .dataset import staging
 from .dataset.contents import MOST_PIXELS
 from .dataset.packing import pack
@@ -40,14 +40,14 @@ class RenderSettings(Configuration):
         scene: the .blend. output: the .h5 to write.
         blender: executable; see processes.find_blender.
         allow_newer: render a .blend that a newer Blender saved, with what is lost by that.
-        poses: a JSON file of cameras (see camera_file.py) that are rendered instead of a rig's; all of them train.
+        add: cameras, as `poses` names them, that are rendered as the dataset was and join it; see render_more.py.
     """
 
     scene: str | os.PathLike[str]
     output: str | os.PathLike[str]
     blender: str | None = None
     allow_newer: bool = False
-    poses: str | None = None
+    add: str | None = None
 
 
 def render_dataset(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
@@ -142,6 +142,7 @@ def check_settings(settings: RenderSettings) -> None:
         if getattr(settings, name) is not None and settings.rig != "animated":
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} has no meaning with --rig {settings.rig}; it belongs to --rig animated")
+    _check_poses(settings)
     if settings.moving and settings.rig != "animated":
         raise UsageError(f"--moving has no meaning with --rig {settings.rig}; it belongs to --rig animated")
     if "flow" in settings.passes and settings.rig == "animated" and not settings.moving:
@@ -161,6 +162,32 @@ def check_settings(settings: RenderSettings) -> None:
         raise UsageError("--intrinsics has a focal length that is not above 0; write them like 500 500 320 240")
     if Path(settings.output).suffix != ".h5":
         raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
+
+
+def _check_poses(settings: RenderSettings) -> None:
+    """Refuse a rig of poses without them, and what they say themselves.
+
+    Raises:
+        UsageError: which setting, and what it may be.
+    """
+    if settings.rig != "poses":
+        if settings.poses is not None:
+            raise UsageError(f"--poses has no meaning with --rig {settings.rig}; it belongs to --rig poses")
+        if not all(settings.resolution):
+            raise UsageError("--resolution is 0x0, which has a meaning with --rig poses alone; write it like 200x200")
+        return
+    if settings.poses is None:
+        raise UsageError(
+            "--rig poses needs --poses: a transforms.json, or a folder with transforms_*.json or a COLMAP model"
+        )
+    asked = {
+        "--camera-model": settings.camera_model != DEFAULTS["camera_model"],
+        "--intrinsics": any(settings.intrinsics),
+        "--distortion": any(settings.distortion),
+    }
+    for flag, is_asked in asked.items():
+        if is_asked:
+            raise UsageError(f"{flag} has no meaning with --rig poses, whose cameras have lenses of their own")
 
 
 def check_blend(path: Path) -> None:
@@ -255,6 +282,8 @@ def request_arguments(
 ) -> dict[str, Any]:
     """What Blender's part is asked: its scene, where it writes, how, and which views (by their names)."""
     as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
+    if settings.poses is not None and not settings.poses.startswith("//"):  # which is where the .blend is
+        as_json["poses"] = str(Path(settings.poses).absolute())
     return {
         "scene": str(scene),
         "staging": str(folder),

@@ -30,9 +30,10 @@ Array = NDArray[np.float64]
 # from an origin [3] along unit directions [N, 3]: how far it is [N] to what stands there
 Reach = Callable[[Array, Array], Array]
 
-# rigs that stand around a target; `walk` goes through free space and `animated` follows the scene's own camera
+# rigs that stand around a target; `walk` goes through free space, `animated` follows the scene's own camera,
+# and `poses` stand where a file says
 PLACED_RIGS = ("hemisphere", "sphere", "orbit", "cover", "random", "rings", "spiral")
-RIGS = (*PLACED_RIGS, "walk", "animated")
+RIGS = (*PLACED_RIGS, "walk", "animated", "poses")
 # those whose part of the sphere can be chosen
 SHAPED_RIGS = ("cover", "random", "rings", "spiral")
 

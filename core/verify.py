@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .camera_file import PosedCamera, write_cameras
 from .configuration import SETTINGS
 from .dataset.contents import ViewPixels
 from .dataset.labels import LABELS, fill_view, no_labels
@@ -56,8 +57,12 @@ def verify(settings: VerifySettings, reporter: Reporter) -> dict[str, Any]:
         raise UsageError(f"--views is {settings.views}; it must be at least 1")
     with open_dataset(settings.dataset) as dataset, tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
         _require_its_scene(dataset, settings.scene)
+        own = {name: value for name, value in dataset.configuration.items() if name in SETTINGS}
+        if own["rig"] == "poses":
+            own["poses"] = str(Path(place) / "cameras.json")
+            write_cameras(Path(own["poses"]), _its_cameras(dataset))
         asked = RenderSettings(
-            **{name: value for name, value in dataset.configuration.items() if name in SETTINGS},
+            **own,
             scene=settings.scene,
             output=Path(place) / "again.h5",
             blender=settings.blender,
@@ -89,11 +94,25 @@ def _require_its_scene(dataset: Dataset, scene: str) -> None:
 
 def _some(dataset: Dataset, count: int) -> list[int]:
     """Views that the settings lead to, evenly spread; those that were added later are not among them."""
-    known = dataset.configuration
-    planned = sum(int(known[name]) for name in ("views", "val_views", "test_views"))
-    planned = min(planned * (2 if known.get("stereo") else 1), dataset.count)
+    planned = _planned(dataset)
     places = np.linspace(0, planned - 1, min(count, planned)).round().astype(int)
     return sorted({int(place) for place in places})
+
+
+def _planned(dataset: Dataset) -> int:
+    known = dataset.configuration
+    planned = sum(int(known[name]) for name in ("views", "val_views", "test_views"))
+    return min(planned * (2 if known.get("stereo") else 1), dataset.count)
+
+
+def _its_cameras(dataset: Dataset) -> list[PosedCamera]:
+    """Those of the rig poses, whose file may be gone by now."""
+    split_of = {int(index): split for split, indices in dataset.splits.items() for index in indices}
+    indices = range(_planned(dataset))
+    # a frame that is drawn for each view is none in which the scene stands
+    frames = {int(dataset.frame[index]) for index in indices}
+    frame = frames.pop() if len(frames) == 1 else None
+    return [PosedCamera(dataset.camera(index), frame, split=split_of.get(index)) for index in indices]
 
 
 def _difference(dataset: Dataset, index: int, now: ViewPixels) -> str:

@@ -164,7 +164,7 @@ def start_fix(scene: bpy.types.Scene, paths: Paths) -> worker.Job:
         start_train(training, paths.dataset, paths.twin, load_after)
         return rendered(job, result)
 
-    return start_render({**render_arguments(settings), "poses": str(poses)}, paths.dataset, fixed)
+    return start_render({**render_arguments(settings), "add": str(poses)}, paths.dataset, fixed)
 
 
 def words_of(thing: bpy.types.Object, scene: bpy.types.Scene) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> st
         if view_camera(scene):
             return "Leave the held-out view first: the rig follows the scene's own camera"
         return "" if scene.camera or settings.train_camera else "The scene has no camera to follow"
+    if settings.rig == "poses" and not settings.poses:
+        return "Name the file or folder of the poses"
     placed = settings.rig in PLACED_RIGS
     if placed and settings.target == "OBJECT" and settings.target_object is None:
         return "Choose the target object"

@@ -49,6 +49,8 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
             layout.prop(settings, "moving")
         elif settings.rig == "walk":
             layout.prop(context.scene, "camera")
+        elif settings.rig == "poses":
+            layout.prop(settings, "poses")
         else:
             layout.prop(settings, "target")
             if settings.target == "OBJECT":
@@ -61,13 +63,19 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
                 layout.column().prop(settings, "azimuth")
         if settings.rig in ("rings", "spiral"):
             layout.prop(settings, "rings" if settings.rig == "rings" else "turns")
-        layout.prop(settings, "views")
-        column = layout.column(align=True)
-        column.prop(settings, "width")
-        column.prop(settings, "height")
-        layout.prop(settings, "camera_model")
-        if settings.camera_model == "fisheye":
-            layout.prop(settings, "fisheye_fov")
+        given = settings.rig == "poses"
+        if given:
+            layout.prop(settings, "size_of_poses")
+        else:
+            layout.prop(settings, "views")
+        if not (given and settings.size_of_poses):
+            column = layout.column(align=True)
+            column.prop(settings, "width")
+            column.prop(settings, "height")
+        if not given:
+            layout.prop(settings, "camera_model")
+            if settings.camera_model == "fisheye":
+                layout.prop(settings, "fisheye_fov")
         show_cameras(layout, context)
         advanced = advanced_panel(layout, "radiance_twin_cameras")
         if advanced is not None:
@@ -79,8 +87,9 @@ class VIEW3D_PT_radiance_twin_cameras(Step, bpy.types.Panel):
                 advanced.column().prop(settings, "stretch")
                 advanced.prop(settings, "stereo")
                 advanced.prop(settings, "least_target")
-            numbers(advanced, settings, "intrinsics", ("Lens fx", "fy", "cx", "cy"))
-            numbers(advanced, settings, "distortion", ("Distortion k1", *COEFFICIENTS[1:]))
+            if not given:
+                numbers(advanced, settings, "intrinsics", ("Lens fx", "fy", "cx", "cy"))
+                numbers(advanced, settings, "distortion", ("Distortion k1", *COEFFICIENTS[1:]))
             advanced.prop(settings, "film")
             row = advanced.row(align=True)
             row.operator("radiance_twin.save_configuration", icon="EXPORT")
@@ -125,7 +134,7 @@ class VIEW3D_PT_radiance_twin_render(Step, bpy.types.Panel):
         passes_and_labels(layout, settings)
         layout.separator()
         views = settings.views + settings.val_views + settings.test_views
-        text = iface_("Render {} Views").format(views)
+        text = iface_("Render Views") if settings.rig == "poses" else iface_("Render {} Views").format(views)
         row = start_or_progress(layout, "render", "radiance_twin.render_views", text, "RENDER_STILL")
         if worker.interrupted("render") is not None and worker.running() is None:
             row.operator("radiance_twin.render_views", text="Continue").resume = True

@@ -30,9 +30,9 @@ def bench_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         arguments: scene, staging (an empty folder), settings, as for `render_views`.
 
     Returns:
-        views; seconds, truth_seconds: of all of them, the first one, for which Cycles builds the scene, left out;
-        sampling_share, denoising_share: of the seconds, None where one sample is all; first_seconds; memory: resident
-        bytes of this process after each view, empty where the system does not tell; device.
+        views; resolution; seconds, truth_seconds: of all of them, the first one, for which Cycles builds the scene,
+        left out; sampling_share, denoising_share: of the seconds, None where one sample is all; first_seconds; memory:
+        resident bytes of this process after each view, empty where the system does not tell; device.
 
     Raises:
         UserError: the scene cannot be rendered. Cancelled: the user stopped it.
@@ -68,6 +68,7 @@ def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> di
         memory += resident_bytes()
     return {
         "views": len(plan.views),
+        "resolution": list(plan.resolution),
         "first_seconds": seconds[0],
         "seconds": sum(seconds[1:]),
         "truth_seconds": sum(truths[1:]),

@@ -20,6 +20,10 @@ from .. import compat
 
 Array = NDArray[np.float64]
 
+# of an axis of a camera
+NOTHING = 1e-9
+# millimetres, of Blender's cameras
+SHORTEST_LENS = 1.0
 # clipping of cameras that are placed, relative to the distance of the target and of the furthest thing that renders
 PLACED_CLIP = (0.001, 10.0)
 # what a lens says that is no property of Blender's cameras
@@ -244,8 +248,9 @@ def lens_for(camera: Camera, bounds: ArrayLike) -> Lens:
     lower, upper = np.asarray(bounds, np.float64)
     distance = float(np.linalg.norm(camera.camera_to_world[:3, 3] - 0.5 * (lower + upper)))
     size = float(np.linalg.norm(upper - lower))
+    focal = Lens.sensor_width * float(camera.intrinsics[0]) / camera.size[0]
     return replace(
-        fitted(camera, Lens(lens=Lens.sensor_width * float(camera.intrinsics[0]) / camera.size[0])),
+        fitted(camera, Lens(lens=max(focal, SHORTEST_LENS))),
         distortion=camera.model.distortion,
         clip_start=PLACED_CLIP[0] * max(distance, 0.5 * size),
         clip_end=PLACED_CLIP[1] * (distance + size),
@@ -254,7 +259,12 @@ def lens_for(camera: Camera, bounds: ArrayLike) -> Lens:
 
 def put_camera(thing: bpy.types.Object, camera_to_world: ArrayLike, lens: Lens) -> None:
     """Give a camera object a pose and a lens, without its distortion."""
-    data: Any = thing.data
+    put_lens(thing.data, lens)
+    thing.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
+
+
+def put_lens(data: Any, lens: Lens) -> None:
+    """Give a camera a lens, without its distortion."""
     data.type = "PERSP" if lens.kind == "opencv" else "PANO"
     for name, value in lens.as_dict().items():
         if name not in NOT_OF_BLENDER:
@@ -270,7 +280,6 @@ def put_camera(thing: bpy.types.Object, camera_to_world: ArrayLike, lens: Lens) 
         for name, (least, most) in (("longitude", lens.longitude), ("latitude", lens.latitude)):
             setattr(panorama, f"{name}_min", least)
             setattr(panorama, f"{name}_max", most)
-    thing.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
 
 
 def pose_of(camera: bpy.types.Object) -> Array:
@@ -311,8 +320,21 @@ def pose_and_lens_at(
 MOVING_LENS = ("lens", "shift_x", "shift_y")
 
 
+def rounded(camera_to_world: ArrayLike) -> Array:
+    """Camera-to-world [4, 4] as a `StudioCamera` stands there; the same to single floats if done again."""
+    pose = _without_scale(np.asarray(camera_to_world, np.float64))
+    # what is 0 but for rounding has as many other bits as one likes
+    pose[:3, :3][np.abs(pose[:3, :3]) < NOTHING] = 0.0
+    pose[:3, 3] = pose[:3, 3].astype(np.float32)
+    return pose
+
+
 class StudioCamera:
-    """A camera of our own that stands still, without parents, constraints or animation."""
+    """A camera of our own that stands still, without constraints or animation.
+
+    Its pose is the offset to an empty that it is a child of, which Blender takes as it is. A place and a quaternion,
+    which Blender makes of an object's own matrix, are not that matrix to the last bit, and made anew they are others.
+    """
 
     def __init__(self, scene: bpy.types.Scene) -> None:
         self._scene, render = scene, scene.render
@@ -323,7 +345,9 @@ class StudioCamera:
         data = bpy.data.cameras.new("Radiance Twin")
         self._object = bpy.data.objects.new("Radiance Twin", data)
         self._object.rotation_mode = "QUATERNION"
-        scene.collection.objects.link(self._object)
+        self._object.parent = bpy.data.objects.new("Radiance Twin", None)
+        for thing in (self._object, self._object.parent):
+            scene.collection.objects.link(thing)
         for marker in scene.timeline_markers:
             marker.camera = None  # a marker would put its own camera in the place of ours
 
@@ -331,7 +355,9 @@ class StudioCamera:
         """Make it the scene's camera, here and with this lens, and render what that asks for."""
         self._object.animation_data_clear()
         self._object.data.animation_data_clear()
-        put_camera(self._object, camera_to_world, lens)
+        put_lens(self._object.data, lens)
+        self._object.matrix_basis = Matrix()
+        self._object.matrix_parent_inverse = Matrix(np.asarray(camera_to_world).tolist())
         render = self._scene.render
         render.resolution_x, render.resolution_y = lens.size or self._size
         render.pixel_aspect_x, render.pixel_aspect_y = lens.pixel_aspect or self._aspect
@@ -341,10 +367,14 @@ class StudioCamera:
     def move(self, before: tuple[ArrayLike, Lens], after: tuple[ArrayLike, Lens]) -> None:
         """Let it be elsewhere in the frames before and after this one, until it is put somewhere again."""
         thing, data, frame = self._object, self._object.data, self._scene.frame_current
-        here = np.array(thing.matrix_basis), {name: getattr(data, name) for name in MOVING_LENS}
-        places = [(where, {name: getattr(lens, name) for name in MOVING_LENS}) for where, lens in (before, after)]
-        for step, (pose, lens) in zip((-1, 1, 0), (*places, here), strict=True):
-            thing.matrix_world = Matrix(np.asarray(pose).tolist())
+        from_here = np.linalg.inv(np.array(thing.matrix_parent_inverse, np.float64))
+        here = np.eye(4), {name: getattr(data, name) for name in MOVING_LENS}
+        places = [
+            (from_here @ np.asarray(where, np.float64), {name: getattr(lens, name) for name in MOVING_LENS})
+            for where, lens in (before, after)
+        ]
+        for step, (motion, lens) in zip((-1, 1, 0), (*places, here), strict=True):
+            thing.matrix_basis = Matrix(motion.tolist())
             for path in ("location", "rotation_quaternion"):
                 thing.keyframe_insert(path, frame=frame + step)
             for name, value in lens.items():
@@ -355,14 +385,6 @@ class StudioCamera:
     def use_depth_of_field(self, use: bool) -> None:
         """Switch it off for ground truth."""
         self._object.data.dof.use_dof = use
-
-    def rounded(self, camera_to_world: ArrayLike) -> Array:
-        """Camera-to-world [4, 4] as Blender holds it once it was put there: what is really rendered.
-
-        The object's own matrix is that at once; its place in the world would be only after an update of the scene.
-        """
-        self._object.matrix_world = Matrix(np.asarray(camera_to_world).tolist())
-        return _without_scale(np.array(self._object.matrix_basis, np.float64))
 
     def projection(self, resolution: tuple[int, int]) -> Array:
         """Blender's own projection matrix [4, 4] (`calc_matrix_camera`), for tests."""

@@ -10,8 +10,6 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.camera_file import PosedCamera, read_cameras
-from ...core.cameras import lens_from_intrinsics
 from ...core.classes import class_rules
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
@@ -28,8 +26,8 @@ from .cameras import (
     Lens,
     StudioCamera,
     has_lens,
-    lens_for,
     rendered_through,
+    rounded,
 )
 from .devices import Device, use_device
 from .keypoints import find_keypoints
@@ -37,7 +35,7 @@ from .labels import Labeller
 from .passes import ALWAYS, Passes
 from .randomise.apply import Randomiser
 from .randomise.changes import Changes
-from .rig import Placed, cameras_of_rig, frames_around, sight_of
+from .rig import Placed, cameras_of_rig, frames_around, given_cameras, resolution_of, sight_of, stand_in_frame
 from .scene import (
     RenderedObject,
     external_files,
@@ -84,13 +82,12 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     remarks = what_is_left_out(scene, settings["rig"], settings["motion_blur"])
     if bpy.app.autoexec_fail:
         remarks.insert(0, f"Python inside the file was not run ({bpy.app.autoexec_fail_message})")
-    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
+    given = given_cameras(settings)
+    resolution = resolution_of(settings, given)
     film = _film(settings)
     transform = bake_view_transform(scene)
     prepare_scene(scene, resolution, film == "transparent")
-    given = read_cameras(settings["poses"]) if settings["poses"] else []
-    if given:
-        _suit_scene(scene, given, settings["rig"])
+    stand_in_frame(scene, given)
     randomiser = Randomiser(scene, settings["randomise"], int(settings["seed"]))
     randomiser.apply_to_scene(changes, remarks)
     further = passes_of(settings["passes"])
@@ -104,12 +101,9 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     measured = measure(scene, settings["target"])
     with randomiser.everything_shown():
         seen_some_time = measure(scene, None).objects if randomiser.hides else measured.objects
-    if given:
-        posed = [(one.frame, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given]
-        cameras = {"train": posed, "val": [], "test": []}
-    else:
-        cameras, of_rig = cameras_of_rig(scene, settings, resolution, measured)
-        remarks += of_rig
+    cameras, of_rig = cameras_of_rig(scene, settings, resolution, measured, given)
+    remarks += of_rig
+    if not given:
         _jitter(cameras, randomiser, measured.centre, _eyes(settings))
     camera = StudioCamera(scene)
     keypoints, of_keypoints = find_keypoints(scene, seen_some_time, settings["keypoints"])
@@ -127,7 +121,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         "keypoints": [(keypoint.name, keypoint.place) for keypoint in keypoints],
     }
     recipe = Recipe(scene, settings, resolution, common)
-    views, splits = _planned_views(recipe, cameras, camera, randomiser)
+    views, splits = _planned_views(recipe, cameras, randomiser)
     again = _seen_again(splits)
     plan = Plan(
         views=views,
@@ -148,7 +142,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         unit_scale=scene.unit_settings.scale_length,
         device=device.text,
         view_transform=transform.to_metadata(),
-        configuration=_configuration(settings, film, device),
+        configuration=_configuration(settings, resolution, splits, film, device),
     )
     staging.write_plan(folder, plan, transform)
     remarks += _what_moves(scene, settings)
@@ -182,11 +176,11 @@ def _film(settings: dict[str, Any]) -> str:
 
 def _eyes(settings: dict[str, Any]) -> int:
     """How many views that follow each other see the same scene."""
-    return 2 if settings["stereo"] and not settings["poses"] else 1
+    return 2 if settings["stereo"] else 1
 
 
 def _planned_views(
-    recipe: Recipe, cameras: dict[str, list[Placed]], camera: StudioCamera, randomiser: Randomiser
+    recipe: Recipe, cameras: dict[str, list[Placed]], randomiser: Randomiser
 ) -> tuple[list[PlannedView], dict[str, list[int]]]:
     """Every view in the dataset's order, and the indices of each split.
 
@@ -210,7 +204,7 @@ def _planned_views(
                 name=f"view_{index:06d}",
                 frame=frame if (drawn := randomiser.frame(index // eyes)) is None else drawn,
                 draw=index // eyes,
-                camera_to_world=camera.rounded(pose).tolist(),
+                camera_to_world=rounded(pose).tolist(),
                 intrinsics=intrinsics,
                 lens=rendered.as_dict(),
                 kind=lens.kind,
@@ -227,7 +221,7 @@ def _planned_views(
             )
             views.append(staging.with_key(view, recipe.common))
     if len({view.kind for view in views}) > 1:
-        raise UserError("the cameras are of different kinds; choose one of them by --camera-model")
+        raise UserError("the cameras are of different kinds, and a dataset has one; render those of each on their own")
     return views, splits
 
 
@@ -296,20 +290,6 @@ def _jitter(cameras_of_splits: dict[str, list[Placed]], randomiser: Randomiser, 
             draw += 1
 
 
-def _suit_scene(scene: bpy.types.Scene, given: list[PosedCamera], rig: str) -> None:
-    """Pixels of the shape that given cameras ask for, and the frame in which the views around a target were rendered.
-
-    Raises:
-        UserError: the cameras do not ask for the same.
-    """
-    shapes = [lens_from_intrinsics(one.camera.intrinsics, *one.camera.size).pixel_aspect for one in given]
-    if np.ptp(shapes, axis=0).max() > 1e-6:
-        raise UserError("the given cameras have pixels of different shapes; give them the same fx / fy")
-    scene.render.pixel_aspect_x, scene.render.pixel_aspect_y = shapes[0]
-    if rig in PLACED_RIGS:
-        scene.frame_set(given[0].frame)
-
-
 def _tables(
     seen: list[RenderedObject], further: list[bpy.types.Material], rules: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
@@ -327,12 +307,17 @@ def _tables(
     }
 
 
-def _configuration(settings: dict[str, Any], film: str, device: Device) -> dict[str, Any]:
+def _configuration(
+    settings: dict[str, Any], resolution: tuple[int, int], splits: dict[str, list[int]], film: str, device: Device
+) -> dict[str, Any]:
     """The settings as the dataset records them: as they came out, without paths."""
-    paths = ("scene", "output", "blender", "allow_newer", "poses")
+    paths = ("scene", "output", "blender", "allow_newer", "poses", "add")
     kept = {name: value for name, value in settings.items() if name not in paths}
     # each with its seed, so that the same is drawn when views are added with another one
     kept["randomise"] = [{**rule, "seed": rule.get("seed", settings["seed"])} for rule in settings["randomise"]]
+    if settings["rig"] == "poses":
+        counts = {"views": len(splits["train"]), "val_views": len(splits["val"]), "test_views": len(splits["test"])}
+        kept |= {**counts, "resolution": list(resolution)}
     return {**kept, "film": film, "cycles_device": device.kind}
 
 

@@ -73,7 +73,7 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Report
     denoised = "Open Image Denoise" if plan.configuration["denoise"] else "not denoised"
     reporter.log(
         f"Rendering {len(plan.views)} views on {plan.device}: "
-        f"{'given cameras' if settings['poses'] else settings['rig']}, {width}x{height}, "
+        f"{settings['rig']}, {width}x{height}, "
         f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
         f"at {settings['reference_samples']}, {denoised}, film {plan.film}"
     )

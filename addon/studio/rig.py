@@ -9,9 +9,11 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core.camera_file import PosedCamera
 from ...core.cameras import Camera, look_at
 from ...core.covers import GOLDEN_ANGLE, SPLITS, fibonacci
 from ...core.errors import UserError
+from ...core.foreign_cameras import cameras_to_render, splits_of_cameras
 from ...core.rigs import (
     choose_frames,
     fitting_distance,
@@ -28,6 +30,7 @@ from .cameras import (
     camera_of,
     chosen_lens,
     has_lens,
+    lens_for,
     lens_in,
     pose_and_lens_at,
     rendered_through,
@@ -47,14 +50,27 @@ AROUND, BEGINNINGS = 32, 64
 
 
 def cameras_of_rig(
-    scene: bpy.types.Scene, settings: dict[str, Any], resolution: tuple[int, int], measured: Measured
+    scene: bpy.types.Scene,
+    settings: dict[str, Any],
+    resolution: tuple[int, int],
+    measured: Measured,
+    given: list[PosedCamera],
 ) -> tuple[dict[str, list[Placed]], list[str]]:
     """Every view of the scene by split, and what is good to know of them. The scene is as it was afterwards.
+
+    Args:
+        given: those of the rig poses, from `given_cameras`.
 
     Raises:
         UserError: the rig needs what the scene does not have.
     """
     counts = {"train": settings["views"], "val": settings["val_views"], "test": settings["test_views"]}
+    if settings["rig"] == "poses":
+        placed = [
+            (scene.frame_current, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given
+        ]
+        splits = splits_of_cameras(given, settings["val_views"], settings["test_views"])
+        return {split: [placed[index] for index in indices] for split, indices in splits.items()}, []
     if settings["rig"] == "animated":
         return _along_cameras(scene, settings, counts, resolution), []
     own, remarks = scene.camera, []
@@ -95,13 +111,40 @@ def cameras_in_viewport(scene: bpy.types.Scene, settings: dict[str, Any]) -> tup
     Raises:
         UserError: as `cameras_of_rig` and `measure`.
     """
-    resolution = (int(settings["resolution"][0]), int(settings["resolution"][1]))
+    given = given_cameras(settings)
+    resolution = resolution_of(settings, given)
     measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
-    found, _ = cameras_of_rig(scene, settings, resolution, measured)
+    found, _ = cameras_of_rig(scene, settings, resolution, measured, given)
     cameras = {
         split: [camera_of(pose, lens, scene, resolution) for _, pose, lens in placed] for split, placed in found.items()
     }
     return cameras, measured
+
+
+def given_cameras(settings: dict[str, Any]) -> list[PosedCamera]:
+    """The cameras of the rig poses, as its file says; none of any other rig.
+
+    Raises:
+        UserError: there is no such file, or it names cameras that cannot be rendered together.
+    """
+    if settings["rig"] != "poses":
+        return []
+    width, height = (int(side) for side in settings["resolution"])
+    given = cameras_to_render(bpy.path.abspath(settings["poses"]), (width, height) if width else None)
+    if len({one.frame for one in given}) > 1:
+        raise UserError(f"{settings['poses']} names different frames of the scene; render those of each on their own")
+    return given
+
+
+def resolution_of(settings: dict[str, Any], given: list[PosedCamera]) -> tuple[int, int]:
+    """Width and height of a view."""
+    return given[0].camera.size if given else (int(settings["resolution"][0]), int(settings["resolution"][1]))
+
+
+def stand_in_frame(scene: bpy.types.Scene, given: list[PosedCamera]) -> None:
+    """Let the scene be in the frame that given cameras are for, if they say one."""
+    if given and given[0].frame is not None:
+        scene.frame_set(given[0].frame)
 
 
 def sight_of(scene: bpy.types.Scene, measured: Measured, settings: dict[str, Any]) -> Sight:

@@ -7,7 +7,6 @@ settings. The folder stays until the report is written, so that a stopped compar
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..camera_file import camera_words
+from ..camera_file import PosedCamera, write_cameras
 from ..cameras import Camera
 from ..configuration import CYCLES_DEVICES
 from ..dataset import staging
@@ -81,7 +80,7 @@ def render_classic_orbit(
     settings = RenderSettings(
         scene=scene,
         output=report.with_name(f".{report.name}_turntable.h5"),
-        rig=str(made.get("rig", "orbit")),
+        rig=ANIMATED if made.get("rig") == ANIMATED else "poses",
         views=frames,
         val_views=0,
         test_views=0,
@@ -98,10 +97,10 @@ def render_classic_orbit(
         folder, plan, _ = stage_views(settings, reporter)
         return ClassicOrbit(folder, plan)
     cameras = orbit_of(dataset, frames, settings.resolution)
-    posed = [{**camera_words(camera), "frame": int(dataset.frame[0])} for camera in cameras]
+    posed = [PosedCamera(camera, int(dataset.frame[0]), split="train") for camera in cameras]
     with TemporaryDirectory() as elsewhere:
         poses = Path(elsewhere, "poses.json")
-        poses.write_text(json.dumps({"cameras": posed}), encoding="utf-8")
+        write_cameras(poses, posed)
         folder, plan, _ = stage_views(replace(settings, poses=str(poses)), reporter)
     return ClassicOrbit(folder, plan)
 

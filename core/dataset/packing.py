@@ -147,6 +147,8 @@ def read_view(folder: Path, plan: Plan, view: PlannedView) -> ViewPixels:
     except KeyError as error:
         raise UserError(f"{view.name} in {folder} lacks the pass {error}; remove that folder, render again") from error
     pixels = through_the_lens(pixels, view, plan.resolution)
+    if pixels.valid is None and not plan.is_seen_by_pinholes:
+        pixels = replace(pixels, valid=np.ones(pixels.rgba.shape[:2], np.bool_))
     # views that were staged by an earlier version do not know how long their truth took
     seconds, truth_seconds = float(record["seconds"]), float(record.get("truth_seconds", 0.0))
     return replace(pixels, seconds=seconds, truth_seconds=truth_seconds, samples=view.samples)

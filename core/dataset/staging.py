@@ -21,7 +21,8 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,11 @@ class Plan:
     classes: list[dict[str, Any]] = field(default_factory=list)
     materials: list[dict[str, Any]] = field(default_factory=list)
 
+    @cached_property
+    def is_seen_by_pinholes(self) -> bool:
+        """Whether every view's lens draws something at every pixel."""
+        return all(view.kind == "opencv" and not any(view.distortion) for view in self.views)
+
     @property
     def work(self) -> list[PlannedView]:
         """All that is rendered, in the order of rendering."""
@@ -197,9 +203,9 @@ def ladder_samples(reference: int, total: int) -> list[int]:
 
 def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
     """The view with its key, from its own fields and from `common` (scene, resolution, Blender, device ...)."""
-    fields = {**vars(view), "recipe": RECIPE, "common": common}
-    del fields["key"], fields["name"]
-    key = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    known = {**vars(view), "recipe": RECIPE, "common": common}
+    del known["key"], known["name"]
+    key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     return PlannedView(**{**view.__dict__, "key": key})
 
 
@@ -212,7 +218,8 @@ def write_plan(folder: Path, plan: Plan, view_transform: ViewTransform) -> None:
     with atomic_path(folder / "view_transform.npz") as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **view_transform.arrays())
     # asdict would copy all poses of ten thousand views number by number
-    as_json = {**vars(plan), "views": [vars(view) for view in plan.views]}
+    as_json = {one.name: getattr(plan, one.name) for one in fields(Plan)}
+    as_json["views"] = [vars(view) for view in plan.views]
     as_json["noise_floor"] = None if plan.noise_floor is None else vars(plan.noise_floor)
     as_json["noise_ladder"] = [vars(rung) for rung in plan.noise_ladder]
     write_json(folder / "plan.json", {"format": FORMAT, "version": VERSION, **as_json})

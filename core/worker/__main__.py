@@ -41,7 +41,7 @@ def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from ..render_more import add_views
 
     settings = settings_from(RenderSettings, arguments)
-    return (add_views if settings.poses else render_dataset)(settings, reporter)
+    return (add_views if settings.add else render_dataset)(settings, reporter)
 
 
 def _check(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "test_camera": None,
     **asdict(RigShape()),
     "poses": None,
+    "add": None,
     "randomise": [],
     "passes": [],
     "moving": False,

@@ -214,7 +214,7 @@ def test_one_click_renders_what_the_cameras_see_now_and_trains_on(compared: Path
     assert paths is not None
     render, train = worker.last("render"), worker.last("train")
     assert render is not None and train is not None and render.result is not None
-    asked = json.loads(Path(render.arguments["poses"]).read_text())["cameras"]
+    asked = json.loads(Path(render.arguments["add"]).read_text())["cameras"]
     assert [one["reason"] for one in asked] == ["the back errs, number 0", "the back errs, number 2"]
     assert asked[1]["camera_to_world"][2][3] == pytest.approx(5.0)
     assert asked[0]["size"] == [48, 32] and asked[0]["intrinsics"][0] == pytest.approx(60.0, abs=1e-3)

@@ -151,9 +151,23 @@ def test_settings_are_those_of_the_command_line(saved_file: Path) -> None:
     said = arguments.settings_of(arguments.parse(["render", *flags], "blender", inside_blender=True))
     same = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
     assert asked == {name: same[name] for name in asked}
-    assert set(said) - set(asked) == {"output", "allow_newer", "poses"}
+    assert set(said) - set(asked) == {"output", "allow_newer", "add"}
     settings.rig = "animated"
     assert render_arguments(settings)["target"] is None
+
+
+def test_poses_of_a_file_are_a_rig(saved_file: Path) -> None:
+    settings = settings_of(bpy.context.scene)
+    settings.rig, settings.distortion[0] = "poses", 0.1
+    assert why_grey("render_views") == "Name the file or folder of the poses"
+    settings.poses = "//colmap"
+    asked = render_arguments(settings)
+    assert (asked["poses"], asked["resolution"]) == (str(saved_file.parent / "colmap"), [0, 0])
+    assert not any(asked["distortion"]), "each pose has a lens of its own"
+    settings.size_of_poses = False
+    assert render_arguments(settings)["resolution"] == [settings.width, settings.height]
+    settings.rig = "orbit"
+    assert render_arguments(settings)["poses"] is None
 
 
 def test_settings_go_into_a_file_and_come_back(saved_file: Path, tmp_path: Path) -> None:

@@ -76,12 +76,12 @@ def test_given_cameras_are_rendered_as_they_are(tmp_path: Path) -> None:
     given = [cameras.Camera(cameras.look_at((3, -2, 1), (0, 0, 0)), np.array([30.0, 24.0, 13.0, 8.0]), (24, 18))]
     words = {"cameras": [{**camera_words(one), "frame": 7, "reason": "it errs"} for one in given]}
     (tmp_path / "cameras.json").write_text(json.dumps(words))
-    plan, reporter, _ = plan_of(tmp_path, poses=str(tmp_path / "cameras.json"))
+    plan, reporter, _ = plan_of(tmp_path, rig="poses", poses=str(tmp_path / "cameras.json"))
     assert plan.splits == {"train": [0], "val": [], "test": []}
     assert np.allclose(plan.views[0].camera_to_world, given[0].camera_to_world, atol=1e-6)
     assert np.allclose(plan.views[0].intrinsics, given[0].intrinsics, atol=1e-5)
     assert plan.views[0].frame == 7 and bpy.context.scene.frame_current == 7
-    assert any("1 views on CPU" in line and "given cameras" in line for line in reporter.lines)
+    assert any("1 views on CPU" in line and "poses" in line for line in reporter.lines)
     # the middle of the ball is where these intrinsics put it
     truth = read_exr(tmp_path / "views" / plan.views[0].pictures[1])
     number = next(thing["index"] for thing in plan.objects if thing["name"] == "Ball")

@@ -71,7 +71,7 @@ FLOORS = {
     "core.fix_it": 4,
     "core.training": 4,
     "core.importing": 4,
-    "core.foreign_cameras": 4,
+    "core.foreign_cameras": 2,
     "core.export": 4,
     "core.sheet": 4,
     "core.comparison": 3,

@@ -235,3 +235,20 @@ def test_every_mistake_in_a_rule_is_told_with_its_line(tmp_path: Path, text: str
     with pytest.raises(UserError) as caught:
         read_configuration(path)
     assert str(caught.value).startswith(f"{path}, {complaint}") and "\n" not in str(caught.value)
+
+
+def test_poses_say_the_rig_and_the_resolution_unless_others_are_said(tmp_path: Path) -> None:
+    def asked(*words: str) -> tuple[Any, ...]:
+        said = settings_of(parse(["render", "a.blend", "-o", "a.h5", *words], "x"))
+        return said["rig"], said["poses"], tuple(said["resolution"])
+
+    assert asked() == ("hemisphere", None, (200, 200))
+    assert asked("--poses", "a") == ("poses", "a", (0, 0))
+    assert asked("--poses", "a", "--resolution", "64x48") == ("poses", "a", (64, 48))
+    # a file names them from where it is
+    file = file_of(tmp_path, '[cameras]\nposes = "a"\nresolution = [32, 32]')
+    assert asked("--config", str(file)) == ("poses", str(tmp_path / "a"), (32, 32))
+    assert asked("--config", str(file), "--poses", "b") == ("poses", "b", (32, 32))
+    # flags win over it
+    assert asked("--config", str(file_of(tmp_path, '[cameras]\nrig = "orbit"')), "--poses", "b")[0] == "poses"
+    assert asked("--poses", "a", "--rig", "orbit")[0] == "orbit", "which is refused"

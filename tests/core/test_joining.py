@@ -91,15 +91,15 @@ CAMERA = (
 )
 
 
-def test_poses_need_a_dataset_to_join(base: Path, tmp_path: Path) -> None:
+def test_cameras_need_a_dataset_to_join(base: Path, tmp_path: Path) -> None:
     poses = tmp_path / "cameras.json"
     poses.write_text(f'{{"cameras": [{CAMERA.replace("SIZE", "48")}]}}')
-    settings = RenderSettings(scene="cube.blend", output=tmp_path / "none.h5", poses=str(poses))
-    with pytest.raises(UserError, match="does not exist; --poses adds to a dataset"):
+    settings = RenderSettings(scene="cube.blend", output=tmp_path / "none.h5", add=str(poses))
+    with pytest.raises(UserError, match="does not exist; --add adds to a dataset"):
         add_views(settings, QuietReporter())
     # nobody knows how the analytic cube was rendered
     with pytest.raises(UserError, match="was not rendered by Radiance Twin"):
-        add_views(RenderSettings(scene="cube.blend", output=base, poses=str(poses)), QuietReporter())
+        add_views(RenderSettings(scene="cube.blend", output=base, add=str(poses)), QuietReporter())
 
 
 @pytest.mark.parametrize(
