@@ -28,14 +28,13 @@ def measure_loss(dataset: Dataset, field: TrainedField, draw: Draw, reporter: Re
     Returns:
         views: how many; field_psnr, export_psnr and, over the classic foreground alone, field_psnr_foreground,
         export_psnr_foreground: the means in dB; loss_db: field_psnr - export_psnr; psnr_to_field: of the export against
-        the field's pictures. None when the dataset has no test views, or they were seen through lenses by which
-        exports are not drawn.
+        the field's pictures. None when the dataset has no test views.
 
     Raises:
         Cancelled: the reporter said so.
     """
     test = dataset.splits["test"]
-    if not len(test) or not dataset.all_pinholes:
+    if not len(test):
         return None
     chosen = test[np.linspace(0, len(test) - 1, min(MOST_VIEWS, len(test))).round().astype(np.int64)]
     figures: dict[str, list[float | None]] = {}

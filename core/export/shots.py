@@ -17,6 +17,7 @@ from ..field.render import MIDDLE, TrainedField, look
 from ..lenses import PINHOLE
 from ..reporting import Reporter, followed
 from ..twin_file import Twin
+from .any_lens import cube_around
 
 F4 = NDArray[np.float32]
 
@@ -63,13 +64,7 @@ def pinholes_of(camera: Camera) -> list[Camera]:
     """
     if camera.model.kind == "opencv":
         return [camera if camera.model.is_pinhole else replace(camera, model=PINHOLE)]
-    focal = float(camera.intrinsics[:2].mean())
-    side = max(round(2.0 * focal), 1)
-    pose, intrinsics = camera.camera_to_world, np.full(4, 0.5 * side)
-    ways = (*np.eye(3), *-np.eye(3))
-    # across each way: any other axis
-    faces = [look_at(np.zeros(3), way, np.roll(way, 1)) for way in ways]
-    return [Camera(pose @ face, intrinsics, (side, side)) for face in faces]
+    return cube_around(camera)
 
 
 def export_cameras(twin: Twin, dataset: Dataset | None) -> list[Camera]:

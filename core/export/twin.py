@@ -23,6 +23,7 @@ from ..ply import points_ply
 from ..processes import find_blender
 from ..reporting import Reporter
 from ..twin_file import Twin, read_twin
+from .any_lens import through_any_lens
 from .loss import Draw, measure_loss
 from .shots import export_cameras, take_shots
 from .surface import Surface, fused_surface
@@ -92,7 +93,9 @@ def export_twin(settings: ExportSettings, reporter: Reporter) -> dict[str, Any]:
             if reporter.cancelled():
                 raise Cancelled
         seconds = time.monotonic() - began
-        loss = measure_loss(dataset, field, made.draw, reporter) if dataset else None
+        # a volume is drawn by rays, all else by projecting it
+        draw = made.draw if settings.format == "vdb" else through_any_lens(made.draw)
+        loss = measure_loss(dataset, field, draw, reporter) if dataset else None
     return {
         "output": os.fspath(output),
         "format": settings.format,
@@ -184,6 +187,5 @@ def _advise(twin: Twin, dataset: Dataset | None, reporter: Reporter) -> None:
         reporter.log("Note: the twin was trained from another dataset; it may have seen these test views.")
     if dataset.film == "world":
         reporter.log("Note: the world behind the scene is not exported, and counts as lost.")
-    if not len(dataset.splits["test"]) or not dataset.all_pinholes:
-        why = "has no test views" if dataset.all_pinholes else "was seen through lenses by which exports are not drawn"
-        reporter.log(f"Note: {dataset.path} {why}, so the loss is not measured.")
+    if not len(dataset.splits["test"]):
+        reporter.log(f"Note: {dataset.path} has no test views, so the loss is not measured.")

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import trimesh
 from PIL import Image
 
-from radiance_twin.core.cameras import Camera, look_at, pixel_grid, ray_directions, world_from_field_of_bounds
+from radiance_twin.core.cameras import Camera, look_at, pixel_grid, world_from_field_of_bounds
 from radiance_twin.core.colour import linear_to_srgb
 from radiance_twin.core.covers import fibonacci
 from radiance_twin.core.errors import Cancelled, UserError
+from radiance_twin.core.export.any_lens import through_any_lens
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
 from radiance_twin.core.export.mesh import ply_of as mesh_ply
 from radiance_twin.core.export.points import SurfacePoints, spread_points
@@ -28,6 +30,7 @@ from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.splats import Splats, splats_of
 from radiance_twin.core.export.splats import ply_of as splats_ply
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
+from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.ply import points_ply
 from radiance_twin.core.reporting import QuietReporter
 
@@ -46,7 +49,7 @@ def colour_of(points: np.ndarray) -> np.ndarray:
 
 def trace_ball(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Colour and alpha [H, W, 4], and planar depth [H, W], of the ball alone."""
-    directions = ray_directions(camera.camera_to_world, camera.intrinsics, pixel_grid(*camera.size)).reshape(-1, 3)
+    directions = np.nan_to_num(camera.ray_directions(pixel_grid(*camera.size)).reshape(-1, 3))
     to_ball = camera.camera_to_world[:3, 3] - BALL
     middle = directions @ to_ball
     discriminant = middle**2 - to_ball @ to_ball + RADIUS**2
@@ -273,7 +276,7 @@ def test_a_triangle_covers_the_pixels_that_its_plane_and_edges_say() -> None:
     vertices = np.array([[-1.0, -1, 0], [1, -1, 0.5], [0, 1, -0.5]])
     drawn = draw_mesh(vertices, np.array([[0, 1, 2]]), camera, samples=1)
     there, positions = drawn.interpolate(vertices[None])
-    directions = ray_directions(camera.camera_to_world, camera.intrinsics, pixel_grid(32, 32))
+    directions = camera.ray_directions(pixel_grid(32, 32))
     normal = np.cross(vertices[1] - vertices[0], vertices[2] - vertices[0])
     distance = ((vertices[0] - [0, 0, 3]) @ normal) / (directions @ normal)
     hits = np.array([0, 0, 3]) + distance[..., None] * directions
@@ -301,3 +304,29 @@ def test_a_texture_stands_upright() -> None:
     texture[0, 0], texture[1, 1] = [1, 0, 0], [0, 1, 0]  # red above on the left, green below on the right
     picture = textured_picture(vertices, faces, uv, texture, camera)
     assert picture[2, 2, 0] > 0.9 and picture[13, 13, 1] > 0.9 and picture[2, 13].max() == 1 == picture[2, 13, 3]
+
+
+@pytest.mark.parametrize(
+    ("model", "focal"),
+    [
+        (CameraModel("opencv", (-0.2, 0.05, 0.01, -0.01, 0.0, 0.0)), 60.0),
+        (CameraModel("fisheye"), 30.0),
+        (CameraModel("equirectangular"), 80 / (2 * np.pi)),
+    ],
+)
+def test_what_knows_pinholes_alone_is_seen_through_any_lens(model: CameraModel, focal: float) -> None:
+    # beside the axis, where one face of the cube ends and the next begins
+    pose = look_at(BALL + RADIUS * np.array([2.0, 0.0, 0.3]), BALL + RADIUS * np.array([0.0, 1.2, 0.0]))
+    camera = Camera(pose, np.array([focal, focal, 40.0, 30.0]), (80, 60), model=model)
+    drawn, exact = through_any_lens(lambda seen: trace_ball(seen)[0])(camera), trace_ball(camera)[0]
+    assert exact[..., 3].sum() > 100
+    # a mean over the pixel beside its middle: they differ at the outline
+    inside = scipy.ndimage.binary_erosion(exact[..., 3] > 0, iterations=2)
+    assert (
+        drawn[inside, 3].min() > 0.99
+        and drawn[~scipy.ndimage.binary_dilation(exact[..., 3] > 0, iterations=2)].max() == 0.0
+    )
+    assert abs(drawn[..., 3].sum() / exact[..., 3].sum() - 1.0) < 0.02
+    for axis in (0, 1):
+        middles = [np.average(np.indices(drawn.shape[:2])[axis], weights=alpha[..., 3]) for alpha in (drawn, exact)]
+        assert abs(middles[0] - middles[1]) < 0.1
