@@ -14,7 +14,7 @@ from ..operators.held_out import IDENTICAL, held_out_of, is_fresh, older_than, r
 from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio import heat
-from ..studio.view_camera import view_camera
+from ..studio.view_camera import lens_in_words, view_camera
 from .layout import Step, heat_map, start_or_progress, write
 
 PICTURE_SCALE = 4.6  # in lines of text
@@ -112,7 +112,11 @@ class VIEW3D_PT_radiance_twin_held_out(Step, bpy.types.Panel):
                     caption = column.row()
                     caption.alignment = "CENTER"
                     caption.label(text=PICTURES[kind])
-        if view_camera(context.scene) is not None:
+        camera = view_camera(context.scene)
+        if camera is not None:
+            words = lens_in_words(camera)
+            if words:
+                write(layout, context, words, icon="INFO")
             layout.operator("radiance_twin.leave_view", icon="LOOP_BACK")
 
 

@@ -12,8 +12,8 @@ from ...core.cameras import Camera, lens_from_intrinsics
 from .cameras import lens_for, put_camera
 
 NAME = "Radiance Twin View"
-# of that camera: what the scene looked through before, as JSON
-BEFORE = "radiance_twin_before"
+# of that camera: what the scene looked through before, as JSON; and whether the view's lens is distorted
+BEFORE, DISTORTED = "radiance_twin_before", "radiance_twin_distorted"
 RENDER = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 
 
@@ -25,6 +25,8 @@ def view_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | None) -> bpy.types.Object:
     """Make a camera with exactly this pose and these intrinsics the scene's own, with its resolution and frame.
+
+    Blender has no lenses that are distorted (`lens_in_words` says so).
 
     Args:
         bounds: [2, 3] of what renders. frame: None leaves the scene where it is.
@@ -40,10 +42,22 @@ def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | N
     render.pixel_aspect_x, render.pixel_aspect_y = lens_from_intrinsics(camera.intrinsics, *camera.size).pixel_aspect
     render.resolution_x, render.resolution_y, render.resolution_percentage = *camera.size, 100
     put_camera(thing, camera.camera_to_world, lens_for(camera, bounds))
+    thing[DISTORTED] = camera.model.is_distorted
     if frame is not None and frame != scene.frame_current:
         scene.frame_set(frame)
     scene.camera = thing
     return thing
+
+
+def lens_in_words(thing: bpy.types.Object) -> str:
+    """What is not shown of the lens of our camera, or not everywhere; empty: nothing."""
+    data: Any = thing.data
+    lines = []
+    if data.type == "PANO":
+        lines.append("Cycles alone shows this lens, in rendered views; all else shows a perspective.")
+    if thing.get(DISTORTED):
+        lines.append("The view's lens is distorted, and Blender's is not: things stand elsewhere in this picture.")
+    return " ".join(lines)
 
 
 def leave(scene: bpy.types.Scene) -> None:

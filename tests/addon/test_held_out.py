@@ -17,6 +17,7 @@ from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import settings_of
 from radiance_twin.addon.studio import heat
 from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
+from radiance_twin.addon.studio.view_camera import lens_in_words
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points
 from radiance_twin.core.errors import UserError
 
@@ -47,6 +48,24 @@ def test_a_click_looks_through_exactly_that_views_camera(compared: Path) -> None
     assert np.allclose(pose_of(camera), view["camera_to_world"], atol=1e-6)
     assert (scene.render.resolution_x, scene.render.resolution_y) == (48, 32)
     assert np.allclose(intrinsics_of(lens_of(camera), scene, (48, 32)), view["intrinsics"], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["opencv", "fisheye", "equirectangular"])
+@pytest.mark.parametrize("distortion", [[0.0] * 6, [-0.2, 0.05, 0.0, 0.0, 0.0, 0.0]])
+def test_a_view_of_another_lens_has_that_lens_or_says_what_it_lacks(
+    compared: Path, kind: str, distortion: list[float]
+) -> None:
+    metrics, bent = metrics_of(compared), any(distortion)
+    view = next(one for one in metrics["views"] if one["index"] == 67)
+    view |= {"model": kind, "distortion": distortion, "intrinsics": [21.0, 20.0, 25.0, 15.0]}
+    (compared / "metrics.json").write_text(json.dumps(metrics))
+    bpy.ops.radiance_twin.look_from_view(index=67)
+    scene = bpy.context.scene
+    lens = lens_of(scene.camera, scene)
+    assert lens.kind == kind
+    assert np.allclose(intrinsics_of(lens, scene, (48, 32)), view["intrinsics"], atol=1e-4)
+    words = lens_in_words(scene.camera)
+    assert ("distorted" in words) == bent and ("Cycles alone" in words) == (kind != "opencv")
 
 
 def test_leaving_the_view_brings_the_scene_back_as_it_was(compared: Path) -> None:
