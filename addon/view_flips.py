@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Views of a loaded dataset that flip to what the twin's field shows from there, or to its error: made one by one."""
+"""Views of a loaded dataset that flip to depth, to what the twin's field shows from there, or to its error.
+
+The fields and errors are made one by one.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ from .properties import settings_of
 from .studio import dataset_views
 from .viewport.redraw import redraw
 
-RENDER, FIELD, ERROR = SIDES = ("RENDER", "FIELD", "ERROR")
+RENDER, DEPTH, FIELD, ERROR = "RENDER", "DEPTH", "FIELD", "ERROR"
+# what lies in the folder from the beginning, and how its list calls it
+WRITTEN = {RENDER: "picture", DEPTH: "depth"}
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
@@ -60,13 +65,15 @@ class Flipping:
         """Show what is there at once, and have the rest made.
 
         Raises:
-            UserError: there are no pictures or no twin.
+            UserError: there are no pictures, no twin, or no depth.
         """
         collection = dataset_views.shown()
         self._folder = Path(str(collection[dataset_views.FOLDER]))
         self._listed = dataset_views.read_views(self._folder)
         self._side, self.problem, self._future = side, "", None
-        if side != RENDER:
+        if side == DEPTH and not collection.get(dataset_views.DEPTH):
+            raise UserError("this dataset has no depth; render it from a scene")
+        if side not in WRITTEN:
             self._twin = twin_beside(Path(self._listed["dataset"]))
         indices = chosen or [int(words["index"]) for words in self._listed["views"]]
         for index in indices:
@@ -147,8 +154,8 @@ class Flipping:
         return next(words for words in self._listed["views"] if words["index"] == index)
 
     def _path(self, side: str, index: int) -> Path:
-        if side == RENDER:
-            return self._folder / str(self._words(index)["picture"])
+        if side in WRITTEN:
+            return self._folder / str(self._words(index)[WRITTEN[side]])
         # a twin that is trained on shows something else
         return self._folder / f"{side.lower()}_{index:06d}_{self._twin.stat().st_mtime_ns}.png"
 

@@ -4,30 +4,40 @@
 views.json             which dataset it is of, its bounds, background and view transform, and each view
 view_transform.npz     the arrays of the view transform
 render_000012.png      what the view shows on a screen, over the dataset's background
+depth_000012.png       its depth, near is bright, if the dataset has any
+
+Blender's viewport draws pinholes alone: a view of a bent lens is listed as the pinhole that stands in its place, with
+pictures as that would see them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from .camera_file import camera_words
+from .cameras import Camera, pixel_grid
 from .comparison.metrics import display_image
 from .dataset.contents import SPLITS
 from .dataset.store import Dataset, open_dataset
-from .errors import UserError
 from .files import require_writable_folder, write_json
 from .reporting import Reporter, followed
+from .sheet.pictures import depth_picture, depth_range
 
 LIST = "views.json"
-FORMAT, VERSION = "radiance-twin-pictures", 1
+FORMAT, VERSION = "radiance-twin-pictures", 2
 LONGEST_SIDE = 400
+# degrees along the longer side, at most, of the pinhole that stands for a bent lens
+WIDEST = 100
 
 
 @dataclass(frozen=True)
@@ -49,18 +59,17 @@ def write_pictures(settings: PicturesSettings, reporter: Reporter) -> dict[str, 
         folder, views (how many).
 
     Raises:
-        UserError: no dataset, one with bent lenses, or a folder that cannot be written.
+        UserError: no dataset, or a folder that cannot be written.
         Cancelled: nothing is listed; the next call begins again.
     """
     folder = require_writable_folder(Path(settings.output))
     with open_dataset(settings.dataset) as dataset:
-        if not dataset.all_pinholes:
-            raise UserError(f"{settings.dataset} has bent lenses, which Blender's cameras do not have; look by sheet")
         stamp = stamp_of(settings.dataset)
         if listed_stamp(folder) != stamp:
             (folder / LIST).unlink(missing_ok=True)
+            reach = depth_range(dataset) if dataset.has_depth else None
             views = [
-                _write_view(folder, dataset, index)
+                _write_view(folder, dataset, index, reach)
                 for index in followed(range(dataset.count), "look", reporter, "view", "stopped; nothing was loaded")
             ]
             np.savez(folder / "view_transform.npz", allow_pickle=False, **dataset.view_transform.arrays())
@@ -70,6 +79,8 @@ def write_pictures(settings: PicturesSettings, reporter: Reporter) -> dict[str, 
                 "dataset": os.path.abspath(settings.dataset),
                 "stamp": stamp,
                 "bounds": dataset.bounds.tolist(),
+                "straightened": not dataset.all_pinholes,
+                "depth": reach,
                 "background": [float(value) for value in dataset.background],
                 "view_transform": dataset.view_transform.to_metadata(),
                 "views": views,
@@ -94,13 +105,47 @@ def listed_stamp(folder: Path) -> str:
         return ""
 
 
-def _write_view(folder: Path, dataset: Dataset, index: int) -> dict[str, Any]:
-    camera = dataset.camera(index)
-    shown = Image.fromarray(display_image(dataset.rgba(index), dataset.background, dataset.view_transform))
+def _write_view(folder: Path, dataset: Dataset, index: int, reach: tuple[float, float] | None) -> dict[str, Any]:
+    camera, rgba, depth = dataset.camera(index), dataset.rgba(index), dataset.depth(index)
+    if not camera.model.is_pinhole:
+        camera, places = straightened(camera, dataset.valid(index))
+        rgba = np.asarray(cv2.remap(rgba, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        depth = np.asarray(cv2.remap(depth, places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
     scale = min(1.0, LONGEST_SIDE / max(camera.size))
     small = (max(1, round(camera.size[0] * scale)), max(1, round(camera.size[1] * scale)))
-    name = f"render_{index:06d}.png"
-    (shown if small == camera.size else shown.resize(small, Image.Resampling.BOX)).save(folder / name)
+    shown = {"picture": Image.fromarray(display_image(rgba, dataset.background, dataset.view_transform))}
+    if reach is not None:
+        shown["depth"] = depth_picture(depth, *reach)
+    names = {kind: f"{'render' if kind == 'picture' else kind}_{index:06d}.png" for kind in shown}
+    for kind, image in shown.items():
+        (image if small == camera.size else image.resize(small, Image.Resampling.BOX)).save(folder / names[kind])
     split = next((split for split in SPLITS if index in dataset.splits[split]), "")
     of_picture = camera_words(camera.resized(small))
-    return {"index": index, "split": split, "frame": int(dataset.frame[index]), "picture": name, **of_picture}
+    return {"index": index, "split": split, "frame": int(dataset.frame[index]), **names, **of_picture}
+
+
+def straightened(camera: Camera, valid: NDArray[np.bool_]) -> tuple[Camera, NDArray[np.float32]]:
+    """The pinhole in the place of a bent lens that sees the most of what that has drawn, and nothing else.
+
+    Args:
+        valid: [H, W] where the lens has drawn anything.
+
+    Returns:
+        The pinhole; and where in the lens's picture each of its pixels is, [H, W, 2] with centres at whole numbers.
+    """
+    (width, height), (fx, fy, cx, cy) = camera.size, camera.intrinsics
+    pixels = pixel_grid(width, height)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+    def places(straight: Camera, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        ways = straight.ray_directions(pixels).reshape(-1, 3)
+        return camera.project(camera.camera_to_world[:3, 3] + ways)[0].reshape(pixels.shape)
+
+    for degrees in range(WIDEST, 0, -1):
+        focal = 0.5 * max(width, height) / math.tan(0.5 * math.radians(degrees))
+        straight = Camera(camera.camera_to_world, np.array([focal, focal * fy / fx, cx, cy]), camera.size)
+        column, row = np.nan_to_num(np.floor(places(straight, border)), nan=-1.0).astype(int).T
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        if inside.all() and valid[row, column].all():
+            break
+    return straight, (places(straight, pixels) - 0.5).astype(np.float32)

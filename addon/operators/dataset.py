@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A dataset loaded back: its views as cameras with their pictures, which flip between render, field and error."""
+"""A dataset loaded back: its views as cameras with pictures, which flip between render, depth, field and error."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ...core.errors import UserError
 from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..studio import dataset_views
-from ..view_flips import ERROR, FIELD, RENDER, flipping
+from ..view_flips import DEPTH, ERROR, FIELD, RENDER, flipping
 from . import can_run, run, why_no_job
 
 SIDE_ITEMS = (
     (RENDER, "Render", "What Cycles rendered"),
+    (DEPTH, "Depth", "How far away what it shows is: near is yellow, far is violet"),
     (FIELD, "Field", "What the twin's field shows from there"),
     (ERROR, "Error", "FLIP between the two, from black to pale yellow"),
 )

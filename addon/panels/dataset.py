@@ -2,6 +2,7 @@
 """The panel of a dataset that was loaded back."""
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..jobs import worker
 from ..operators import dataset
@@ -30,6 +31,14 @@ class VIEW3D_PT_radiance_twin_dataset(Step, bpy.types.Panel):
         flip_buttons(row)
         row.prop(collection, "hide_viewport", text="")
         row.operator("radiance_twin.remove_dataset", text="", icon="TRASH")
+        reach = collection.get(dataset_views.DEPTH)
+        if reach:
+            nearest, farthest = reach
+            write(layout, context, iface_("Depth: yellow {:.3g}, violet {:.3g}").format(nearest, farthest))
+        if collection.get(dataset_views.STRAIGHTENED):
+            write(
+                layout, context, "The lens bends: pictures are straightened, and show the middle of what it saw", "INFO"
+            )
         if flipping.waiting:
             row = layout.row(align=True)
             row.label(text=flipping.in_words(), icon="SORTTIME")

@@ -19,8 +19,11 @@ from ...core.errors import UserError
 from .cameras import lens_for, put_camera
 
 NAME = "Radiance Twin Dataset"
-# of the objects: which view they belong to; of the collection: the folder of the pictures
-VIEW, FOLDER = "radiance_twin_view", "radiance_twin_folder"
+# of the objects: which view they belong to
+VIEW = "radiance_twin_view"
+# of the collection: the folder of the pictures; the nearest and the farthest depth, if there is any; whether the
+# pictures are those of a bent lens, straightened
+FOLDER, DEPTH, STRAIGHTENED = "radiance_twin_folder", "radiance_twin_depth", "radiance_twin_straightened"
 # from a camera to the plane with its picture, in sizes of the scene
 DISTANCE = 0.15
 
@@ -50,6 +53,9 @@ def show(scene: bpy.types.Scene, folder: Path) -> bpy.types.Collection:
     remove()
     collection = bpy.data.collections.new(NAME)
     collection[FOLDER] = str(folder)
+    if listed.get("depth"):
+        collection[DEPTH] = listed["depth"]
+    collection[STRAIGHTENED] = bool(listed.get("straightened"))
     scene.collection.children.link(collection)
     distance = DISTANCE * float(np.ptp(np.array(listed["bounds"]), axis=0).max())
     for words in listed["views"]:

@@ -84,6 +84,10 @@ def test_a_selected_view_flips_to_the_field_and_to_its_error_and_back(loaded: di
     # magma: black where both are background, bright where they differ most
     apart, bright = np.abs(field - render).sum(axis=-1), error.sum(axis=-1)
     assert bright[apart == 0].mean() < bright[apart > np.quantile(apart, 0.95)].mean() - 0.3
+    bpy.ops.radiance_twin.flip_views(side="DEPTH")
+    assert plane.data.name.startswith("depth_") and camera.data.background_images[0].image == plane.data
+    nearest, farthest = dataset_views.shown()[dataset_views.DEPTH]
+    assert 0.0 < nearest < farthest
     other = of_view(loaded["views"][4]["index"])[1]
     assert other.data.name.startswith("render_"), "the others stay"
     bpy.ops.radiance_twin.flip_views(side="RENDER")
@@ -100,7 +104,7 @@ def test_the_menu_offers_the_sides_over_a_view_alone(loaded: dict) -> None:
     assert offered.buttons == []
     of_view(3)[0].select_set(True)
     draw_in_menu(SimpleNamespace(layout=offered), bpy.context)
-    assert offered.buttons == ["Render", "Field", "Error"]
+    assert offered.buttons == ["Render", "Depth", "Field", "Error"]
 
 
 def test_without_a_twin_there_is_no_field(loaded: dict) -> None:
