@@ -24,6 +24,7 @@ from .checksums import attributes_are_sound, hash_of_passes, read_attributes
 from .contents import FORMAT, MOST_PIXELS, SPLITS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .run_lengths import Runs, mask_of, split_runs
+from .walk import require_walkable
 
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
@@ -47,6 +48,7 @@ def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], Non
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; render it again")
     try:
+        require_walkable(path)
         file = h5py.File(path, "r")
     except OSError as error:
         raise UserError(f"{path} is not a complete .h5 file; render it again or fetch it again") from error

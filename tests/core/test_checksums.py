@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.core import cli
+from radiance_twin.core.dataset import walk
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.twin_file import SUMS, read_twin, write_twin
@@ -48,6 +49,31 @@ def test_a_flipped_bit_is_never_taken_for_data(tmp_path: Path) -> None:
         except UserError:
             refused += 1
     assert refused > 50
+
+
+def test_a_dataset_in_which_hdf5_goes_round_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = "radiance-twin-dataset"
+    sound = path.read_bytes()
+    # the heap that holds the text: its first object is followed by free space, which now is 0 bytes long
+    heap = sound.index(b"GCOL")
+    size = int.from_bytes(sound[heap + 24 : heap + 32], "little")
+    free = heap + 32 + -(-size // 8) * 8
+    assert sound[free : free + 2] == b"\0\0"
+    path.write_bytes(sound[: free + 8] + bytes(8) + sound[free + 16 :])
+    monkeypatch.setattr(walk, "SECONDS", 0.5)
+    for _ in range(2):
+        with pytest.raises(UserError, match="HDF5 does not come to an end with it; fetch it again"):
+            open_dataset(path)
+    path.write_bytes(sound)
+    with pytest.raises(UserError, match="is damaged"):
+        open_dataset(path)
+
+
+def test_what_has_checksums_is_not_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "_walked", lambda path: pytest.fail("it costs nothing"))
+    open_dataset(write(tmp_path / "a.h5", views=4, size=8)).close()
 
 
 def test_every_array_that_is_written_carries_a_checksum(tmp_path: Path) -> None:
