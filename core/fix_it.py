@@ -153,7 +153,7 @@ def propose(dataset: Dataset, points: ErrorPoints, count: int, reporter: Reporte
     pattern = dataset.camera(int(dataset.splits["train"][0]))
     frame = int(dataset.frame[dataset.splits["train"][0]])
     trained = Seen(dataset, regions, reporter)
-    candidates = _candidates(regions, dataset, trained, pattern)
+    candidates = _candidates(regions, dataset, trained)
     sees = np.zeros((len(candidates), len(regions.mass)), np.bool_)
     ways = np.zeros((*sees.shape, 3), np.float32)
     for number, pose in enumerate(candidates):
@@ -317,7 +317,7 @@ class Seen:
         return inside, way.astype(np.float32), planar, pixels
 
 
-def _candidates(regions: Regions, dataset: Dataset, trained: Seen, pattern: Camera) -> list[Array]:
+def _candidates(regions: Regions, dataset: Dataset, trained: Seen) -> list[Array]:
     """Poses that look at the worst places from all around, as far away as training views are, or a little nearer."""
     places = [np.average(regions.position, axis=0, weights=regions.mass)]
     for position in regions.position:

@@ -63,11 +63,6 @@ class CameraModel:
         """Whether depth is measured along the axis; else it is along the ray, which may even point backwards."""
         return self.kind == "opencv"
 
-    @property
-    def plain(self) -> CameraModel:
-        """The same kind of lens without distortion."""
-        return CameraModel(self.kind)
-
     def places(self, directions: Array) -> Array:
         """[..., 2] where directions [..., 3] of any length are drawn; NaN where they are not."""
         x, y, z = directions[..., 0], -directions[..., 1], -directions[..., 2]

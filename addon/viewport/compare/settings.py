@@ -116,11 +116,6 @@ def hold(down: bool) -> None:
     redraw()
 
 
-def is_held() -> bool:
-    """Whether it is."""
-    return _held
-
-
 def comparison_of(workspace: bpy.types.WorkSpace) -> RadianceTwinComparison:
     """The settings of `workspace`."""
     return workspace.radiance_twin_comparison  # type: ignore[attr-defined]

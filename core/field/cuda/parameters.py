@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..model import RadianceField
-from .launch import Kernels, Value
+from .launch import Kernels
 
 
 class Parameters:
@@ -58,10 +58,6 @@ class Parameters:
             values = self.arrays["matrix_master"][first : first + matrix.numel()]
             matrix.data = values.view(matrix.shape)
             first += matrix.numel()
-
-    def for_forward(self) -> dict[str, Value]:
-        """What the kernels that do not train take; a field without a background has no table for it."""
-        return {"background_table": None, **self.arrays}
 
 
 def occupancy_words(occupied: Tensor) -> tuple[Tensor, Tensor]:
