@@ -9,7 +9,6 @@ Models are the points that the views show, with normals and colours and no faces
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +99,7 @@ def write(task: Task) -> Written:
         scene["scene_gt_info"][str(index)] = [_info(thing) for thing in objects]
     for place, contents in files.items():
         for name, words in contents.items():
-            task.new_file(f"{place}/{name}.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+            task.json(f"{place}/{name}.json", words)
     _write_camera(task, depth_scale)
     _write_models(task, models, millimetres)
     unseen = sum(not model.count for model in models)
@@ -173,8 +172,7 @@ def _write_camera(task: Task, depth_scale: float) -> None:
     (fx, _, cx), (_, fy, cy), _ = opencv_camera_matrix(task.dataset.intrinsics[first]).tolist()
     width, height = (int(side) for side in task.dataset.size[first])
     words = {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "width": width, "height": height}
-    path = task.new_file("camera.json")
-    path.write_text(json.dumps({**words, "depth_scale": depth_scale}, indent=1) + "\n", encoding="utf-8")
+    task.json("camera.json", {**words, "depth_scale": depth_scale})
 
 
 def _write_models(task: Task, models: list[_Model], millimetres: float) -> None:
@@ -192,7 +190,7 @@ def _write_models(task: Task, models: list[_Model], millimetres: float) -> None:
             **{f"size_{axis}": float(value) for axis, value in zip("xyz", size, strict=True)},
             "name": model.category,
         }
-    task.new_file("models/models_info.json").write_text(json.dumps(infos, indent=1) + "\n", encoding="utf-8")
+    task.json("models/models_info.json", infos)
 
 
 def _diameter(points: Array) -> float:

@@ -10,7 +10,6 @@ centres at whole numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -95,7 +94,7 @@ def _write(task: Task, format: str, segmentation_of: Callable[[NDArray[np.bool_]
                 }
             )
     for split, words in content.items():
-        task.new_file(f"annotations/instances_{split}.json").write_text(json.dumps(words) + "\n", encoding="utf-8")
+        task.json(f"annotations/instances_{split}.json", words, indent=None)
     return written
 
 

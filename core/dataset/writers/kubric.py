@@ -11,7 +11,6 @@ picture of one by one, its y upwards and its depth negative.
 from __future__ import annotations
 
 import colorsys
-import json
 import math
 from typing import Any
 
@@ -69,8 +68,8 @@ def write(task: Task) -> Written:
     for split, views in clips.items():
         if views:
             words = _metadata(task.dataset, views, instances[split], [objects[index] for index in views])
-            _write_json(task, f"{split}/metadata.json", words)
-            _write_json(task, f"{split}/data_ranges.json", ranges[split])
+            task.json(f"{split}/metadata.json", words)
+            task.json(f"{split}/data_ranges.json", ranges[split])
     written.remarks.append(
         "A clip's frames are the split's views in their order, whether the scene moves between them or not."
     )
@@ -81,11 +80,6 @@ def write(task: Task) -> Written:
             "split has it."
         )
     return written
-
-
-def _write_json(task: Task, name: str, words: dict[str, Any]) -> None:
-    text = json.dumps(words, indent=1, sort_keys=True, allow_nan=False)
-    task.new_file(name).write_text(text + "\n", encoding="utf-8")
 
 
 def _instances(dataset: Dataset, frames: list[list[PosedObject]]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ point in the middle, file_path without an ending, straight alpha.
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -51,7 +50,7 @@ def write(task: Task) -> Written:
             for index in indices
         ]
         words = {"camera_angle_x": 2.0 * math.atan(0.5 * width / fx), "frames": frames}
-        task.new_file(f"transforms_{split}.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+        task.json(f"transforms_{split}.json", words)
     return written
 
 

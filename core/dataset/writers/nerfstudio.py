@@ -7,7 +7,6 @@ scale them either, train with --center-method none --auto-scale-poses False.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def write(task: Task) -> Written:
     for split in ("train", "val", "test"):
         words[f"{split}_filenames"] = [written.names[index] for name, index in task.views if name == split]
     words["frames"] = frames
-    task.new_file("transforms.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+    task.json("transforms.json", words)
     written.remarks.append(f"To keep Blender's world, train with nerfstudio-data {KEEP_THE_WORLD}.")
     if task.ending == ".exr":
         written.remarks.append("nerfstudio reads no EXR by itself; its default pictures are PNG.")

@@ -8,7 +8,6 @@ one instant-ngp would pass over missing files without a word.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def write(task: Task) -> Written:
     for place, indices in splits.items():
         if indices:
             words = _words(task, indices, frames[place], unit)
-            task.new_file(f"{place}transforms.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+            task.json(f"{place}transforms.json", words)
     if unit is not None:
         written.remarks.append("instant-ngp uses the depth only when depth_supervision_lambda is set above 0.")
     return written

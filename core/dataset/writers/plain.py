@@ -7,8 +7,6 @@ core/passes.py says what each means.
 
 from __future__ import annotations
 
-import json
-
 from .posed import Task, Written
 from .record import record_of
 
@@ -24,6 +22,5 @@ def write(task: Task) -> Written:
         task.picture(index, files["rgba"])
         files |= {kind: task.pixels(kind, index, f"{kind}/{name}") for kind in task.passes}
         records.append({**record_of(task.dataset, split, index), "files": files})
-    text = json.dumps({"views": records}, indent=1, allow_nan=False)
-    task.new_file("views.json").write_text(text + "\n", encoding="utf-8")
+    task.json("views.json", {"views": records})
     return written

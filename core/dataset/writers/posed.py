@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +71,11 @@ class Task:
     def valid(self, index: int, path: str) -> None:
         """Write which pixels are to be trained on: white, the others black."""
         write_labels(self.new_file(path), np.where(self.dataset.valid(index), 255, 0))
+
+    def json(self, path: str, words: dict[str, Any], indent: int | None = 1) -> None:
+        """Write a JSON file."""
+        text = json.dumps(words, indent=indent, allow_nan=False)
+        self.new_file(path).write_text(text + "\n", encoding="utf-8")
 
     def new_file(self, path: str) -> Path:
         """A path in the folder, whose own folder is there."""
