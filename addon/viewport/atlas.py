@@ -33,6 +33,7 @@ from ...core.bake.bricks import (
     with_borders,
 )
 from ...core.errors import UserError
+from .shell import shell_of
 from .textures import float_buffer, texture_3d
 
 F4 = NDArray[np.float32]
@@ -57,6 +58,7 @@ class TwinTextures:
             interpolation.
         features: 3D atlases of what the network is told, four numbers each; None without a network.
         index: 3D, a texel for each place of a brick, as `index_texels` made it.
+        shell: the outside of the bricks in which something can be seen; None when there are none.
         layout: bricks along x, y, z of the atlas.
         resolution: voxels along the field's cube.
         network: [NETWORK_VECTORS, 4] as the shader reads it; None without a network.
@@ -66,6 +68,7 @@ class TwinTextures:
     light: gpu.types.GPUTexture
     features: tuple[gpu.types.GPUTexture, ...] | None
     index: gpu.types.GPUTexture
+    shell: gpu.types.GPUBatch | None
     layout: tuple[int, int, int]
     resolution: int
     network: F4 | None
@@ -137,6 +140,7 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
     light = new_atlas(layout, "RGBA16F")
     features = tuple(new_atlas(layout, "RGBA8") for _ in range(0, bricks.features.shape[-1], 4))
     index = texture_3d(texels, "RGBA32F")
+    shell = shell_of((texels.astype(np.int32) & 0xFFFF).any(axis=-1))
     with ThreadPoolExecutor(1, thread_name_prefix="radiance_twin") as thread:
         rest = blocks(bricks.count, BLOCK)
         prepared = deque((rows, thread.submit(_prepare, bricks, rows)) for rows in islice(rest, AHEAD))
@@ -149,7 +153,7 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
                 _copy(told, 1.0 / 255.0, four, "RGBA8", layout, int(rows[0]))
             yield float(rows[-1] + 1) / bricks.count
     network = None if bricks.network is None else network_vectors(bricks.network)
-    return TwinTextures(light, features or None, index, layout, bricks.resolution, network, halvings)
+    return TwinTextures(light, features or None, index, shell, layout, bricks.resolution, network, halvings)
 
 
 def new_atlas(layout: tuple[int, int, int], pixel_format: AtlasFormat) -> gpu.types.GPUTexture:

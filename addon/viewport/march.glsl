@@ -125,7 +125,6 @@ void main()
   float spacing = uniforms.setting.z;
   int steps = int(ceil((last - first) / spacing));
   ivec3 most = textureSize(brick_index, 0) - 1;
-  ivec3 layout_of_atlas = ivec3(uniforms.atlas.xyz);
   vec3 texel = 1.0 / (uniforms.atlas.xyz * float(WIDE));
 
   vec3 light = vec3(0.0);
@@ -153,9 +152,10 @@ void main()
         masks = packed_brick & 0xFFFFu;
         uvec4 high = packed_brick >> 16u;
         row = int(high.x | (high.y << 6u) | (high.z << 12u) | (high.w << 18u));
-        int layer = row / layout_of_atlas.x;
-        base = float(WIDE) * vec3(row - layer * layout_of_atlas.x, layer % layout_of_atlas.y, layer / layout_of_atlas.y) +
-               1.0;
+        /* in floats, which are exact here: software divides whole numbers one by one */
+        float column = floor((float(row) + 0.5) / uniforms.atlas.x);
+        float layer = floor((column + 0.5) / uniforms.atlas.y);
+        base = float(WIDE) * vec3(float(row) - column * uniforms.atlas.x, column - layer * uniforms.atlas.y, layer) + 1.0;
       }
       within = position - vec3(place * BRICK);
       ivec3 cell = clamp(ivec3(within * (float(CELLS) / float(BRICK))), ivec3(0), ivec3(CELLS - 1));

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gpu
 import numpy as np
@@ -19,6 +19,7 @@ from ...core.cameras import corners_of_bounds
 from ...core.colour import MOST_STAGES
 from .atlas import NETWORK_VECTORS, TwinTextures
 from .shaders import Samplers, make_shader, square
+from .shell import draw_shell, shell_shader
 from .textures import VECTORS_PER_STAGE, ViewTransformTextures, float_buffer, texture_3d
 
 # samples per voxel; the numpy reference uses the same
@@ -48,11 +49,16 @@ class Rectangle(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels on the GPU that light is marched into: scene-linear, premultiplied, half precision."""
+    """Pixels on the GPU that light is marched into: scene-linear, premultiplied.
+
+    Attributes:
+        depth: of the framebuffer, which does not keep it; needed by `march` alone.
+    """
 
     texture: gpu.types.GPUTexture
     framebuffer: Any
     size: tuple[int, int]
+    depth: gpu.types.GPUTexture | None = None
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,12 @@ def screen_rectangle(
     return Rectangle(left, bottom, right - left, top - bottom)
 
 
-def new_picture(size: tuple[int, int]) -> Picture:
+def new_picture(size: tuple[int, int], pixel_format: Literal["RGBA16F", "RGBA32F"] = "RGBA16F") -> Picture:
     """An empty picture."""
     # not a GPUOffScreen: making one takes the bound framebuffer away from whoever is drawing
-    texture = gpu.types.GPUTexture(size, format="RGBA16F")
-    return Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), size)
+    texture = gpu.types.GPUTexture(size, format=pixel_format)
+    depth = gpu.types.GPUTexture(size, format="DEPTH_COMPONENT32F")
+    return Picture(texture, gpu.types.GPUFrameBuffer(depth_slot=depth, color_slots=texture), size, depth)
 
 
 def march(
@@ -157,15 +164,16 @@ def march(
     shared[23] = scene_depth is not None
     shared[32:34] = rows
     shared[40] = grid_line_width
+    clip_from_world = _into(rectangle.in_clip_space(size)) @ projection @ view
     with target.framebuffer.bind():
-        gpu.state.depth_test_set("NONE")
-        gpu.state.depth_mask_set(False)
         gpu.state.blend_set("NONE")
         if rows[0] == 0.0:
             target.framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0))
         # light that is already there shines through what is drawn in front of it
         gpu.state.blend_set("ALPHA_PREMULT")
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
+            if not _limit_to_shell(one, target, clip_from_world):
+                continue
             has_network = one.textures.network is not None
             shader = _march_shader(has_network, count_fetches) if one.layer is None else _layer_shader()
             shader.bind()
@@ -182,7 +190,36 @@ def march(
                 shader.uniform_sampler("frame_depth", one.layer.depth)
             shader.uniform_sampler("scene_depth", _no_depth() if scene_depth is None else scene_depth)
             square(shader).draw(shader)
+        gpu.state.depth_test_set("NONE")
         gpu.state.blend_set("NONE")
+
+
+def _limit_to_shell(one: PlacedTwin, target: Picture, clip_from_world: NDArray[np.float64]) -> bool:
+    """Let what is drawn next pass only where there are bricks; whether there are any. A field's frame is all drawn."""
+    gpu.state.depth_test_set("NONE")
+    gpu.state.depth_mask_set(False)
+    if one.layer is not None:
+        return True
+    if one.textures.shell is None:
+        return False
+    gpu.state.depth_test_set("ALWAYS")
+    gpu.state.depth_mask_set(True)
+    gpu.state.color_mask_set(False, False, False, False)
+    target.framebuffer.clear(depth=1.0)
+    draw_shell(one.textures.shell, clip_from_world @ one.world_from_field)
+    gpu.state.color_mask_set(True, True, True, True)
+    gpu.state.depth_mask_set(False)
+    # the square is drawn at 0.5, between the shell and what was cleared
+    gpu.state.depth_test_set("GREATER")
+    return True
+
+
+def _into(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4]: a part of clip space (left, bottom, right, top) becomes all of it."""
+    left, bottom, right, top = part
+    matrix = np.diag([2.0 / (right - left), 2.0 / (top - bottom), 1.0, 1.0])
+    matrix[:2, 3] = (right + left) / (left - right), (top + bottom) / (bottom - top)
+    return matrix
 
 
 def _uniforms_of_view(
@@ -258,7 +295,7 @@ def show(
 
 def free() -> None:
     """Give back the shaders; they are made anew when something is drawn."""
-    for made in (_march_shader, _layer_shader, _show_shader, _no_depth, _no_features, square):
+    for made in (_march_shader, _layer_shader, _show_shader, shell_shader, _no_depth, _no_features, square):
         made.cache_clear()
 
 

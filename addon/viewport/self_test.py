@@ -14,7 +14,7 @@ from ...core.colour import ViewTransform
 from .atlas import upload
 from .compare.sides import read_pixels
 from .depth import depth_texture
-from .march import Picture, PlacedTwin, Rectangle, march, show
+from .march import Picture, PlacedTwin, Rectangle, march, new_picture, show
 from .textures import float_buffer, view_transform_textures
 
 SIZE = 64
@@ -30,7 +30,7 @@ def colour_error(view_transform: ViewTransform) -> float:
     light = np.exp2(rng.uniform(-8.0, 4.0, (SIZE, SIZE, 3))).astype(np.float16).astype(np.float32)
     rgba = np.concatenate([light, np.ones((SIZE, SIZE, 1), np.float32)], axis=-1)
     source = gpu.types.GPUTexture((SIZE, SIZE), format="RGBA16F", data=float_buffer(rgba))
-    target = _picture()
+    target = new_picture((SIZE, SIZE), "RGBA32F")
     with target.framebuffer.bind():
         target.framebuffer.clear(color=(0.0, 0.0, 0.0, 1.0))
         rectangle = Rectangle(0, 0, SIZE, SIZE)
@@ -58,7 +58,7 @@ def depth_error() -> float:
     projection[3, 2] = -1.0
     clip = projection @ (0.0, 0.0, -EYE, 1.0)  # the plane goes through the cloud's middle
     plane = np.full((SIZE, SIZE), (clip[2] / clip[3]) * 0.5 + 0.5, np.float32)
-    target = _picture()
+    target = new_picture((SIZE, SIZE), "RGBA32F")
     rectangle = Rectangle(0, 0, SIZE, SIZE)
     march([twin], view, projection, target.size, rectangle, target, depth_texture(plane))
     alpha = _read(target)[..., 3].astype(np.float64)
@@ -80,11 +80,6 @@ def depth_error() -> float:
 def renderer() -> str:
     """What draws: GPU and graphics interface."""
     return f"{gpu.platform.renderer_get()}, {gpu.platform.backend_type_get()}"
-
-
-def _picture() -> Picture:
-    texture = gpu.types.GPUTexture((SIZE, SIZE), format="RGBA32F")
-    return Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), (SIZE, SIZE))
 
 
 def _read(picture: Picture) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 from radiance_twin.addon.studio.volume import new_volume, write_volume  # noqa: E402
 from radiance_twin.addon.viewport.bakes import Bake, read_bake  # noqa: E402
 from radiance_twin.addon.viewport.draw import draw  # noqa: E402
-from radiance_twin.addon.viewport.march import Picture, PlacedTwin, Rectangle, march  # noqa: E402
+from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture  # noqa: E402
 from radiance_twin.core.bake.bricks import SIDE, Bricks  # noqa: E402
 from radiance_twin.core.cameras import look_at, uniform_scale  # noqa: E402
 from radiance_twin.core.colour import standard_view_transform  # noqa: E402
@@ -74,28 +74,28 @@ def main() -> None:
             draw(view, projection, SIZE, placed, standard_view_transform())
             framebuffer.read_color(0, 0, 1, 1, 4, 0, "FLOAT")
 
-    row["bake_seconds"] = seconds_of(draw_bake, settings.runs)
+    (row["bake_seconds"],) = seconds_of(settings.runs, draw_bake)
     if not settings.no_volume:
         with tempfile.TemporaryDirectory() as folder:
             for name, (tile, steps) in EEVEE.items():
+                volume = volume_drawing(bake, Path(folder), view, projection, tile, steps)
+                own, eevee = seconds_of(settings.runs, draw_bake, volume)
                 word = name.replace(" ", "_")
-                row[f"eevee_{word}_seconds"] = seconds_of(
-                    volume_drawing(bake, Path(folder), view, projection, tile, steps), settings.runs
-                )
-                row[f"bake_over_eevee_{word}"] = round(row["bake_seconds"] / row[f"eevee_{word}_seconds"], 2)
-                sys.stderr.write(f"EEVEE {name}: {row[f'eevee_{word}_seconds']} s, bake {row['bake_seconds']} s\n")
+                row[f"eevee_{word}_seconds"] = eevee
+                row[f"bake_over_eevee_{word}"] = round(own / eevee, 2)
+                sys.stderr.write(f"EEVEE {name}: {eevee} s, bake {own} s\n")
     sys.stdout.write(json.dumps(row, indent=1) + "\n")
 
 
-def seconds_of(drawing: Callable[[], None], runs: int) -> float:
-    """Least processor's seconds of a drawing: on software OpenGL those are its cost, whatever else the machine does."""
-    drawing()
-    found = []
-    for _ in range(runs):
-        began = time.process_time()
-        drawing()
-        found.append(time.process_time() - began)
-    return round(min(found), 4)
+def seconds_of(runs: int, *drawings: Callable[[], None]) -> list[float]:
+    """Least processor's seconds of each, drawn in turn: on software OpenGL they do not depend on other work."""
+    found: list[list[float]] = [[] for _ in drawings]
+    for _ in range(1 + runs):
+        for drawing, seconds in zip(drawings, found, strict=True):
+            began = time.process_time()
+            drawing()
+            seconds.append(time.process_time() - began)
+    return [round(min(seconds[1:]), 4) for seconds in found]
 
 
 def camera_of(bake: Bake) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -119,8 +119,7 @@ def fetches(placed: list[PlacedTwin], view: NDArray[np.float64], projection: NDA
     """Texels that the shader reads for a pixel, by a build of it that counts them."""
     pictures = []
     for count in (False, True):
-        texture = gpu.types.GPUTexture(SIZE, format="RGBA32F")
-        picture = Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), SIZE)
+        picture = new_picture(SIZE, "RGBA32F")
         march(placed, view, projection, SIZE, Rectangle(0, 0, *SIZE), picture, count_fetches=count)
         with picture.framebuffer.bind():
             buffer = picture.framebuffer.read_color(0, 0, *SIZE, 4, 0, "FLOAT")

@@ -103,13 +103,12 @@ def pixels_of(gpu: ModuleType) -> Callable[..., NDArray[np.float32]]:
 def marched(gpu: ModuleType, pixels_of: Any) -> Callable[..., NDArray[np.float32]]:
     """March twins into a picture of a whole viewport: [height, width, 4] scene-linear, premultiplied."""
     from radiance_twin.addon.viewport.depth import depth_texture
-    from radiance_twin.addon.viewport.march import Picture, Rectangle, march
+    from radiance_twin.addon.viewport.march import Rectangle, march, new_picture
 
     def run(
         placed: Any, view: Any, projection: Any, size: tuple[int, int], depth: Any = None, **options: Any
     ) -> NDArray[np.float32]:
-        texture = gpu.types.GPUTexture(size, format="RGBA32F")
-        picture = Picture(texture, gpu.types.GPUFrameBuffer(color_slots=texture), size)
+        picture = new_picture(size, "RGBA32F")
         scene_depth = None if depth is None else depth_texture(np.asarray(depth, np.float32)[::-1])
         march(placed, view, projection, size, Rectangle(0, 0, *size), picture, scene_depth, **options)
         return pixels_of(picture.framebuffer, size)

@@ -10,6 +10,7 @@ import pytest
 
 from radiance_twin.addon.viewport.atlas import upload
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, screen_rectangle
+from radiance_twin.addon.viewport.shell import shell_corners
 from radiance_twin.core.bake.bricks import bricks_of_grid
 from radiance_twin.core.bake.march import inside_box, march_rays, render_bake
 from radiance_twin.core.cameras import (
@@ -146,6 +147,34 @@ def test_what_is_empty_is_skipped_and_what_is_read_is_counted(gpu, blob, marched
     read = marched([twin], view, projection, SIZE, count_fetches=True)[..., 0]
     assert 4 <= read[32, 48] <= 12
     assert read[0, 0] == 0 or read[0, 0] == read[32, 48]
+
+
+def test_a_shell_is_the_faces_between_something_and_nothing():
+    seen = np.zeros((4, 4, 4), bool)
+    seen[1, 2, 3] = seen[2, 2, 3] = True  # two neighbours, at the end of the cube
+    triangles = shell_corners(seen).reshape(-1, 3, 3)
+    areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1) / 2
+    assert areas.sum() == pytest.approx(10 / 16)
+    assert (triangles.min(axis=(0, 1)) == (0.25, 0.5, 0.75)).all() and (
+        triangles.max(axis=(0, 1)) == (0.75, 0.75, 1)
+    ).all()
+    # none within: at x = 0.5 the two touch
+    assert not (triangles[..., 0] == 0.5).all(axis=1).any()
+    assert not len(shell_corners(np.zeros((2, 2, 2), bool)))
+
+
+def test_pixels_that_no_brick_covers_are_not_marched_at_all(gpu, marched, projection_of):
+    density = np.zeros((64, 64, 64), np.float16)
+    density[4:60, 4:60, 25:31] = 5000.0
+    twin = PlacedTwin(upload(bricks_of_grid(density, np.ones((*density.shape, 3), np.float16))), WORLD_FROM_FIELD)
+    view = np.linalg.inv(look_at((0.0, -4.0, 0.0), (0.0, 0.0, 0.0)))
+    projection = projection_of(INTRINSICS, SIZE)
+    # what counts is opaque wherever it has counted
+    marched_there = marched([twin], view, projection, SIZE, count_fetches=True)[..., 3] > 0.0
+    seen = marched([twin], view, projection, SIZE)[..., 3] > 0.0
+    assert (marched_there >= seen).all()
+    # the layer of bricks that the slab is in, a fifth of the cube's height, and a little in perspective
+    assert 0.02 < seen.mean() < marched_there.mean() < 0.2
 
 
 def test_nothing_before_the_near_plane_is_drawn(gpu, blob, marched, projection_of):
