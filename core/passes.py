@@ -59,6 +59,9 @@ PASSES: dict[str, Pass] = {
 # those that `ViewPixels` has no attribute for
 FURTHER = tuple(name for name in PASSES if name not in ("rgba", "depth", "normal", "object_index", "valid"))
 
+# motion from picture to picture, in pixels
+FLOWS = ("flow_forward", "flow_backward")
+
 # what may be asked for, and the passes that it brings
 ASKED_PASSES: dict[str, tuple[str, ...]] = {
     "albedo": ("albedo",),
@@ -72,7 +75,7 @@ ASKED_PASSES: dict[str, tuple[str, ...]] = {
     "ambient_occlusion": ("ambient_occlusion",),
     "coverage": ("coverage_index", "coverage"),
     "position": ("position",),
-    "flow": ("flow_forward", "flow_backward"),
+    "flow": FLOWS,
     "material_index": ("material_index",),
     "class_index": ("class_index",),
 }

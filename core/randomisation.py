@@ -8,7 +8,7 @@ view can be rendered alone, on any machine, and is the same.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .rules import Box, Camera, Range
 
 Array = NDArray[np.float64]
-Any_ = TypeVar("Any_")
+Thing = TypeVar("Thing")
 
 
 class Draws:
@@ -41,11 +41,11 @@ class Draws:
         """[3], evenly in a box."""
         return np.array([self.number(limits) for limits in box])
 
-    def choice(self, things: Sequence[Any_]) -> Any_:
+    def choice(self, things: Sequence[Thing]) -> Thing:
         """One of several."""
         return things[self.whole((0, len(things) - 1))]
 
-    def some(self, things: Sequence[Any_], count: int) -> list[Any_]:
+    def some(self, things: Sequence[Thing], count: int) -> list[Thing]:
         """So many of several, in their own order; all of them when there are not more."""
         order = np.argsort(self._random.random(len(things)), kind="stable")[:count]
         return [things[place] for place in sorted(order.tolist())]
@@ -67,6 +67,10 @@ class Draws:
         u, v = (1.0 - u, 1.0 - v) if u + v > 1.0 else (u, v)
         point: Array = a[place] + u * (b[place] - a[place]) + v * (c[place] - a[place])
         return point
+
+
+# those of each thing by its name
+DrawsOf = Callable[[str], Draws]
 
 
 def turned(degrees: ArrayLike) -> Array:

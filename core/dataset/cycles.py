@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..passes import COVERAGE_DEPTH, FURTHER
+from ..passes import COVERAGE_DEPTH, FLOWS, FURTHER
 from .contents import ViewPixels
 from .staging import Plan
 
@@ -65,7 +65,7 @@ def _further(
             found[name] = _whole(truth[layer], hit)
         elif name == "position":
             found[name] = np.where(hit[..., None], truth[layer], np.float32(0.0))
-        elif name in ("flow_forward", "flow_backward"):
+        elif name in FLOWS:
             found[name] = np.where(hit[..., None], _flow(truth[layer], name == "flow_forward"), np.float32(0.0))
         else:
             found[name] = beauty[layer]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..cameras import Camera, pixel_grid
 from ..lenses import CameraModel
-from ..passes import PASSES
+from ..passes import FLOWS, PASSES
 from .contents import ViewPixels
 from .staging import PlannedView
 
@@ -26,7 +26,6 @@ F8 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 LIGHT = tuple(name for name, one in PASSES.items() if one.dtype == "f2" and one.channels in (3, 4) and name != "normal")
-FLOWS = ("flow_forward", "flow_backward")
 # light is the mean over so many places along each side of a pixel
 PLACES = 4
 # a step of depth between neighbours is a jump when those beside it are so many times smaller

@@ -206,7 +206,7 @@ def with_key(view: PlannedView, common: dict[str, Any]) -> PlannedView:
     known = {**vars(view), "recipe": RECIPE, "common": common}
     del known["key"], known["name"]
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-    return PlannedView(**{**view.__dict__, "key": key})
+    return replace(view, key=key)
 
 
 def write_plan(folder: Path, plan: Plan, view_transform: ViewTransform) -> None:

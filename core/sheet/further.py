@@ -18,11 +18,10 @@ from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
 from ..dataset.run_lengths import mask_of
 from ..dataset.store import Dataset
 from ..dataset.writers.outline import outer_rings
-from ..passes import FURTHER
+from ..passes import FLOWS, FURTHER
 from .pictures import colour_of
 
 INDICES = ("material_index", "class_index")
-FLOWS = ("flow_forward", "flow_backward")
 # the corners of a box whose numbers differ in one binary digit have an edge between them
 EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)]
 

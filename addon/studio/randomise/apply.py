@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import bpy
 
 from ....core.errors import UserError
 from ....core.files import sha256_of_file
-from ....core.randomisation import Array, Draws, jittered
+from ....core.randomisation import Array, Draws, DrawsOf, jittered
 from ....core.rules import (
     Background,
     Camera,
@@ -116,7 +116,7 @@ class Randomiser:
         folders = {getattr(rule, "folder", None) for _, rule in self._rules} - {None}
         return {path: sha256_of_file(path) for folder in sorted(folders) for path in pictures_in(folder)}
 
-    def _draws(self, number: int, rule: Rule, view: int | None) -> Callable[[str], Draws]:
+    def _draws(self, number: int, rule: Rule, view: int | None) -> DrawsOf:
         seed = self._seed if rule.seed is None else rule.seed
         return lambda name: Draws(seed, number, view, name)
 
@@ -138,7 +138,7 @@ class Randomiser:
                 hide(changes, lost)
 
     def _apply_rule(
-        self, changes: Changes, rule: Rule, of: Callable[[str], Draws], waiting: set[bpy.types.Object]
+        self, changes: Changes, rule: Rule, of: DrawsOf, waiting: set[bpy.types.Object]
     ) -> list[bpy.types.Object]:
         """Returns what found no place."""
         scene = self._scene
@@ -199,7 +199,7 @@ def show(changes: Changes, scene: bpy.types.Scene, thing: bpy.types.Object) -> N
             changes.callback(scene.collection.objects.unlink, member)
 
 
-def _show_some(changes: Changes, scene: bpy.types.Scene, rule: Visibility, of: Callable[[str], Draws]) -> None:
+def _show_some(changes: Changes, scene: bpy.types.Scene, rule: Visibility, of: DrawsOf) -> None:
     things = selected(scene, rule)
     if rule.count is not None:
         shown = of("").some(things, of("count").whole(rule.count))
@@ -208,7 +208,7 @@ def _show_some(changes: Changes, scene: bpy.types.Scene, rule: Visibility, of: C
     show_these(changes, scene, shown, things)
 
 
-def _change_lights(changes: Changes, scene: bpy.types.Scene, rule: Light, of: Callable[[str], Draws]) -> None:
+def _change_lights(changes: Changes, scene: bpy.types.Scene, rule: Light, of: DrawsOf) -> None:
     lights: Any = [member for thing in selected(scene, rule) for member in family(thing) if member.type == "LIGHT"]
     if not lights:
         raise UserError("a rule of randomise for lights selects none; select lights, or what holds some")

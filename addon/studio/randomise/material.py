@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import bpy
 
 from ....core.errors import UserError
-from ....core.randomisation import Draws
+from ....core.randomisation import DrawsOf
 from ....core.rules import Material, Texture
 from ... import compat
 from .changes import Changes
@@ -28,8 +27,6 @@ INPUTS = {
 COLOUR = "Base Color"
 # how softly the sides of a box-mapped picture meet
 BLEND = 0.2
-
-DrawsOf = Callable[[str], Draws]
 
 
 def change_materials(changes: Changes, scene: bpy.types.Scene, rule: Material, of: DrawsOf) -> None:

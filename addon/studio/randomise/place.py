@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -11,7 +11,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ....core.errors import UserError
-from ....core.randomisation import Draws, turned
+from ....core.randomisation import Draws, DrawsOf, turned
 from ....core.rules import Movement, Placement
 from .changes import Changes
 from .select import family, named
@@ -22,8 +22,6 @@ from .shapes import Array, Shape, boxes_meet, joined, shapes_in_sight
 UPWARDS = 0.5
 # of its size, how far above its place a thing begins to fall
 DROP = 0.1
-
-DrawsOf = Callable[[str], Draws]
 
 
 def move_to(changes: Changes, thing: bpy.types.Object, matrix: Array) -> None:
