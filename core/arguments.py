@@ -7,7 +7,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .configuration import DEFAULTS, FIELDS, WITH_POSES, read_configuration, rule_from_text
+from .configuration import DEFAULTS, FIELDS, WITH_POSES
+from .configuration_file import read_configuration, rule_from_text
 from .errors import UsageError
 from .presets import BAKES, PRESETS
 

@@ -102,7 +102,7 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
 
             return verify(VerifySettings(**settings), reporter)
         case "config":
-            from .configuration import configuration_text
+            from .configuration_file import configuration_text
             from .info import configuration_of
 
             return {"configuration": configuration_text(configuration_of(settings["dataset"]))}

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ...core.configuration import configuration_text, read_configuration
+from ...core.configuration_file import configuration_text, read_configuration
 from ...core.errors import UserError
 from ...core.files import atomic_path
 from ..jobs import worker

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from radiance_twin.core.arguments import parse, settings_of
 from radiance_twin.core.cli import main
-from radiance_twin.core.configuration import (
-    DEFAULTS,
-    FIELDS,
-    Configuration,
-    check_configuration,
-    configuration_text,
-    read_configuration,
-)
+from radiance_twin.core.configuration import DEFAULTS, FIELDS, Configuration, check_configuration
+from radiance_twin.core.configuration_file import configuration_text, read_configuration
 from radiance_twin.core.errors import UsageError, UserError
 from radiance_twin.core.passes import ASKED_PASSES
 from radiance_twin.core.render import RenderSettings

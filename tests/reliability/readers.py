@@ -18,7 +18,7 @@ import numpy as np
 from radiance_twin.core.bake.bricks import from_arrays
 from radiance_twin.core.camera_file import read_camera, read_cameras
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points, write_error_points
-from radiance_twin.core.configuration import configuration_text, read_configuration
+from radiance_twin.core.configuration_file import configuration_text, read_configuration
 from radiance_twin.core.dataset.checksums import ATTRIBUTE, read_attributes
 from radiance_twin.core.dataset.readers import colmap, nerf, nerfstudio, ngp
 from radiance_twin.core.dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
