@@ -35,8 +35,18 @@ from .labels import Labeller
 from .passes import ALWAYS, Passes
 from .randomise.apply import Randomiser
 from .randomise.changes import Changes
-from .rig import Placed, cameras_of_rig, frames_around, given_cameras, resolution_of, sight_of, stand_in_frame
+from .rig import (
+    Placed,
+    cameras_of_rig,
+    frames_around,
+    frames_of_rig,
+    given_cameras,
+    resolution_of,
+    sight_of,
+    stand_in_frame,
+)
 from .scene import (
+    Bounds,
     RenderedObject,
     external_files,
     give_pass_indices,
@@ -45,8 +55,12 @@ from .scene import (
     objects_table,
     open_scene,
     prepare_scene,
+    union_of_boxes,
 )
 from .sight import Sight
+
+# of a scene that moves from view to view, in how many it is asked how far
+MOST_FRAMES = 24
 
 
 @dataclass(frozen=True)
@@ -99,8 +113,11 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
 
     needed = external_files()
     measured = measure(scene, settings["target"])
+    moving = frames_of_rig(scene, settings).tolist() if settings["moving"] else []
     with randomiser.everything_shown():
-        seen_some_time = measure(scene, None).objects if randomiser.hides else measured.objects
+        all_shown = measure(scene, None) if randomiser.hides else measured
+        held = _held_in_frames(scene, all_shown.held, [*randomiser.frames, *moving])
+    seen_some_time, measured = all_shown.objects, randomiser.reached(measured, held)
     cameras, of_rig = cameras_of_rig(scene, settings, resolution, measured, given)
     remarks += of_rig
     if not given:
@@ -150,6 +167,26 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     labeller = Labeller(scene, resolution, seen_some_time, keypoints)
     sight = sight_of(scene, measured, settings)
     return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
+
+
+def _held_in_frames(scene: bpy.types.Scene, held: dict[str, Bounds], frames: list[int]) -> dict[str, Bounds]:
+    """Boxes, as `Measured.held` has them, around where things are now and in MOST_FRAMES of some frames.
+
+    The scene is as it was afterwards.
+    """
+    if not frames:
+        return held
+    known = np.unique(frames)
+    asked = known[np.linspace(0, len(known) - 1, min(MOST_FRAMES, len(known))).round().astype(int)]
+    current, subframe, own = scene.frame_current, scene.frame_subframe, scene.camera
+    found = dict(held)
+    for frame in asked.tolist():
+        scene.frame_set(frame)
+        for name, box in measure(scene, None).held.items():
+            found[name] = union_of_boxes([found[name], box]) if name in found else box
+    scene.frame_set(current, subframe=subframe)
+    scene.camera = own  # a marker may have put another in its place
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.camera_file import PosedCamera
 from ...core.cameras import Camera, look_at
@@ -35,6 +36,7 @@ from .cameras import (
     pose_and_lens_at,
     rendered_through,
 )
+from .randomise.apply import Randomiser
 from .scene import Measured, measure_in
 from .sight import Sight
 
@@ -114,6 +116,7 @@ def cameras_in_viewport(scene: bpy.types.Scene, settings: dict[str, Any]) -> tup
     given = given_cameras(settings)
     resolution = resolution_of(settings, given)
     measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
+    measured = Randomiser(scene, settings["randomise"], int(settings["seed"])).reached(measured, measured.held)
     found, _ = cameras_of_rig(scene, settings, resolution, measured, given)
     cameras = {
         split: [camera_of(pose, lens, scene, resolution) for _, pose, lens in placed] for split, placed in found.items()
@@ -168,13 +171,19 @@ def _turn(angle: float) -> Array:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
+def frames_of_rig(scene: bpy.types.Scene, settings: dict[str, Any]) -> NDArray[np.int64]:
+    """The frames along which the rig animated goes, rising."""
+    if settings["frames"]:
+        return frames_in_words(settings["frames"])
+    return np.arange(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+
+
 def _along_cameras(
     scene: bpy.types.Scene, settings: dict[str, Any], counts: dict[str, int], resolution: tuple[int, int]
 ) -> dict[str, list[Placed]]:
     """Along the scene's own camera, or along those that are named, in some of its frames."""
     own, current, subframe = scene.camera, scene.frame_current, scene.frame_subframe
-    everything = np.arange(scene.frame_start, scene.frame_end + 1, scene.frame_step)
-    frames = choose_frames(frames_in_words(settings["frames"]) if settings["frames"] else everything, counts)
+    frames = choose_frames(frames_of_rig(scene, settings), counts)
     train = _camera_named(scene, settings["train_camera"])
     other = _camera_named(scene, settings["test_camera"]) or train
     try:

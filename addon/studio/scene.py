@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ class Measured:
         bounds: [2, 3] of all of them.
         centre, radius: of the sphere around the target.
         target: names of the objects that are the target; None when everything is.
+        held: boxes [2, 3] in the world by what moves them: an object itself, or what instances it.
     """
 
     objects: list[RenderedObject]
@@ -49,6 +50,7 @@ class Measured:
     centre: NDArray[np.float64]
     radius: float
     target: frozenset[str] | None = None
+    held: dict[str, Bounds] = field(default_factory=dict)
 
 
 def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
@@ -221,26 +223,27 @@ def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     """
     boxes: dict[str, Bounds] = {}
     local: dict[str, Bounds] = {}
+    held: dict[str, Bounds] = {}
     originals: dict[str, bpy.types.Object] = {}
-    for original, own, points in _visible_points(depsgraph):
+    for original, holder, own, points in _visible_points(depsgraph):
         key = original.name_full
-        boxes[key] = _union([boxes[key], _box(points)] if key in boxes else [_box(points)])
-        local[key] = _union([local[key], _box(own)] if key in local else [_box(own)])
+        for found, name, of in ((boxes, key, points), (local, key, own), (held, holder.name_full, points)):
+            found[name] = union_of_boxes([found[name], _box(of)] if name in found else [_box(of)])
         originals[key] = original
     if not boxes:
         raise UserError(
             "nothing in the scene renders; add an object, or enable the camera symbol of one or of its collection"
         )
     chosen = set(boxes) if target is None else _members_of_target(target, set(boxes))
-    centre = _union([boxes[key] for key in chosen]).mean(axis=0)
+    centre = union_of_boxes([boxes[key] for key in chosen]).mean(axis=0)
     distances = [
         float(np.linalg.norm(points - centre, axis=1).max())
-        for original, _, points in _visible_points(depsgraph)
+        for original, _, _, points in _visible_points(depsgraph)
         if original.name_full in chosen
     ]
     objects = [RenderedObject(originals[key], boxes[key], local[key]) for key in sorted(boxes)]
     names = None if target is None else frozenset(originals[key].name for key in chosen)
-    return Measured(objects, _union(list(boxes.values())), centre, max(distances), names)
+    return Measured(objects, union_of_boxes(list(boxes.values())), centre, max(distances), names, held)
 
 
 def _members_of_target(target: str, rendered: set[str]) -> set[str]:
@@ -261,9 +264,11 @@ def _members_of_target(target: str, rendered: set[str]) -> set[str]:
 
 def _visible_points(
     depsgraph: bpy.types.Depsgraph,
-) -> Iterator[tuple[bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
-    """The original and points [n, 3], in its own space and in the world, of everything that a camera can see: the
-    vertices of a surface, the corners of the box around whatever else there is."""
+) -> Iterator[tuple[bpy.types.Object, bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
+    """The original, what holds it (itself, or what instances it), and points [n, 3], in its own space and in the world.
+
+    Of everything that a camera can see: a surface's vertices, the corners of the box around whatever else there is.
+    """
     for instance, item in visible_instances(depsgraph):
         if item.type in SURFACES:
             points = _points_of_surface(item, every_vertex=not instance.is_instance)
@@ -271,7 +276,8 @@ def _visible_points(
             points = np.array(item.bound_box)
         if points is not None:
             matrix = np.array(instance.matrix_world)
-            yield item.original, points, points @ matrix[:3, :3].T + matrix[:3, 3]
+            holder = instance.parent.original if instance.is_instance else item.original
+            yield item.original, holder, points, points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np.float64] | None:
@@ -313,7 +319,8 @@ def _box(points: NDArray[np.float64]) -> Bounds:
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
 
-def _union(boxes: list[Bounds]) -> Bounds:
+def union_of_boxes(boxes: list[Bounds]) -> Bounds:
+    """The box [2, 3] around some."""
     stacked = np.array(boxes)
     return np.stack([stacked[:, 0].min(axis=0), stacked[:, 1].max(axis=0)])
 

@@ -27,9 +27,11 @@ from ....core.rules import (
     World,
     read_rules,
 )
+from ..scene import Bounds, Measured
 from .changes import Changes
 from .material import change_materials, change_textures
 from .place import move_lightly, place
+from .reach import with_reach
 from .select import family, materials_named, pictures_in, selected
 from .world import change_background, change_world
 
@@ -50,6 +52,23 @@ class Randomiser:
         """
         self._scene, self._seed = scene, seed
         self._rules = list(enumerate(read_rules(tables)))
+
+    def reached(self, measured: Measured, held: dict[str, Bounds]) -> Measured:
+        """What was measured, as large as all views together: see `with_reach`.
+
+        Raises:
+            UserError: a rule is about something that is not there.
+        """
+        rules = [rule for _, rule in self._rules if not isinstance(rule, Camera)]
+        return with_reach(self._scene, measured, held, sorted(rules, key=lambda one: ORDER.index(type(one))))
+
+    @property
+    def frames(self) -> set[int]:
+        """In which views may stand; empty: in the scene's."""
+        spans = [
+            rule.frames for _, rule in self._rules if isinstance(rule, Time) and rule.per == "view" and rule.frames
+        ]
+        return {frame for first, last in spans for frame in range(first, last + 1)}
 
     @property
     def hides(self) -> bool:

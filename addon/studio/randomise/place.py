@@ -140,14 +140,17 @@ def _drawn(scene: bpy.types.Scene, rule: Movement, base: Array, draws: Draws) ->
         matrix[:3, 3] += draws.vector(rule.move)
     if rule.inside is not None:
         room = named(scene, rule.inside)
-        # an empty that is shown as a cube has no other box
-        reach = room.empty_display_size
-        corners = np.array(room.bound_box if room.type != "EMPTY" else [(-reach,) * 3, (reach,) * 3], np.float64)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        spot = draws.vector(tuple(zip(low, high, strict=True)))  # type: ignore[arg-type]
+        spot = draws.vector(tuple(zip(*box_of_room(room), strict=True)))  # type: ignore[arg-type]
         around = np.array(room.matrix_world, np.float64)
         matrix[:3, 3] = around[:3, :3] @ spot + around[:3, 3]
     return matrix
+
+
+def box_of_room(room: bpy.types.Object) -> Array:
+    """[2, 3] in its own space; an empty that is shown as a cube has no other."""
+    reach = room.empty_display_size
+    corners = np.array(room.bound_box if room.type != "EMPTY" else [(-reach,) * 3, (reach,) * 3], np.float64)
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 
 def _upper_side(ground: bpy.types.Object, shapes: dict[bpy.types.Object, Shape]) -> Array:
