@@ -6,10 +6,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..cameras import Camera, pixel_grid, rays_in_field
-from ..field.render import PATTERN
+from ..field.render import PATTERN, TrainedField
 from . import kernels
 from .bricks import NEGLIGIBLE_DENSITY, Bricks
 from .march import SAMPLES_PER_VOXEL, deferred_light
@@ -54,3 +55,17 @@ def bake_picture(bricks: Bricks, world_from_field: NDArray[np.float64], camera: 
 
     list(pool.map(block, range(0, len(centres), ROWS_AT_ONCE)))
     return seen.reshape(camera.size[1], camera.size[0], 4)
+
+
+def bake_over_background(bricks: Bricks, field: TrainedField, camera: Camera, pool: ThreadPoolExecutor) -> F4:
+    """[H, W, 4] as `bake_picture`, over what the field knows to be behind the scene: a bake knows nothing of that."""
+    rgba = bake_picture(bricks, field.world_from_field, camera, pool)
+    if field.model.config.background:
+        _, ways = rays_in_field(camera, pixel_grid(*camera.size), field.world_from_field)
+        device = field.model.table.device
+        with torch.no_grad():
+            directions = torch.from_numpy(ways.reshape(-1, 3).astype(np.float32)).to(device)
+            behind = field.model.background_radiance(directions).cpu().numpy().reshape(ways.shape)
+        rgba[..., :3] += (1.0 - rgba[..., 3:]) * behind
+        rgba[..., 3] = 1.0
+    return rgba

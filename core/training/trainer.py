@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
 from ..bake.make import bake_bricks
-from ..bake.picture import bake_picture
-from ..cameras import Camera, pixel_grid, rays_in_field
+from ..bake.picture import bake_over_background
+from ..cameras import Camera
 from ..comparison.metrics import display_image, image_metrics
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
@@ -146,7 +146,7 @@ def train(
             baked = to_arrays(bricks)
             # what the file holds is measured, not what was fitted
             stored = from_arrays(baked, {"bake": metadata_of(bricks)})
-            measured = validate(lambda camera: _bake_and_behind(stored, field, camera, pool), dataset, reporter)
+            measured = validate(lambda camera: bake_over_background(stored, field, camera, pool), dataset, reporter)
             clock.lap("baking")
             clock.seconds["training"] = run.seconds
             told = {
@@ -288,22 +288,6 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, k
                 rays_per_second=run.rays / run.seconds,
                 **figures,
             )
-
-
-def _bake_and_behind(
-    bricks: Bricks, field: TrainedField, camera: Camera, pool: ThreadPoolExecutor
-) -> NDArray[np.float32]:
-    """The bake's picture, over what the field knows to be behind the scene: a bake knows nothing of that."""
-    rgba = bake_picture(bricks, field.world_from_field, camera, pool)
-    if field.model.config.background:
-        _, ways = rays_in_field(camera, pixel_grid(*camera.size), field.world_from_field)
-        device = field.model.table.device
-        with torch.no_grad():
-            directions = torch.from_numpy(ways.reshape(-1, 3).astype(np.float32)).to(device)
-            behind = field.model.background_radiance(directions).cpu().numpy().reshape(ways.shape)
-        rgba[..., :3] += (1.0 - rgba[..., 3:]) * behind
-        rgba[..., 3] = 1.0
-    return rgba
 
 
 def _bake_steps(
