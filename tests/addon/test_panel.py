@@ -127,7 +127,7 @@ def test_saved_file_needs_no_introduction(saved: Path) -> None:
 def test_a_loaded_dataset_offers_its_sides_and_to_go(saved: Path) -> None:
     assert draw("dataset").buttons == ["Load Dataset"]
     bpy.context.scene.collection.children.link(bpy.data.collections.new(dataset_views.NAME))
-    assert draw("dataset").buttons == ["Load Dataset", "Render", "Field", "Error", ""]
+    assert draw("dataset").buttons == ["Load Dataset", "Render", "Depth", "Field", "Error", ""]
 
 
 def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
