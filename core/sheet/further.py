@@ -15,11 +15,9 @@ from PIL import Image, ImageDraw
 from ..cameras import corners_of_bounds
 from ..colour import linear_to_srgb
 from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
-from ..dataset.run_lengths import mask_of
 from ..dataset.store import Dataset
-from ..dataset.writers.outline import outer_rings
 from ..passes import FLOWS, FURTHER
-from .pictures import colour_of
+from .pictures import LARGEST, colour_of
 
 INDICES = ("material_index", "class_index")
 # the corners of a box whose numbers differ in one binary digit have an edge between them
@@ -43,26 +41,32 @@ def further_pictures(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]
 
 
 def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Image.Image) -> Image.Image:
-    """Over the light: 3D boxes, silhouettes and their boxes where something hides a part, keypoints (ring: hidden)."""
-    image = Image.blend(light.convert("RGB"), Image.new("RGB", light.size), 0.45)
+    """Over the light: of the largest objects 3D boxes, and what is hidden of them, shaded (in datasets that do not know
+    it, the box around all of it); keypoints (a ring: hidden)."""
+    shaded = 0.45 * np.asarray(light.convert("RGB"), np.float32)
+    largest = np.argsort(-labels.amodal_pixels[index], kind="stable")[:LARGEST].tolist()
+    visible = dataset.object_index(index)
+    for place in largest:
+        whole = dataset.amodal_mask(index, place)
+        if whole is not None:
+            number = int(dataset.objects[place]["index"])
+            hidden = whole & (visible != number)
+            shaded[hidden] = 0.5 * shaded[hidden] + 0.4 * np.array(colour_of(number), np.float32)
+    image = Image.fromarray(shaded.round().astype(np.uint8))
     draw, camera = ImageDraw.Draw(image), dataset.camera(index)
-    for place, entry in enumerate(dataset.objects):
-        colour = colour_of(int(entry["index"]))
+    for place in largest:
+        entry = dataset.objects[place]
         pose, box = labels.object_to_world[index, place], entry.get("local_bounds")
         if box is not None and np.isfinite(pose).all() and labels.amodal_pixels[index, place]:
             pixels, depth = camera.project(corners_of_bounds(box) @ pose[:3, :3].T + pose[:3, 3])
             drawn = (depth > 0) & np.isfinite(pixels).all(axis=1)
             for a, b in EDGES:
                 if drawn[a] and drawn[b]:
-                    draw.line([tuple(pixels[a]), tuple(pixels[b])], fill=colour)
-        whole, seen = labels.amodal_box[index, place], labels.visible_box[index, place]
-        if np.isfinite(whole).all() and not np.array_equal(whole, seen):
-            left, top, right, bottom = (float(value) for value in whole)
+                    draw.line([tuple(pixels[a]), tuple(pixels[b])], fill=colour_of(int(entry["index"])))
+        around, seen = labels.amodal_box[index, place], labels.visible_box[index, place]
+        if labels.amodal_masks is None and np.isfinite(around).all() and not np.array_equal(around, seen):
+            left, top, right, bottom = (float(value) for value in around)
             draw.rectangle((left, top, right - 1, bottom - 1), outline=(150, 150, 150))
-        if labels.amodal_masks is not None and place in labels.amodal_masks[index]:
-            for ring in outer_rings(mask_of(labels.amodal_masks[index][place], camera.size)):
-                # around pixels whose centres Pillow counts from 0
-                draw.line([tuple(point) for point in (np.append(ring, ring[:1], axis=0) - 0.5).tolist()], fill=colour)
     pixels, _ = camera.project(labels.keypoints[index])
     for (x, y), state in zip(pixels.tolist(), labels.keypoint_state[index].tolist(), strict=True):
         if state in (HIDDEN, SEEN):

@@ -21,7 +21,8 @@ Picture = NDArray[np.uint8]
 SQUARES, LIGHT, DARK = 8, 92, 74
 TILE, SHEET = 200, 1800
 GAP, MARGIN, HEADING, CAPTION = 6, 24, 26, 18
-MOST_NAMES = 6
+# of so many objects, the largest ones, names and boxes are drawn: of more nobody can read them
+LARGEST = 6
 GOLDEN_RATIO = 0.618033988749895
 
 
@@ -81,7 +82,7 @@ def objects_picture(dataset: Dataset, index: int, categories: list[str]) -> Imag
     for thing in things:
         left, top, wide, high = thing.box
         draw.rectangle((left, top, left + wide - 1, top + high - 1), outline=colour_of(thing.index))
-    for thing in sorted(things, key=lambda thing: -thing.mask.sum())[:MOST_NAMES]:
+    for thing in sorted(things, key=lambda thing: -thing.mask.sum())[:LARGEST]:
         rows, columns = np.nonzero(thing.mask)
         draw.text(
             (float(np.median(columns)), float(np.median(rows))),
