@@ -70,7 +70,7 @@ def normal_picture(normal: NDArray[np.float32]) -> Image.Image:
 
 
 def objects_picture(dataset: Dataset, index: int, categories: list[str]) -> Image.Image:
-    """Each object in a colour of its own, with its box; the largest ones named."""
+    """Each object in a colour of its own; the largest ones with their boxes and names."""
     things = visible_objects(dataset, index, categories)
     labels = dataset.object_index(index)
     picture = np.zeros((*labels.shape, 3), np.uint8)
@@ -79,10 +79,11 @@ def objects_picture(dataset: Dataset, index: int, categories: list[str]) -> Imag
     names = {int(entry["index"]): str(entry["name"]) for entry in dataset.objects}
     image = Image.fromarray(picture)
     draw, letters = ImageDraw.Draw(image), font(max(9, labels.shape[1] // 22))
-    for thing in things:
+    largest = sorted(things, key=lambda thing: -thing.mask.sum())[:LARGEST]
+    for thing in largest:
         left, top, wide, high = thing.box
         draw.rectangle((left, top, left + wide - 1, top + high - 1), outline=colour_of(thing.index))
-    for thing in sorted(things, key=lambda thing: -thing.mask.sum())[:LARGEST]:
+    for thing in largest:
         rows, columns = np.nonzero(thing.mask)
         draw.text(
             (float(np.median(columns)), float(np.median(rows))),

@@ -92,7 +92,9 @@ def passes_of(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]]:
     pictures |= further_pictures(dataset)
     labels = dataset.labels
     if labels is not None:
-        pictures["Labels of the largest"] = lambda index: labels_picture(dataset, labels, index, light_picture(dataset, index))
+        pictures["Labels of the largest"] = lambda index: labels_picture(
+            dataset, labels, index, light_picture(dataset, index)
+        )
     return pictures
 
 

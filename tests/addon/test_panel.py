@@ -126,8 +126,13 @@ def test_saved_file_needs_no_introduction(saved: Path) -> None:
 
 def test_a_loaded_dataset_offers_its_sides_and_to_go(saved: Path) -> None:
     assert draw("dataset").buttons == ["Load Dataset"]
-    bpy.context.scene.collection.children.link(bpy.data.collections.new(dataset_views.NAME))
+    collection = bpy.data.collections.new(dataset_views.NAME)
+    bpy.context.scene.collection.children.link(collection)
     assert draw("dataset").buttons == ["Load Dataset", "Render", "Depth", "Field", "Error", ""]
+    assert draw("dataset").labels == []
+    collection[dataset_views.DEPTH], collection[dataset_views.STRAIGHTENED] = [1.5, 2.25], True
+    words = " ".join(draw("dataset").labels)
+    assert "yellow 1.5, violet 2.25" in words and "pictures are straightened" in words
 
 
 def test_missing_worker_is_in_sight(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
