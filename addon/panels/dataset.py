@@ -8,7 +8,7 @@ from ..jobs import worker
 from ..operators import dataset
 from ..studio import dataset_views
 from ..view_flips import flipping
-from .layout import Step, start_or_progress, write
+from .layout import Step, icon_of, start_or_progress, write
 
 
 class VIEW3D_PT_radiance_twin_dataset(Step, bpy.types.Panel):
@@ -23,7 +23,7 @@ class VIEW3D_PT_radiance_twin_dataset(Step, bpy.types.Panel):
         start_or_progress(layout, "look", "radiance_twin.load_dataset", "Load Dataset", "IMPORT")
         job = worker.last("look")
         if job is not None and job.error is not None:
-            write(layout, context, job.outcome, icon="ERROR")
+            write(layout, context, job.outcome, icon=icon_of(job))
         collection = dataset_views.shown()
         if collection is None:
             return

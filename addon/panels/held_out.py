@@ -6,7 +6,6 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...core.errors import Cancelled
 from ..jobs import worker
 from ..operators import fix_it
 from ..operators.compare import PICTURES, picture
@@ -15,7 +14,7 @@ from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio import heat
 from ..studio.view_camera import lens_in_words, view_camera
-from .layout import Step, heat_map, start_or_progress, write
+from .layout import Step, heat_map, icon_of, start_or_progress, write
 
 PICTURE_SCALE = 4.6  # in lines of text
 NEWER = {
@@ -155,8 +154,7 @@ class VIEW3D_PT_radiance_twin_fix_it(Step, bpy.types.Panel):
         job = worker.last("fix_it")
         there = fix_it.cameras()
         if job is not None and (job.error is not None or not there):
-            icon = "INFO" if job.error is None else "CANCEL" if isinstance(job.error, Cancelled) else "ERROR"
-            write(layout, context, job.outcome, icon=icon)
+            write(layout, context, job.outcome, icon=icon_of(job, "INFO"))
         if not there:
             return
         for thing in there:

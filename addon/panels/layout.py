@@ -87,7 +87,7 @@ def runtime(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.operator("radiance_twin.install_runtime", text=text, icon="IMPORT")
     last = worker.last("runtime")
     if last is not None and last.error is not None:
-        write(column, context, last.outcome, icon="CANCEL" if isinstance(last.error, Cancelled) else "ERROR")
+        write(column, context, last.outcome, icon=icon_of(last))
 
 
 def time_left(job: worker.Job) -> str:
@@ -101,20 +101,25 @@ def progress(row: bpy.types.UILayout, job: worker.Job, left: str = "") -> None:
     row.operator("radiance_twin.cancel", text="", icon="X")
 
 
+def icon_of(job: worker.Job, well: Icon = "CHECKMARK") -> Icon:
+    """How a job has ended: `well`, by a failure, or because somebody cancelled it."""
+    return well if job.error is None else "CANCEL" if isinstance(job.error, Cancelled) else "ERROR"
+
+
 def outcome(
     layout: bpy.types.UILayout, context: bpy.types.Context, request: str, file_of: Callable[[Paths], Path]
 ) -> None:
     """How the step ended last, or else the file that an earlier session left."""
     job = worker.last(request)
     if job is not None and job.error is not None:
-        write(layout, context, job.outcome, icon="CANCEL" if isinstance(job.error, Cancelled) else "ERROR")
+        write(layout, context, job.outcome, icon=icon_of(job))
         if isinstance(job.error, ChildCrashed | Fault):
             layout.operator("radiance_twin.open_log", icon="TEXT").filepath = str(job.log_path)
         return
     paths = paths_of_open_file()
     file = None if paths is None else file_of(paths)
     if job is not None:
-        write(layout, context, job.outcome, icon="CHECKMARK")
+        write(layout, context, job.outcome, icon=icon_of(job))
     elif file is not None and file.is_file():
         write(layout, context, f"{file.name}, {bytes_in_words(file.stat().st_size)}", icon="CHECKMARK")
 

@@ -3,11 +3,10 @@
 
 import bpy
 
-from ...core.errors import Cancelled
 from ..jobs import worker
 from ..viewport.draw import failure
 from ..viewport.twin import is_twin, loaded_part_of, problem_of, settings_of
-from .layout import Icon, Step, start_or_progress, write
+from .layout import Icon, Step, icon_of, start_or_progress, write
 
 EXPORT_BUTTONS: tuple[tuple[str, str, Icon], ...] = (
     ("vdb", "Volume", "OUTLINER_OB_VOLUME"),
@@ -35,8 +34,7 @@ class VIEW3D_PT_radiance_twin_export(Step, bpy.types.Panel):
                 row.operator("radiance_twin.export", text=text, icon=icon).format = format
         ended = worker.last("export")
         if ended is not None:
-            icon = "CHECKMARK" if ended.error is None else "CANCEL" if isinstance(ended.error, Cancelled) else "ERROR"
-            write(layout, context, ended.outcome, icon=icon)
+            write(layout, context, ended.outcome, icon=icon_of(ended))
 
 
 class VIEW3D_PT_radiance_twin_object(Step, bpy.types.Panel):
