@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ... import __version__
 from ..files import cache_folder
 from ..runtime.accelerator import cuda_of_driver
-from ..runtime.install import GB
-from ..runtime.places import VARIABLE, current, home
+from ..runtime.install import GB, free_bytes
+from ..runtime.places import VARIABLE, current, home, nearest_folder
 from .checks import Check
 
 LEAST_FREE = 5 * GB
@@ -33,7 +31,7 @@ def machine_checks(folders: Sequence[str] = ()) -> Iterator[Check]:
     yield _driver()
     yield _runtime()
     yield _disk()
-    yield _writing([str(_existing(home())), tempfile.gettempdir(), *folders])
+    yield _writing([str(nearest_folder(home())), tempfile.gettempdir(), *folders])
 
 
 def _driver() -> Check:
@@ -59,8 +57,7 @@ def _runtime() -> Check:
 
 
 def _disk() -> Check:
-    folder = _existing(home())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(home())
     found = f"{free / GB:.1f} GB free where the runtime lies"
     if free < LEAST_FREE:
         return Check("Disk", "bad", found, f"free some space, or set {VARIABLE} to a folder on another disk")
@@ -80,9 +77,3 @@ def _writing(folders: Sequence[str]) -> Check:
     if failed:
         return Check("Write access", "bad", "; ".join(failed), "give yourself the right to write there")
     return Check("Write access", "good", "data, cache and temporary folders can be written")
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.is_dir():
-        folder = folder.parent
-    return folder

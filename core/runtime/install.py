@@ -23,6 +23,7 @@ from .places import (
     VARIABLE,
     Environment,
     home,
+    nearest_folder,
     new_name,
     python_in,
     remove_unused,
@@ -232,6 +233,4 @@ def _folders(settings: InstallSettings) -> list[Path]:
 
 def free_bytes(folder: Path) -> int:
     """What is free on the disk that `folder` is on, or will be."""
-    while not folder.is_dir():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(nearest_folder(folder)).free

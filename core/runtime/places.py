@@ -158,6 +158,13 @@ def hold(prefix: str) -> Lock | None:
     return marked if marked.take() else None
 
 
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
 def require_home() -> Path:
     """The folder, made when it is missing.
 
