@@ -33,14 +33,9 @@ def change_world(changes: Changes, scene: bpy.types.Scene, rule: World, draws: D
         tree.links.new(shining[0].outputs[0], tree.nodes.new("ShaderNodeOutputWorld").inputs["Surface"])
         angle = np.radians(draws.number(rule.angle)) if rule.angle is not None else 0.0
         if rule.folder is not None:
-            picture = tree.nodes.new("ShaderNodeTexEnvironment")
+            picture, mapping = _mapped_picture(tree, "ShaderNodeTexEnvironment", "Generated", shining[0])
             picture.image = changes.picture(draws.choice(pictures_in(rule.folder)))
-            mapping = tree.nodes.new("ShaderNodeMapping")
             mapping.inputs["Rotation"].default_value = (0.0, 0.0, angle)
-            coordinates = tree.nodes.new("ShaderNodeTexCoord")
-            tree.links.new(coordinates.outputs["Generated"], mapping.inputs["Vector"])
-            tree.links.new(mapping.outputs["Vector"], picture.inputs["Vector"])
-            tree.links.new(picture.outputs["Color"], shining[0].inputs["Color"])
         elif rule.sun is not None:
             sky = tree.nodes.new("ShaderNodeTexSky")
             sky.sky_type = compat.clear_sky()
@@ -65,18 +60,13 @@ def change_background(changes: Changes, scene: bpy.types.Scene, rule: Background
     behind = tree.nodes.new("ShaderNodeBackground")
     if rule.folder is not None:
         image: Any = changes.picture(draws.choice(pictures_in(rule.folder)))
-        picture = tree.nodes.new("ShaderNodeTexImage")
+        picture, mapping = _mapped_picture(tree, "ShaderNodeTexImage", "Window", behind)
         picture.image, picture.extension = image, "EXTEND"
-        mapping = tree.nodes.new("ShaderNodeMapping")
         view = scene.render.resolution_x / scene.render.resolution_y
         wider = (image.size[0] / image.size[1]) / view
         scale = np.array([1.0 / max(wider, 1.0), min(wider, 1.0), 1.0])
         mapping.inputs["Scale"].default_value = scale
         mapping.inputs["Location"].default_value = 0.5 - 0.5 * scale
-        coordinates = tree.nodes.new("ShaderNodeTexCoord")
-        tree.links.new(coordinates.outputs["Window"], mapping.inputs["Vector"])
-        tree.links.new(mapping.outputs["Vector"], picture.inputs["Vector"])
-        tree.links.new(picture.outputs["Color"], behind.inputs["Color"])
     elif rule.colour is not None:
         behind.inputs["Color"].default_value = (*draws.vector(rule.colour), 1.0)
     path, mix = tree.nodes.new("ShaderNodeLightPath"), tree.nodes.new("ShaderNodeMixShader")
@@ -85,6 +75,15 @@ def change_background(changes: Changes, scene: bpy.types.Scene, rule: Background
         tree.links.new(shining[0], mix.inputs[1])
     tree.links.new(behind.outputs[0], mix.inputs[2])
     tree.links.new(mix.outputs[0], output.inputs["Surface"])
+
+
+def _mapped_picture(tree: Any, kind: str, coordinates: str, background: Any) -> tuple[Any, Any]:
+    """New nodes of a `kind` of picture, which colours a background by these coordinates, and of their mapping."""
+    picture, mapping = tree.nodes.new(kind), tree.nodes.new("ShaderNodeMapping")
+    tree.links.new(tree.nodes.new("ShaderNodeTexCoord").outputs[coordinates], mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], picture.inputs["Vector"])
+    tree.links.new(picture.outputs["Color"], background.inputs["Color"])
+    return picture, mapping
 
 
 def _sample_quickly(world: bpy.types.World) -> None:
