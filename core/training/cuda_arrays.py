@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The arrays that training on CUDA needs on the device, by the names of `field/cuda/program.py`."""
+"""The arrays that training on CUDA needs on the device, by the names of `field/cuda/signatures.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Shapes = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
 def batch_shapes(program: Program, samples: int, rays: int) -> Shapes:
-    """The arrays of one step with room for so many samples and rays, as `program.py` describes them."""
+    """The arrays of one step with room for so many samples and rays, as `signatures.py` describes them."""
     shapes: Shapes = {
         "rays": (F4, (rays, 8)),
         "targets": (F4, (rays, 4)),

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..field.cuda.failure import DeviceFull, failures_told
 from ..field.cuda.launch import Kernels, Value, Work
 from ..field.cuda.parameters import Parameters, occupancy_words, occupied_cells
-from ..field.cuda.program import Choice, Counter, Setting, State
+from ..field.cuda.signatures import Choice, Counter, Setting, State
 from ..field.model import RadianceField
 from ..field.render import PATTERN
 from .cuda_arrays import F2, F4, U4, adam_shapes, allocate, batch_shapes, pixel_shapes
@@ -377,7 +377,7 @@ class CudaStepper:
 
 
 _KINDS = ("gradient", "master", "first", "second")
-# the order of `program.py`
+# the order of `signatures.py`
 _FORWARD_AND_BACKWARD = (
     "begin_step",
     "generate_rays",

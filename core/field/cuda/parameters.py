@@ -11,7 +11,7 @@ from .launch import Kernels
 
 
 class Parameters:
-    """The arrays of `program.py` that hold a field's parameters.
+    """The arrays of `signatures.py` that hold a field's parameters.
 
     Attributes:
         arrays: by name. The tables' masters are the field's own memory; `matrix_master` is a copy until `adopt`.
@@ -61,7 +61,7 @@ class Parameters:
 
 
 def occupancy_words(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """`bits` and `coarse` of `program.py` for [n, n, n] bool, on the same device."""
+    """`bits` and `coarse` of `signatures.py` for [n, n, n] bool, on the same device."""
     n = occupied.shape[0]
     coarse = occupied.view(n // 8, 8, n // 8, 8, n // 8, 8).amax(dim=(1, 3, 5))
     return _words(occupied.reshape(-1)), _words(coarse.reshape(-1))

@@ -15,7 +15,7 @@ from ..model import RadianceField
 from .failure import failures_told
 from .launch import Kernels, Value
 from .parameters import Parameters, occupancy_words
-from .program import Counter
+from .signatures import Counter
 
 F4 = NDArray[np.float32]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every array of a training on the CPU by the names of `program.py`, a field with the very same weights in double
+"""Every array of a training on the CPU by the names of `signatures.py`, a field with the very same weights in double
 precision, and what the plain PyTorch reference makes of both."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from radiance_twin.core.field.cuda.program import DROPPED, KERNELS, Choice, Counter, Setting
+from radiance_twin.core.field.cuda.signatures import DROPPED, KERNELS, Choice, Counter, Setting
 from radiance_twin.core.field.directions import spherical_harmonics
 from radiance_twin.core.field.hash_grid import encode
 from radiance_twin.core.field.march import Samples, composite
@@ -27,7 +27,7 @@ EPSILON, ALPHA_WEIGHT = 0.02, 0.7
 
 
 class Device:
-    """Every array of a training, by the names of `program.py`, and a field of float64 with the very same weights."""
+    """Every array of a training, by the names of `signatures.py`, and a field of float64 with the very same weights."""
 
     def __init__(
         self, host: Any, config: FieldConfig, seed: int = 0, capacity: int = CAPACITY, rays: int = RAYS

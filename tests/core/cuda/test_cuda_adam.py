@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.field.cuda.program import Counter, Setting, State
+from radiance_twin.core.field.cuda.signatures import Counter, Setting, State
 
 from .batch import LOSS_SCALE, RAYS, SMALL, Device, backward, forward, relative, some_rays
 

@@ -11,7 +11,8 @@ import pytest
 
 from radiance_twin.core.field.cuda.load import OPTIONS
 from radiance_twin.core.field.cuda.nvrtc import Nvrtc, find_nvrtc
-from radiance_twin.core.field.cuda.program import KERNELS, program_of
+from radiance_twin.core.field.cuda.program import program_of
+from radiance_twin.core.field.cuda.signatures import KERNELS
 from radiance_twin.core.field.model import FieldConfig
 
 DEFAULT = FieldConfig()

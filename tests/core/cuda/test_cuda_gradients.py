@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.field.cuda.program import DROPPED, NOWHERE, Choice, Counter, Setting, State
+from radiance_twin.core.field.cuda.signatures import DROPPED, NOWHERE, Choice, Counter, Setting, State
 from radiance_twin.core.field.hash_grid import encode
 from radiance_twin.core.field.march import composite
 from radiance_twin.core.field.mlp import mlp

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radiance_twin.core.field.cuda.program import KERNELS, Kernel, Program, program_of, unsupported
+from radiance_twin.core.field.cuda.program import Kernel, Program, program_of, unsupported
+from radiance_twin.core.field.cuda.signatures import KERNELS
 
 from .batch import SMALL
 from .host import HostKernels, LaunchError

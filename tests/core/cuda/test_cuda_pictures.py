@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from radiance_twin.core.cameras import look_at, pixel_grid, ray_directions
-from radiance_twin.core.field.cuda.program import Choice, Counter, State
+from radiance_twin.core.field.cuda.signatures import Choice, Counter, State
 from radiance_twin.core.field.render import render_rays
 from radiance_twin.core.training.sampler import NOTHING
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from radiance_twin.core.cameras import ray_directions
-from radiance_twin.core.field.cuda.program import Choice, Counter, Setting
+from radiance_twin.core.field.cuda.signatures import Choice, Counter, Setting
 from radiance_twin.core.field.directions import spherical_harmonics
 from radiance_twin.core.field.march import march
 from radiance_twin.core.training.sampler import NOTHING, ViewPixels

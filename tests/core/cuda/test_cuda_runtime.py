@@ -27,7 +27,8 @@ from radiance_twin.core.field.cuda.driver import Driver
 from radiance_twin.core.field.cuda.failure import KernelsUnavailable
 from radiance_twin.core.field.cuda.launch import Argument, Kernels
 from radiance_twin.core.field.cuda.nvrtc import Nvrtc, candidates, find_nvrtc
-from radiance_twin.core.field.cuda.program import Kernel, Parameter
+from radiance_twin.core.field.cuda.program import Kernel
+from radiance_twin.core.field.cuda.signatures import Parameter
 
 SCALE = """
 extern "C" __global__ void scale(float* out, const float* in, float factor, unsigned count) {

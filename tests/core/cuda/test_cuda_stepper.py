@@ -15,7 +15,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from radiance_twin.core.errors import UserError
-from radiance_twin.core.field.cuda.program import Counter, Setting, program_of
+from radiance_twin.core.field.cuda.program import program_of
+from radiance_twin.core.field.cuda.signatures import Counter, Setting
 from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.training import cuda_arrays, cuda_stepper, run
 from radiance_twin.core.training.recipe import Recipe, scale_of

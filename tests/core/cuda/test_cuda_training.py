@@ -16,8 +16,8 @@ from radiance_twin.core.cameras import Camera
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.field.cpu import thread_pool
 from radiance_twin.core.field.cuda.parameters import occupancy_words, occupied_cells
-from radiance_twin.core.field.cuda.program import Counter, State
 from radiance_twin.core.field.cuda.renderer import CudaRenderer
+from radiance_twin.core.field.cuda.signatures import Counter, State
 from radiance_twin.core.field.render import TrainedField, render_view
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.training import cuda_stepper, run, trainer

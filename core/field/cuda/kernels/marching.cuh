@@ -24,7 +24,7 @@ DEVICE void clip(float o, float inverse_d, float size, float& entry, float& leav
     leave = fminf(leave, fmaxf(a, b));
 }
 
-// `ray` as in program.py: origin, limit | direction, jitter
+// `ray` as in signatures.py: origin, limit | direction, jitter
 DEVICE Walk walk_of(float4 origin, float4 direction, const Grid& grid, float step) {
     float size = (float)grid.n;
     Walk walk;

@@ -32,7 +32,7 @@ DEVICE u32 view_of(u32 pixel, const u32* first_pixel, u32 views) {
     return low;
 }
 
-// Origin and direction through a place in the picture (pixels); `camera` as in program.py.
+// Origin and direction through a place in the picture (pixels); `camera` as in signatures.py.
 DEVICE void camera_ray(const float* camera, float column, float row, float4& origin, float4& direction) {
     float x = (column - camera[14]) / camera[12];
     float y = -(row - camera[15]) / camera[13];
