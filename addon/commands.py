@@ -14,8 +14,9 @@ from typing import Any
 import bpy
 
 from ..core.arguments import parse, settings_of
-from ..core.cli import exit_code, in_words
+from ..core.cli import exit_code
 from ..core.errors import UsageError, UserError
+from ..core.words import in_words
 from .jobs import pump, worker
 from .operators.compare import start_compare
 from .operators.doctor import start_doctor

@@ -12,12 +12,10 @@ from types import FrameType
 from typing import Any
 
 from .arguments import parse, settings_of
-from .comparison.words import ssim_in_words
-from .coverage import shares_in_words
-from .doctor.checks import doctor_in_words
 from .errors import Cancelled, UserError
-from .reporting import Reporter, TerminalReporter, format_seconds
+from .reporting import Reporter, TerminalReporter
 from .stopping import interrupt_main_thread
+from .words import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,119 +133,6 @@ def _export(words: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
     of_dataset = ("output", "format", "images", "look", "points", "skip_damaged")
     return export_dataset(DatasetExportSettings(source, **{name: words[name] for name in of_dataset}), reporter)
-
-
-def in_words(command: str, result: dict[str, Any]) -> str:
-    """What a command says to people when it is done."""
-    match command:
-        case "demo" | "compare":
-            return f"{metrics_in_words(result)}\nReport: {result['report']}"
-        case "render":
-            return f"{result['output']}: {result['views']} views in {format_seconds(result['seconds'])}"
-        case "import":
-            return imported_in_words(result)
-        case "train":
-            return (
-                f"{result['output']}: {result['steps']} steps in {format_seconds(result['seconds'])}, "
-                f"{decibels(result['psnr'])} on held-out views"
-            )
-        case "fix-it":
-            return proposed_in_words(result)
-        case "view":
-            width, height = result["size"]
-            return f"{result['output']}: {width} x {height} pixels in {result['seconds']:.2f} s"
-        case "export":
-            return exported_in_words(result)
-        case "check":
-            return checked_in_words(result)
-        case "bench":
-            from .bench import bench_in_words
-
-            return bench_in_words(result)
-        case "verify":
-            return f"{result['dataset']}: {result['views']} views rendered again, bit for bit the same"
-        case "config":
-            return str(result["configuration"]).rstrip()
-        case "runtime":
-            return runtime_in_words(result)
-        case "doctor":
-            return doctor_in_words(result)
-        case "sheet":
-            return "\n".join([*result["remarks"], result["page"]])
-        case _:
-            return "\n".join(f"{name}: {value}" for name, value in result.items())
-
-
-def imported_in_words(result: dict[str, Any]) -> str:
-    """How many views of an imported dataset are there for what, and how many problems were named."""
-    views = ", ".join(f"{count} {name}" for name, count in result["views"].items())
-    count = len(result["problems"])
-    problems = f"; {count} {'problem' if count == 1 else 'problems'}, named above" if count else ""
-    return f"{result['output']}: {views} views from {result['format']}, film {result['film']}{problems}"
-
-
-def proposed_in_words(result: dict[str, Any]) -> str:
-    """Each proposed camera with its reason."""
-    if not result["cameras"]:
-        return "Nothing to fix: no new camera would see what the held-out views show to be wrong"
-    lines = [f"{number}. {camera['reason']}" for number, camera in enumerate(result["cameras"], 1)]
-    return "\n".join([*lines, *([result["output"]] if result["output"] else [])])
-
-
-def checked_in_words(result: dict[str, Any]) -> str:
-    """What was found in a scene, and what rendering it will cost."""
-    lines = [f"- {one['what']}" + (f"; {one['remedy']}" if one["remedy"] else "") for one in result["findings"]]
-    size, beside = result["bytes"] / 1e6, result["staging_bytes"] / 1e6
-    cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {size:.1f} MB"
-    lines = [*(lines or ["Nothing to mend."]), shares_in_words(result["coverage"])]
-    return "\n".join([*lines, f"{cost}, with {beside:.1f} MB beside it meanwhile"])
-
-
-def runtime_in_words(result: dict[str, Any]) -> str:
-    """The managed runtime as it is now."""
-    if not result["installed"]:
-        return f"No runtime is installed in {result['folder']}"
-    accelerator = f"CUDA {result['cuda']}" if result["cuda"] else "CPU"
-    stale = "; of another version of Radiance Twin, update it" if result["stale"] else ""
-    size = f"{result['bytes'] / 1e9:.1f} GB"
-    return (
-        f"PyTorch {result['torch']} for {accelerator} in Python {result['python']}, {size}{stale}\n{result['folder']}"
-    )
-
-
-def exported_in_words(result: dict[str, Any]) -> str:
-    """What an export holds, and what it loses against the field."""
-    kinds = ("views", "voxels", "vertices", "faces", "points", "splats")
-    counts = [f"{result[name]:,} {name}" for name in kinds if result.get(name)]
-    size, seconds = f"{result['bytes'] / 1e6:.1f} MB", format_seconds(result["seconds"])
-    made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"
-    if "worst_error" in result:
-        worst = result["worst_error"]
-        return made if worst is None else f"{made}\nRead back: points are at most {worst:.2g} pixels off"
-    loss = result["loss"]
-    if loss is None or loss["loss_db"] is None:
-        return f"{made}; loss not measured"
-    return (
-        f"{made}\nPSNR {decibels(loss['export_psnr'])}, the field's {decibels(loss['field_psnr'])}: "
-        f"{loss['loss_db']:.2f} dB lost over {loss['views']} held-out views"
-    )
-
-
-def metrics_in_words(metrics: dict[str, Any]) -> str:
-    """One line of figures: the mean over the held-out views."""
-    mean = metrics["mean"]
-    protocol = metrics.get("protocol", "radiance-twin")
-    measured = "" if protocol == "radiance-twin" else f", measured as {protocol} does"
-    return (
-        f"PSNR {decibels(mean['psnr'])} (foreground {decibels(mean['psnr_foreground'])}), "
-        f"SSIM {ssim_in_words(mean['ssim'])}, FLIP {mean['flip']:.3f}, "
-        f"over {len(metrics['views'])} held-out views{measured}"
-    )
-
-
-def decibels(value: float | None) -> str:
-    """PSNR as people read it; None is a perfect match, or nothing to measure."""
-    return "–" if value is None else f"{value:.2f} dB"
 
 
 def _stop_on_interrupt(reporter: TerminalReporter) -> None:

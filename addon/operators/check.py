@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ...core.cli import checked_in_words
+from ...core.words import checked_in_words
 from ..jobs import worker
 from ..properties import render_arguments, settings_of
 from . import can_run, run

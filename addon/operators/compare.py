@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...core.arguments import TURNTABLE_FRAMES
-from ...core.cli import metrics_in_words
+from ...core.words import metrics_in_words
 from ..jobs import worker
 from ..paths import UNSAVED, Paths, paths_of_open_file
 from ..properties import settings_of

@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ExportHelper
 from mathutils import Matrix
 
 from ...core.arguments import EXPORT_ENDINGS, EXPORT_RESOLUTIONS
-from ...core.cli import decibels
+from ...core.words import decibels
 from .. import compat
 from ..jobs import worker
 from ..paths import paths_of_open_file

@@ -6,12 +6,12 @@ from typing import Any
 
 import bpy
 
-from ...core.cli import runtime_in_words
 from ...core.errors import UserError
 from ...core.processes import installer_command
 from ...core.runtime.accelerator import BACKENDS
 from ...core.runtime.install import GB, InstallSettings, plan
 from ...core.runtime.places import current
+from ...core.words import runtime_in_words
 from ..jobs import worker
 from . import can_run, run, why_busy
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import bpy
 
-from ...core.cli import decibels
 from ...core.errors import UserError
 from ...core.reporting import format_seconds
 from ...core.twin_file import unfinished_path
+from ...core.words import decibels
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, settings_of

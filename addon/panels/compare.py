@@ -6,8 +6,8 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ...core.cli import decibels
 from ...core.comparison.words import pays_off_in_short, ssim_in_words
+from ...core.words import decibels
 from ..jobs import worker
 from ..operators import compare_frame
 from ..operators.compare import SIDES, figures_of, forget_figures

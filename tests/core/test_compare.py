@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from radiance_twin.core import cameras, colour
-from radiance_twin.core.cli import metrics_in_words
 from radiance_twin.core.comparison import compare as module
 from radiance_twin.core.comparison.compare import (
     CompareSettings,
@@ -35,6 +34,7 @@ from radiance_twin.core.field.occupancy import occupancy_bits
 from radiance_twin.core.field.render import load_field, render_view
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.twin_file import Twin, read_twin, write_twin
+from radiance_twin.core.words import metrics_in_words
 
 WIDTH, HEIGHT = 32, 24
 WORLD_FROM_FIELD = cameras.world_from_field_of_bounds(np.array([[-1.0, -1, -1], [1, 1, 1]]))
