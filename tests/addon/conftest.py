@@ -27,6 +27,16 @@ def extension() -> Iterator[None]:
 
 
 @pytest.fixture
+def saved_file(extension: None, tmp_path: Path) -> Path:
+    """The default scene (cube, light, camera), saved as table.blend."""
+    import bpy
+
+    path = tmp_path / "table.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+@pytest.fixture
 def fake_worker(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the extension takes for the worker's Python is a program that always runs the fake worker."""
     program = tmp_path_factory.mktemp("worker") / "python"

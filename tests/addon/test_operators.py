@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,15 @@ import pytest
 
 import radiance_twin
 from radiance_twin.addon.jobs import worker
-from radiance_twin.addon.operators import compare, render, sample, train
+from radiance_twin.addon.operators import render, sample, train
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import render_arguments, settings_of
-from radiance_twin.addon.viewport.bakes import look_again
-from radiance_twin.addon.viewport.twin import bake_of, path_of, problem_of
 from radiance_twin.core import arguments
-from radiance_twin.core.arguments import TURNTABLE_FRAMES
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.worker.child import ChildCrashed
 
-from .fake_worker import BROKEN, DEAF, DIES, REFUSES, WAITS
+from .fake_worker import DEAF, DIES, REFUSES, WAITS
+from .waiting import hear_until, why_grey
 
 OPERATORS = (
     "render_views",
@@ -40,36 +35,6 @@ OPERATORS = (
     "open_report",
     "load_twin",
 )
-
-
-@pytest.fixture
-def saved_file(extension: None, tmp_path: Path) -> Path:
-    """The default scene (cube, light, camera), saved as table.blend."""
-    path = tmp_path / "table.blend"
-    bpy.ops.wm.save_as_mainfile(filepath=str(path))
-    return path
-
-
-def why_grey(operator: str) -> str:
-    """What the button's tooltip says about being grey; empty when it is not."""
-    try:
-        getattr(bpy.ops.radiance_twin, operator)()
-    except RuntimeError as error:
-        return str(error).partition(".poll() ")[2]
-    return ""
-
-
-def hear_until(job: worker.Job, stage: str = "") -> None:
-    """Until the job has ended, or has said that it is at `stage`."""
-    deadline = time.monotonic() + 20
-    while not job.ended and not (stage and job.stage == stage):
-        assert time.monotonic() < deadline, job.lines
-        job.hear(0.01)
-        time.sleep(0.01)
-
-
-def fingerprint(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def traces() -> dict[str, Any]:
@@ -199,7 +164,7 @@ def test_a_file_with_a_mistake_changes_nothing(saved_file: Path, tmp_path: Path)
 
 
 def test_a_copy_is_rendered_and_the_open_file_is_left_alone(saved_file: Path, fake_worker: None) -> None:
-    before = fingerprint(saved_file)
+    before = saved_file.read_bytes()
     bpy.data.objects["Cube"].name = "Changed after saving"
     job = render.start_render({"views": 3, "val_views": 1, "test_views": 2}, saved_file.with_suffix(".h5"))
     copy = Path(job.arguments["scene"])
@@ -210,7 +175,7 @@ def test_a_copy_is_rendered_and_the_open_file_is_left_alone(saved_file: Path, fa
     assert job.result is not None and job.result["views"] == 6
     assert not copy.exists()
     assert bpy.data.filepath == str(saved_file)
-    assert fingerprint(saved_file) == before
+    assert saved_file.read_bytes() == before
 
 
 def test_copy_finds_external_files(saved_file: Path, tmp_path: Path) -> None:
@@ -287,55 +252,6 @@ def test_cancel_stops_the_job_and_one_runs_at_a_time(saved_file: Path, fake_work
     assert job.outcome == "Stopped; what was done is kept"
 
 
-def test_cancelled_training_is_shown_as_far_as_it_came_and_gone_on_with(saved_file: Path, fake_worker: None) -> None:
-    paths = paths_of_open_file()
-    assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
-    bpy.ops.radiance_twin.cancel()
-    hear_until(job)
-    assert isinstance(job.error, Cancelled)
-    assert job.outcome == "Stopped; table.unfinished.twin holds what was learned, and Continue goes on with it"
-    (twin,) = twins()
-    assert Path(path_of(twin)) == paths.unfinished_twin and not problem_of(twin)
-    bake = bake_of(twin)
-    assert bake is not None and bake.is_expected, "its box, in which the worker shows the field when the view rests"
-    # gone on with, the object shows what it becomes
-    hear_until(train.start_train({"seed": 0}, paths.dataset, paths.twin, load_after=True))
-    assert twins() == [twin] and Path(path_of(twin)) == paths.twin and not paths.unfinished_twin.exists()
-    look_again(str(paths.twin))
-    bake = bake_of(twin)
-    assert bake is not None and not bake.is_expected
-
-
-def test_cancelled_training_leaves_an_earlier_twin_in_sight(saved_file: Path, fake_worker: None) -> None:
-    bpy.ops.radiance_twin.render_views()
-    bpy.ops.radiance_twin.train()
-    paths = paths_of_open_file()
-    assert paths is not None
-    before = fingerprint(paths.twin)
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
-    bpy.ops.radiance_twin.cancel()
-    hear_until(job)
-    (twin,) = twins()
-    assert Path(path_of(twin)) == paths.twin and fingerprint(paths.twin) == before
-    assert paths.unfinished_twin.is_file()
-
-
-def test_finish_now_makes_a_twin_of_what_is_learned(saved_file: Path, fake_worker: None) -> None:
-    paths = paths_of_open_file()
-    assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
-    bpy.ops.radiance_twin.finish()
-    assert why_grey("finish") == "It is finishing"
-    hear_until(job)
-    assert job.error is None and job.outcome == "31.25 dB after 1 s"
-    assert paths.twin.is_file() and not paths.unfinished_twin.exists()
-    assert [Path(path_of(twin)) for twin in twins()] == [paths.twin]
-
-
 def test_second_cancel_ends_a_worker_that_does_not_listen(saved_file: Path, fake_worker: None) -> None:
     job = render.start_render({"seed": DEAF, "views": 1}, saved_file.with_suffix(".h5"))
     hear_until(job, stage="work")
@@ -370,190 +286,11 @@ def test_unregistering_stops_the_worker(saved_file: Path, fake_worker: None) -> 
     assert worker.running() is None
 
 
-def test_trained_twin_stands_beside_the_original_once(saved_file: Path, fake_worker: None) -> None:
-    bpy.ops.radiance_twin.render_views()
-    for _ in range(2):
-        bpy.ops.radiance_twin.train()
-    twins = [each for each in bpy.context.scene.objects if each.type == "EMPTY"]
-    assert [each.name for each in twins] == ["table"]
-    assert twins[0].location.length > 0.1
-    job = worker.last("train")
-    assert job is not None and job.outcome == "31.25 dB after 1 s"
-
-
-def twins() -> list[bpy.types.Object]:
-    return [each for each in bpy.data.objects if each.type == "EMPTY"]
-
-
-def test_twin_stands_in_the_scene_while_it_is_trained(saved_file: Path, fake_worker: None) -> None:
-    paths = paths_of_open_file()
-    assert paths is not None
-    selected = list(bpy.context.selected_objects)
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
-    (twin,) = twins()
-    assert not paths.twin.is_file() and twin.location.length > 0.1
-    bake = bake_of(twin)
-    assert bake is not None and bake.is_expected and bake.box.max() == 1.0 and not problem_of(twin)
-    assert list(bpy.context.selected_objects) == selected, "whoever works on is not disturbed"
-    job.cancel()
-    hear_until(job)
-    assert twins() == [twin]
-
-
-@pytest.mark.parametrize("seed", [DIES, REFUSES])
-def test_training_that_fails_takes_its_stand_in_away(saved_file: Path, fake_worker: None, seed: int) -> None:
-    paths = paths_of_open_file()
-    assert paths is not None
-    job = train.start_train({"seed": seed}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job)
-    assert job.error is not None and not twins()
-    # an earlier twin stays what it was
-    bpy.ops.radiance_twin.render_views()
-    bpy.ops.radiance_twin.train()
-    (twin,) = twins()
-    hear_until(train.start_train({"seed": seed}, paths.dataset, paths.twin, load_after=True))
-    assert twins() == [twin] and bake_of(twin) is not None
-
-
-def test_a_deleted_stand_in_comes_back_as_the_twin(saved_file: Path, fake_worker: None) -> None:
-    paths = paths_of_open_file()
-    assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
-    bpy.data.objects.remove(twins()[0])
-    job.cancel()
-    hear_until(job)
-    assert len(twins()) == 1
-
-
-def test_how_long_to_train_is_a_preset_or_a_number(saved_file: Path, fake_worker: None) -> None:
-    settings = settings_of(bpy.context.scene)
-    paths = paths_of_open_file()
-    assert paths is not None
-
-    def asked() -> dict[str, Any]:
-        bpy.ops.radiance_twin.train()
-        job = worker.last("train")
-        assert job is not None
-        return {name: value for name, value in job.arguments.items() if name not in ("dataset", "output")}
-
-    bpy.ops.radiance_twin.render_views()
-    assert asked() == {"device": "auto", "seed": 0, "bake": "normal", "preset": "preview"}
-    settings.preset, settings.seconds, settings.device, settings.bake = "custom", 5.0, "cpu", "small"
-    assert asked() == {"device": "cpu", "seed": 0, "bake": "small", "seconds": 5.0}
-    settings.preset, settings.stop_at_psnr, settings.until_psnr, settings.go_on = "final", True, 32.5, True
-    assert asked() == {
-        "device": "cpu",
-        "seed": 0,
-        "bake": "small",
-        "preset": "final",
-        "until_psnr": 32.5,
-        "resume": str(paths.twin),
-    }
-    # what is asked for is what the command line knows
-    words = arguments.parse(["train", "--preset", "final", "--until-psnr", "32.5", "--resume", "x.twin"], "b", True)
-    assert set(asked()) <= set(arguments.settings_of(words))
-
-
-def test_twin_is_not_loaded_when_not_wanted(saved_file: Path, fake_worker: None) -> None:
-    settings_of(bpy.context.scene).load_after = False
-    bpy.ops.radiance_twin.render_views()
-    bpy.ops.radiance_twin.train()
-    assert not any(each.type == "EMPTY" for each in bpy.data.objects)
-
-
-def test_training_succeeds_where_the_twin_cannot_be_loaded(saved_file: Path, fake_worker: None) -> None:
-    bpy.ops.radiance_twin.render_views()
-    bpy.ops.object.mode_set(mode="EDIT")
-    bpy.ops.radiance_twin.train()
-    job = worker.last("train")
-    assert job is not None and job.error is None
-    assert "It is not loaded" in job.outcome and "Object Mode" in job.outcome
-
-
-def test_comparison_loads_the_worst_views_pictures_once(saved_file: Path, fake_worker: None) -> None:
-    bpy.ops.radiance_twin.render_views()
-    bpy.ops.radiance_twin.train()
-    mine = bpy.data.images.new("View 67, Classic", 4, 4)
-    for _ in range(2):
-        bpy.ops.radiance_twin.compare()
-    classic, neural, flip = (compare.picture(kind) for kind in compare.PICTURES)
-    assert classic is not None and neural is not None and flip is not None and classic != mine
-    assert classic.filepath.endswith("classic_067.png") and neural.filepath.endswith("neural_067.png")
-    assert len([each for each in bpy.data.images if each.get(compare.MARK)]) == 3
-    assert classic.colorspace_settings.name == "sRGB"
-    assert classic.pixels[0] == pytest.approx(64 / 255) and neural.pixels[0] == pytest.approx(192 / 255)
-    paths = paths_of_open_file()
-    assert paths is not None
-    metrics = compare.read_metrics(paths.report)
-    assert metrics is not None and metrics["mean"]["psnr"] == 30.0
-    job = worker.last("compare")
-    assert job is not None and job.outcome.startswith("PSNR 30.00 dB (foreground 27.00 dB)")
-
-
-def test_turntable_is_rendered_from_a_copy_of_the_open_scene(saved_file: Path, fake_worker: None) -> None:
-    for step in ("render_views", "train", "compare"):
-        getattr(bpy.ops.radiance_twin, step)()
-    job = worker.last("compare")
-    assert job is not None and job.result is not None
-    assert job.result["arguments"]["turntable"] == 0 and "scene" not in job.result["arguments"]
-    settings_of(bpy.context.scene).turntable = True
-    bpy.ops.radiance_twin.compare()
-    job = worker.last("compare")
-    assert job is not None and job.result is not None, job and job.outcome
-    asked = job.result["arguments"]
-    assert asked["turntable"] == TURNTABLE_FRAMES
-    assert Path(asked["scene"]).name == saved_file.name and asked["scene"] != str(saved_file)
-    assert not Path(asked["scene"]).exists(), "the copy goes when it is not needed any more"
-
-
-def test_interrupted_comparison_goes_on_with_the_same_copy(saved_file: Path, fake_worker: None) -> None:
-    for step in ("render_views", "train"):
-        getattr(bpy.ops.radiance_twin, step)()
-    with pytest.raises(RuntimeError, match="No comparison was interrupted"):
-        bpy.ops.radiance_twin.compare(resume=True)
-    settings_of(bpy.context.scene).turntable = True
-    paths = paths_of_open_file()
-    assert paths is not None
-    whole = paths.dataset.read_text(encoding="utf-8")
-    paths.dataset.write_text(BROKEN, encoding="utf-8")
-    with pytest.raises(RuntimeError, match="not to my liking"):
-        bpy.ops.radiance_twin.compare()
-    first = worker.interrupted("compare")
-    assert first is not None and Path(first.arguments["scene"]).is_file()
-    paths.dataset.write_text(whole, encoding="utf-8")
-    bpy.ops.radiance_twin.compare(resume=True)
-    job = worker.last("compare")
-    assert job is not None and job.result is not None
-    assert job.result["arguments"] == first.arguments
-    assert worker.interrupted("compare") is None
-
-
-def test_report_opens_in_the_browser(
-    saved_file: Path, fake_worker: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for step in ("render_views", "train", "compare"):
-        getattr(bpy.ops.radiance_twin, step)()
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
-    bpy.ops.radiance_twin.open_report()
-    assert opened == [(tmp_path / "radiance_twin" / "table_report" / "index.html").as_uri()]
-
-
-def test_damaged_figures_are_no_figures(tmp_path: Path) -> None:
-    assert compare.read_metrics(tmp_path) is None
-    (tmp_path / "metrics.json").write_text("{")
-    assert compare.read_metrics(tmp_path) is None
-    (tmp_path / "metrics.json").write_text(json.dumps({"mean": {}}))
-    assert compare.read_metrics(tmp_path) == {"mean": {}}
-
-
 def test_sample_opens_as_a_new_file(extension: None) -> None:
-    before = fingerprint(sample.SAMPLE)
+    before = sample.SAMPLE.read_bytes()
     assert bpy.ops.radiance_twin.open_sample() == {"FINISHED"}
     assert bpy.data.filepath == ""
     assert bpy.context.scene.camera is not None
     with pytest.raises(RuntimeError):
         bpy.ops.wm.save_mainfile()  # it has no name to be saved under
-    assert fingerprint(sample.SAMPLE) == before
+    assert sample.SAMPLE.read_bytes() == before
