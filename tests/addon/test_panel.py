@@ -28,6 +28,7 @@ from radiance_twin.addon.studio import dataset_views
 from radiance_twin.core.rules import WHAT, keys_of
 
 from .fake_worker import DIES, REFUSES, WAITS
+from .waiting import hear_until
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
 
@@ -167,8 +168,7 @@ def test_cameras_show_what_matters_to_the_rig(saved: Path, rig: str, target: str
 def test_running_step_shows_progress_time_left_and_cancel(saved: Path) -> None:
     settings_of(bpy.context.scene).seed = WAITS
     job = render.start_render(render_arguments(settings_of(bpy.context.scene)), saved / "table.h5")
-    while job.stage != "work":
-        job.hear(0.01)
+    hear_until(job, stage="work")
     notes = draw("render")
     assert notes.bars == ["Work 25% · 3 s left"]
     assert [name for name, _, _ in notes.operators] == ["radiance_twin.cancel"]
@@ -185,8 +185,7 @@ def test_a_training_can_be_finished_from_panel_and_status_bar(saved: Path) -> No
     paths = paths_of_open_file()
     assert paths is not None
     job = start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=False)
-    while job.stage != "work":
-        job.hear(0.01)
+    hear_until(job, stage="work")
     bar = Notes()
     steps.draw_in_status_bar(SimpleNamespace(layout=bar), bpy.context)
     for drawn in (draw("train"), bar):
