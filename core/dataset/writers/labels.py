@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ... import classes
 from ...errors import UserError
-from ..labels import OUTSIDE
+from ..labels import OUTSIDE, box_around
 from ..store import Dataset
 
 # u, v and state
@@ -71,9 +71,8 @@ def visible_objects(dataset: Dataset, view: int, categories: list[str]) -> list[
         category = class_of(dataset.objects[place])
         numbers = [named.get(place, {}).get(name) for name in names.get(category, [])]
         points = [None if number is None else keypoints[number] for number in numbers]
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        left, top = int(columns[0]), int(rows[0])
-        box = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+        left, top, right, bottom = (int(side) for side in box_around(mask))
+        box = (left, top, right - left, bottom - top)
         found.append(VisibleObject(place, index, categories.index(category), box, mask, points))
     return found
 
