@@ -101,6 +101,11 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def format_bytes(size: float) -> str:
+    """A size as people say it: 45 kB, 3.1 MB, 1.7 GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
+
+
 class TerminalReporter:
     """A progress bar on stderr (rich), so that stdout stays free for results. Use it as a context manager."""
 

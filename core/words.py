@@ -8,7 +8,7 @@ from typing import Any
 from .comparison.words import ssim_in_words
 from .coverage import shares_in_words
 from .doctor.checks import doctor_in_words
-from .reporting import format_seconds
+from .reporting import format_bytes, format_seconds
 
 
 def in_words(command: str, result: dict[str, Any]) -> str:
@@ -71,10 +71,9 @@ def proposed_in_words(result: dict[str, Any]) -> str:
 def checked_in_words(result: dict[str, Any]) -> str:
     """What was found in a scene, and what rendering it will cost."""
     lines = [f"- {one['what']}" + (f"; {one['remedy']}" if one["remedy"] else "") for one in result["findings"]]
-    size, beside = result["bytes"] / 1e6, result["staging_bytes"] / 1e6
-    cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {size:.1f} MB"
+    cost = f"{result['views']} views: about {format_seconds(result['seconds'])} and {format_bytes(result['bytes'])}"
     lines = [*(lines or ["Nothing to mend."]), shares_in_words(result["coverage"])]
-    return "\n".join([*lines, f"{cost}, with {beside:.1f} MB beside it meanwhile"])
+    return "\n".join([*lines, f"{cost}, with {format_bytes(result['staging_bytes'])} beside it meanwhile"])
 
 
 def runtime_in_words(result: dict[str, Any]) -> str:
@@ -83,7 +82,7 @@ def runtime_in_words(result: dict[str, Any]) -> str:
         return f"No runtime is installed in {result['folder']}"
     accelerator = f"CUDA {result['cuda']}" if result["cuda"] else "CPU"
     stale = "; of another version of Radiance Twin, update it" if result["stale"] else ""
-    size = f"{result['bytes'] / 1e9:.1f} GB"
+    size = format_bytes(result["bytes"])
     return (
         f"PyTorch {result['torch']} for {accelerator} in Python {result['python']}, {size}{stale}\n{result['folder']}"
     )
@@ -93,7 +92,7 @@ def exported_in_words(result: dict[str, Any]) -> str:
     """What an export holds, and what it loses against the field."""
     kinds = ("views", "voxels", "vertices", "faces", "points", "splats")
     counts = [f"{result[name]:,} {name}" for name in kinds if result.get(name)]
-    size, seconds = f"{result['bytes'] / 1e6:.1f} MB", format_seconds(result["seconds"])
+    size, seconds = format_bytes(result["bytes"]), format_seconds(result["seconds"])
     made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"
     if "worst_error" in result:
         worst = result["worst_error"]

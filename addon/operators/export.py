@@ -11,6 +11,7 @@ from bpy_extras.io_utils import ExportHelper
 from mathutils import Matrix
 
 from ...core.arguments import EXPORT_ENDINGS, EXPORT_RESOLUTIONS
+from ...core.reporting import format_bytes
 from ...core.words import decibels
 from .. import compat
 from ..jobs import worker
@@ -146,7 +147,7 @@ def start_export(arguments: dict[str, Any], twin: Path, output: Path, place: Mat
 
 def in_words(result: dict[str, Any]) -> str:
     """How large an export is and what it loses, in a line."""
-    size, loss = f"{result['bytes'] / 1e6:.1f} MB", result["loss"]
+    size, loss = format_bytes(result["bytes"]), result["loss"]
     if loss is None or loss["loss_db"] is None:
         return f"{size}; loss not measured"
     return f"{size}: {decibels(loss['export_psnr'])}, {loss['loss_db']:.1f} dB less than the twin"

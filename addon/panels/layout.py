@@ -10,7 +10,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.errors import Cancelled, Fault
-from ...core.reporting import format_seconds
+from ...core.reporting import format_bytes, format_seconds
 from ...core.runtime.places import current
 from ...core.worker.child import ChildCrashed
 from ..jobs import worker
@@ -121,7 +121,7 @@ def outcome(
     if job is not None:
         write(layout, context, job.outcome, icon=icon_of(job))
     elif file is not None and file.is_file():
-        write(layout, context, f"{file.name}, {bytes_in_words(file.stat().st_size)}", icon="CHECKMARK")
+        write(layout, context, f"{file.name}, {format_bytes(file.stat().st_size)}", icon="CHECKMARK")
 
 
 def heat_map(
@@ -156,8 +156,3 @@ def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, ico
     column = layout.column(align=True)
     for number, line in enumerate(textwrap.wrap(iface_(text), letters)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
-
-
-def bytes_in_words(size: int) -> str:
-    """A file's size as people say it."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

@@ -17,7 +17,7 @@ from ..dataset.store import Dataset, open_dataset
 from ..dataset.writers.labels import categories_of
 from ..errors import UsageError
 from ..files import atomic_folder
-from ..reporting import Reporter, followed, format_seconds
+from ..reporting import Reporter, followed, format_bytes, format_seconds
 from .further import further_pictures, labels_picture
 from .page import page
 from .pictures import (
@@ -119,7 +119,7 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     rig = dataset.configuration.get("rig")
     samples = sorted(set(dataset.samples.tolist()))
     facts = [
-        ("File", f"{dataset.path.name}, {dataset.path.stat().st_size / 1e6:.1f} MB"),
+        ("File", f"{dataset.path.name}, {format_bytes(dataset.path.stat().st_size)}"),
         ("Size", sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"),
         ("Passes", ", ".join(dataset.passes)),
         ("Film", dataset.film),

@@ -171,7 +171,7 @@ def test_points_become_balls_of_their_own_colours(extension: None, fake_worker: 
     asked = job.result["arguments"]
     assert asked["twin"] == str(twin) and asked["output"] == str(twin.with_suffix(".ply"))
     assert (asked["format"], asked["resolution"]) == ("points", 128) and "dataset" not in asked
-    assert job.outcome == "table.ply, 0.0 MB; loss not measured"
+    assert job.outcome == "table.ply, 0 kB; loss not measured"
     made = bpy.context.view_layer.objects.active
     instances = bpy.context.evaluated_depsgraph_get().object_instances
     clouds = [instance.object.data for instance in instances if instance.object.type == "POINTCLOUD"]
@@ -191,7 +191,7 @@ def test_the_panel_offers_the_ways_and_tells_the_outcome(extension: None, fake_w
     (tmp_path / "radiance_twin").mkdir()
     (tmp_path / "radiance_twin" / "table.twin").touch()
     assert bpy.ops.radiance_twin.export(format="points", add=False) == {"FINISHED"}
-    assert " ".join(draw("export").labels) == "table.ply, 0.0 MB; loss not measured"
+    assert " ".join(draw("export").labels) == "table.ply, 0 kB; loss not measured"
 
 
 def test_after_a_cancel_or_in_another_file_nothing_is_added(extension: None, tmp_path: Path) -> None:
