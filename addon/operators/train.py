@@ -96,7 +96,7 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
         if not left:
             return ""  # nothing was learned
         note = load_twin(unfinished) if load and modified(output) is None else ""
-        return f"Stopped; {unfinished.name} holds what was learned, and Continue goes on with it{note}"
+        return f"Stopped; {unfinished.name} holds what was learned; Continue (--resume) goes on with it{note}"
 
     asked = {**arguments, "dataset": str(dataset), "output": str(output)}
     return worker.start("train", asked, trained, begun=begun)

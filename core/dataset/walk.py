@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..processes import BOOTSTRAP
 
 # a sound file takes milliseconds; a disk may be far away
-SECONDS = 10.0
+SECONDS = 5.0
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # of the superblock, from which on structures may have checksums, and ours do
 CHECKED = 2

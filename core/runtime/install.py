@@ -102,7 +102,10 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
         Cancelled: the user asked to stop.
     """
     if not settings.online and not settings.wheels:
-        raise UserError("Blender may not use the network; allow it in Preferences, System, or name a folder of wheels")
+        raise UserError(
+            "Blender may not use the network; allow it in Preferences, System (without a window: by --online-mode), "
+            "or name a folder of wheels"
+        )
     wanted = plan(settings)
     if not wanted.fits:
         raise UserError(

@@ -95,8 +95,9 @@ def train(
     """Train a field on a dataset's training views and write it with its bake as a `.twin`.
 
     Returns:
-        steps, seconds (each stage's), psnr and psnr_foreground over the val views (None without any), the same of the
-        bake, bytes, device; reached: whether `until_psnr` was, None when it was not asked for.
+        steps, seconds (with those that it went on from), stages (seconds of each in this run), psnr and psnr_foreground
+        over the val views (None without any), the same of the bake, bytes, device; reached: whether `until_psnr` was,
+        None when it was not asked for.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -118,12 +119,14 @@ def train(
                 "The scene differs from view to view, of which a field learns the mean at best; "
                 'render with per = "scene" in the rules of randomise to train a twin'
             )
+        reporter.progress("prepare", 0, 2, text="loading the views")
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
         unfinished = Unfinished(output, settings.resume, dataset, earlier, reporter)
         run = prepare(
             dataset, device, settings.seed, pool, recipe, start=earlier.field if earlier else None, log=reporter.log
         )
         clock.lap("loading")
+        reporter.progress("prepare", 1, 2, text="compiling; that takes longer the first time")
         run.compile()
         clock.lap("compiling")
         reporter.log(run.describe())
@@ -171,8 +174,8 @@ def train(
     reporter.log("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
     return {
         "output": str(output),
-        "steps": run.steps,
-        "seconds": round(run.seconds, 3),
+        "steps": metadata["training"]["steps"],
+        "seconds": metadata["training"]["seconds"],
         "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
         **mean,
         "bake": {**metadata_of(bricks), **bake_mean},

@@ -34,7 +34,7 @@ def test_cancelled_training_is_shown_as_far_as_it_came_and_gone_on_with(saved_fi
     bpy.ops.radiance_twin.cancel()
     hear_until(job)
     assert isinstance(job.error, Cancelled)
-    assert job.outcome == "Stopped; table.unfinished.twin holds what was learned, and Continue goes on with it"
+    assert job.outcome == "Stopped; table.unfinished.twin holds what was learned; Continue (--resume) goes on with it"
     (twin,) = twins()
     assert Path(path_of(twin)) == paths.unfinished_twin and not problem_of(twin)
     bake = bake_of(twin)

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from radiance_twin.core import twin_file
 from radiance_twin.core.camera_file import read_cameras
@@ -84,6 +85,17 @@ def test_a_picture_with_channels_without_end(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(pictures, "MOST_VALUES", 43 * 32 * 32 - 1)
     with pytest.raises(Unsound, match="44,032 values"):
         pictures.read_picture(tmp_path / "a.exr")
+
+
+def test_a_png_with_a_chunk_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "depth.png")
+    sound = (tmp_path / "depth.png").read_bytes()
+    assert pictures.read_depth(tmp_path / "depth.png").max() == 1000
+    data = sound.index(b"IDAT")
+    (tmp_path / "depth.png").write_bytes(sound[: data - 4] + (2 << 30).to_bytes(4, "big") + sound[data:])
+    monkeypatch.setattr(pictures.cv2, "imread", lambda *_: pytest.fail("it would take 2 GB"))
+    with pytest.raises(Unsound, match="longer than the file"):
+        pictures.read_depth(tmp_path / "depth.png")
 
 
 def test_json_that_is_deep_or_without_end(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_training_is_cancelled_looked_at_gone_on_with_and_finished(tmp_path: P
 
     child = Child(worker_command(sys.executable), "train", asked)
     heard = talk(child, child.cancel)
-    assert stages(heard) == {"train"}, "nothing is baked"
+    assert stages(heard) == {"prepare", "train"}, "nothing is baked"
     assert (heard[-1]["kind"], child.returncode) == ("cancelled", 130)
     assert unfinished.name in heard[-1]["message"] and "--resume" in heard[-1]["message"]
     assert {path.name for path in tmp_path.iterdir()} == {dataset.name, unfinished.name}
@@ -80,7 +80,7 @@ def test_a_training_is_cancelled_looked_at_gone_on_with_and_finished(tmp_path: P
 
     child = Child(worker_command(sys.executable), "train", {**asked, "resume": str(unfinished)})
     heard = talk(child, child.finish)
-    assert stages(heard) == {"train", "evaluate", "bake"} and child.returncode == 0
+    assert stages(heard) == {"prepare", "train", "evaluate", "bake"} and child.returncode == 0
     twin, result = read_twin(output), heard[-1]["result"]
     assert not twin.is_unfinished and not unfinished.exists()
     assert result["steps"] > 0 and twin.metadata["training"]["resumed_at_step"] == left.metadata["training"]["steps"]

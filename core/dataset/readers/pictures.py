@@ -156,6 +156,19 @@ def _png_depth(path: Path) -> int:
     return head[24] if head.startswith(PNG) and len(head) == 25 else 8
 
 
+def _require_whole_chunks(path: Path) -> None:
+    """OpenCV takes as much memory as a chunk of a PNG claims to hold, up to 4 GB."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if file.read(len(PNG)) != PNG:
+            return
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            after = file.tell() + int.from_bytes(head[:4], "big") + 4
+            if after > size:
+                raise Unsound(f"{path.name} is broken (a part of it is longer than the file)")
+            file.seek(after)
+
+
 def _scaled(levels: NDArray[Any], path: Path) -> Array:
     if levels.dtype.kind == "f":
         return levels.astype(np.float32)
@@ -166,6 +179,7 @@ def _scaled(levels: NDArray[Any], path: Path) -> Array:
 
 def _by_opencv(path: Path) -> NDArray[Any]:
     """As stored, channels in the order RGBA."""
+    _require_whole_chunks(path)
     try:
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
