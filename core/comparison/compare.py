@@ -103,15 +103,7 @@ def compare(settings: CompareSettings, reporter: Reporter) -> dict[str, Any]:
                 return render_view(field, camera, cancelled=reporter.cancelled)[0]
 
             show = how_to_show(dataset, settings.benchmark)
-            warnings = doubts(dataset, twin)
-            if twin.is_unfinished:
-                warnings.append("The twin is unfinished: its training was stopped, and goes on by --resume.")
-            if settings.benchmark and dataset.view_transform.view != "Standard":
-                warnings.append(f"{settings.benchmark} is measured in sRGB, not in the scene's own view transform.")
-            if orbit is not None and shows_another_scene(orbit.plan, dataset):
-                warnings.append(
-                    "The turntable shows the scene as it is now; it has changed since the dataset was made."
-                )
+            warnings = _warnings(settings, dataset, twin, orbit)
             for warning in warnings:
                 reporter.log(f"Note: {warning}")
             _compile(render, dataset)
@@ -172,6 +164,18 @@ def _check(settings: CompareSettings) -> None:
         raise UsageError(f"--turntable is {settings.turntable}; it must be between {LEAST_FRAMES} and {MOST_FRAMES}")
     if settings.scene is not None and not settings.turntable:
         raise UsageError("--scene is rendered for --turntable alone; add that, or leave it out")
+
+
+def _warnings(settings: CompareSettings, dataset: Dataset, twin: Twin, orbit: ClassicOrbit | None) -> list[str]:
+    """What somebody who reads the figures has to know, a sentence each."""
+    found = doubts(dataset, twin)
+    if twin.is_unfinished:
+        found.append("The twin is unfinished: its training was stopped, and goes on by --resume.")
+    if settings.benchmark and dataset.view_transform.view != "Standard":
+        found.append(f"{settings.benchmark} is measured in sRGB, not in the scene's own view transform.")
+    if orbit is not None and shows_another_scene(orbit.plan, dataset):
+        found.append("The turntable shows the scene as it is now; it has changed since the dataset was made.")
+    return found
 
 
 def _classic_orbit(settings: CompareSettings, dataset: Dataset, reporter: Reporter) -> ClassicOrbit | None:

@@ -64,17 +64,7 @@ def write_dataset(
             hashes.append(hash_of_passes(passes))
             for name, pixels in passes.items():
                 if name not in arrays:
-                    shape = (*largest, *pixels.shape[2:])
-                    arrays[name] = file.create_dataset(
-                        f"views/{name}",
-                        shape=(count, *shape),
-                        dtype=pixels.dtype,
-                        chunks=(1, *shape),
-                        compression="gzip",
-                        compression_opts=1,
-                        shuffle=True,
-                        fletcher32=True,
-                    )
+                    arrays[name] = _new_pass(file, name, count, (*largest, *pixels.shape[2:]), pixels.dtype)
                 arrays[name][index, : pixels.shape[0], : pixels.shape[1]] = pixels
             seconds[:, index], samples[index] = (view.seconds, view.truth_seconds), view.samples
             done += 1
@@ -94,6 +84,20 @@ def write_dataset(
         if labels is not None:
             _write_labels(file, labels, count, len(header.objects))
         seal_attributes(file)
+
+
+def _new_pass(file: h5py.File, name: str, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:
+    """A pass of `count` views that are still to be written, each of them a chunk of its own."""
+    return file.create_dataset(
+        f"views/{name}",
+        shape=(count, *shape),
+        dtype=dtype,
+        chunks=(1, *shape),
+        compression="gzip",
+        compression_opts=1,
+        shuffle=True,
+        fletcher32=True,
+    )
 
 
 def _write_ladder(file: h5py.File, rungs: Sequence[ViewPixels]) -> None:
