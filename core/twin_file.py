@@ -150,8 +150,9 @@ def _is_wanted(name: str, wanted: tuple[str, ...] | None) -> bool:
 
 
 def _sha256(array: NDArray[Any]) -> str:
-    kind = f"{array.dtype.str} {array.shape} ".encode()
-    return hashlib.sha256(kind + np.ascontiguousarray(array).tobytes()).hexdigest()
+    found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    found.update(np.ascontiguousarray(array))
+    return found.hexdigest()
 
 
 def _require_sound(sums: Any, arrays: dict[str, NDArray[Any]], wanted: tuple[str, ...] | None, path: Path) -> None:

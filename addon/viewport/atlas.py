@@ -8,8 +8,8 @@ halved until it fits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -46,7 +46,7 @@ NETWORK_VECTORS = 295
 SMALLEST_RESOLUTION = 8
 # bricks that are uploaded at once, and how many such blocks a thread prepares ahead
 BLOCK = 128
-AHEAD = 4
+AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,16 @@ def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, No
     index = texture_3d(texels, "RGBA32F")
     shell = shell_of((texels.astype(np.int32) & 0xFFFF).any(axis=-1))
     with ThreadPoolExecutor(1, thread_name_prefix="radiance_twin") as thread:
+        voxels = thread.submit(_voxels, bricks)
         rest = blocks(bricks.count, BLOCK)
-        prepared = deque((rows, thread.submit(_prepare, bricks, rows)) for rows in islice(rest, AHEAD))
+        prepared = deque((rows, thread.submit(_prepare, bricks, voxels, rows)) for rows in islice(rest, AHEAD))
         while prepared:
             rows, future = prepared.popleft()
             values = future.result()
-            prepared.extend((later, thread.submit(_prepare, bricks, later)) for later in islice(rest, 1))
-            _copy(values[0], 1.0, light, "RGBA16F", layout, int(rows[0]))
-            for told, four in zip(values[1:], features, strict=True):
-                _copy(told, 1.0 / 255.0, four, "RGBA8", layout, int(rows[0]))
+            prepared.extend((later, thread.submit(_prepare, bricks, voxels, later)) for later in islice(rest, 1))
+            _copy(values[0], (light,), layout, int(rows[0]))
+            if features:
+                _copy(values[1], features, layout, int(rows[0]))
             yield float(rows[-1] + 1) / bricks.count
     network = None if bricks.network is None else network_vectors(bricks.network)
     return TwinTextures(light, features or None, index, shell, layout, bricks.resolution, network, halvings)
@@ -173,41 +174,42 @@ def layout_of(count: int) -> tuple[int, int, int]:
     return x, y, max(-(-count // (x * y)), 1)
 
 
-def _prepare(bricks: Bricks, rows: NDArray[Any]) -> list[F4]:
-    """What is copied of some bricks: light, then features, each [r, 10, 10, 10, 4] (z, y, x) as the GPU reads it."""
-    size = (len(rows), WIDE, WIDE, WIDE, 4)
-    light = np.zeros(size, np.float32)
-    turned = light.transpose(0, 3, 2, 1, 4)
-    with_borders(bricks, bricks.colour, rows, turned[..., :3])
-    with_borders(bricks, bricks.density, rows, turned[..., 3])
-    np.log(np.maximum(light[..., 3], NEGLIGIBLE_DENSITY), out=light[..., 3])
-    prepared = [light]
-    for first in range(0, bricks.features.shape[-1], 4):
-        prepared.append(np.zeros(size, np.float32))
-        told = bricks.features[..., first : first + 4]
-        with_borders(bricks, told, rows, prepared[-1].transpose(0, 3, 2, 1, 4))
+def _voxels(bricks: Bricks) -> list[NDArray[np.uint64]]:
+    """What the atlases hold of all bricks, eight bytes a voxel [k, 8, 8, 8]: colour and the logarithm of density as
+    half floats; features, if there are any."""
+    light = np.empty((*bricks.density.shape, 4), np.float16)
+    light[..., :3] = bricks.colour
+    np.log(np.maximum(bricks.density, NEGLIGIBLE_DENSITY, dtype=np.float32), out=light[..., 3], casting="same_kind")
+    told = [np.ascontiguousarray(bricks.features)] if bricks.features.shape[-1] else []
+    return [values.view(np.uint64)[..., 0] for values in (light, *told)]
+
+
+def _prepare(bricks: Bricks, voxels: Future[list[NDArray[np.uint64]]], rows: NDArray[Any]) -> list[F4]:
+    """What is copied of some bricks: light and features, each [r, 10, 10, 10, 4] (x, y, z). One number holds two
+    features: the second times 256."""
+    nothing = np.array([0.0, 0.0, 0.0, np.log(NEGLIGIBLE_DENSITY)], np.float16).view(np.uint64), np.uint64(0)
+    kinds = np.float16, np.dtype("<u2")
+    prepared = []
+    for values, empty, kind in zip(voxels.result(), nothing, kinds, strict=False):
+        bordered = np.full((len(rows), WIDE, WIDE, WIDE), empty, np.uint64)
+        with_borders(bricks, values, rows, bordered)
+        prepared.append(bordered.view(kind).reshape(*bordered.shape, 4).astype(np.float32))
     return prepared
 
 
-def _copy(
-    values: F4,
-    scale: float,
-    atlas: gpu.types.GPUTexture,
-    pixel_format: AtlasFormat,
-    layout: tuple[int, int, int],
-    first_row: int,
-) -> None:
-    """Put bricks [r, 10, 10, 10, 4] (z, y, x), times `scale`, to where those from `first_row` on belong."""
+def _copy(values: F4, atlases: Sequence[gpu.types.GPUTexture], layout: tuple[int, int, int], first_row: int) -> None:
+    """Put bricks [r, 10, 10, 10, 4] (x, y, z) to where those from `first_row` on belong: light into its one atlas,
+    features into their two."""
     # a name of its own keeps the texture until it has been copied
     size = (WIDE, WIDE, WIDE * len(values))
     block = gpu.types.GPUTexture(size, format="RGBA32F", data=float_buffer(values))
-    shader = _copy_shader(pixel_format)
+    shader = _copy_shader(len(atlases) > 1)
     shader.bind()
     shader.uniform_sampler("block", block)
-    shader.image("atlas", atlas)
+    for number, atlas in enumerate(atlases):
+        shader.image(f"atlas_{number}", atlas)
     shader.uniform_int("first_row", first_row)
-    shader.uniform_int("layout_of_atlas", layout[:2])
-    shader.uniform_float("scale", scale)
+    shader.uniform_float("layout_of_atlas", layout[:2])
     gpu.compute.dispatch(shader, 1, 1, size[2])
 
 
@@ -225,13 +227,15 @@ def free() -> None:
 
 
 @cache
-def _copy_shader(pixel_format: AtlasFormat) -> gpu.types.GPUShader:
+def _copy_shader(of_features: bool) -> gpu.types.GPUShader:
     info = gpu.types.GPUShaderCreateInfo()
     info.local_group_size(WIDE, WIDE, 1)
     info.sampler(0, "FLOAT_3D", "block")
-    info.image(0, pixel_format, "FLOAT_3D", "atlas", qualifiers={"WRITE"})
+    info.image(0, "RGBA8" if of_features else "RGBA16F", "FLOAT_3D", "atlas_0", qualifiers={"WRITE"})
+    if of_features:
+        info.define("FEATURES", "1")
+        info.image(1, "RGBA8", "FLOAT_3D", "atlas_1", qualifiers={"WRITE"})
     info.push_constant("INT", "first_row")
-    info.push_constant("IVEC2", "layout_of_atlas")
-    info.push_constant("FLOAT", "scale")
+    info.push_constant("VEC2", "layout_of_atlas")
     info.compute_source(Path(__file__).with_name("copy.glsl").read_text(encoding="utf-8"))
     return gpu.shader.create_from_info(info)
