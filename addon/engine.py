@@ -16,7 +16,8 @@ from .jobs import viewer
 from .jobs.frames import View
 from .properties import settings_of
 from .studio.cameras import intrinsics_of, is_flat, is_perspective, lens_of, parallel_intrinsics_of, pose_of
-from .viewport.twin import is_twin, path_of
+from .viewport.instances import standing_in
+from .viewport.twin import path_of
 
 ENGINE = "RADIANCE_TWIN"
 # what Blender's own engines put into the depth of a pixel that nothing was hit in
@@ -89,7 +90,7 @@ class RadianceTwinEngine(bpy.types.RenderEngine):
 
     def _frame(self, depsgraph: bpy.types.Depsgraph, window: Window) -> tuple[F4, F4]:
         """Pixels [h, w, 4] scene-linear, premultiplied, and planar depth [h, w] of the window."""
-        twins = standing_in(depsgraph) if instead is None else instead
+        twins = rendered_twins(depsgraph) if instead is None else instead
         layers, distances = [], []
         for number, twin in enumerate(twins):
             self.update_progress(number / len(twins))
@@ -116,12 +117,12 @@ def _fill(result: bpy.types.RenderResult, name: str, pixels: F4) -> None:
         passes[name].rect.foreach_set(values)
 
 
-def standing_in(depsgraph: bpy.types.Depsgraph) -> list[Standing]:
-    """The twins that a render of this depsgraph shows."""
+def rendered_twins(depsgraph: bpy.types.Depsgraph) -> list[Standing]:
+    """The twins that a render of this depsgraph shows, instances included."""
     return [
-        Standing(path_of(thing.original), np.array(thing.matrix_world, np.float64))
-        for thing in depsgraph.objects
-        if is_twin(thing.original) and not thing.original.hide_render
+        Standing(path_of(thing), matrix)
+        for thing, parent, matrix in standing_in(depsgraph)
+        if parent is not None or not thing.hide_render
     ]
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The twin in the 3D view: its object, its textures, how it is drawn, and how it is compared with the render."""
 
-from . import draw, redraw, twin
+from . import draw, instances, redraw, twin
 from .compare import gizmo, settings, split, stale, view
 
 
 def register() -> None:
     twin.register()
+    instances.register()
     settings.register()
     draw.register()
     stale.register()
@@ -21,5 +22,6 @@ def unregister() -> None:
     split.unregister()
     draw.unregister()
     settings.unregister()
+    instances.unregister()
     twin.unregister()
     redraw.unregister()

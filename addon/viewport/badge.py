@@ -12,6 +12,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from .bakes import Bake
 from .compare.stale import stale
 from .exact import Wish, wishes_of
+from .instances import instances_in
 from .pens import MARGIN, POINTS, write
 from .twin import bake_of, twins_of
 
@@ -33,6 +34,7 @@ def draw_badge(context: bpy.types.Context) -> None:
     if not isinstance(space, bpy.types.SpaceView3D) or region is None or not space.overlay.show_overlays:
         return
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
+    things += [thing for thing, _ in instances_in(context)]
     active = context.view_layer.objects.active
     # of several the active one speaks
     bakes = [bake_of(thing) for thing in sorted(things, key=lambda thing: thing != active)]

@@ -23,6 +23,7 @@ from .badge import draw_badge
 from .compare.settings import is_compared
 from .depth import depth_texture, read_depth
 from .exact import forget_wishes, wish_of, wishes_of
+from .instances import instances_in
 from .march import CUBE, PlacedTwin, march, new_picture, screen_rectangle, show
 from .march import free as free_shaders
 from .pictures import Pictures, march_what_is_due
@@ -33,9 +34,9 @@ from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
 # what a redraw may cost while a file is uploaded, seconds: three times the pause until the next one, and on a GPU that
-# draws the rest of the window slowly more, so that the upload takes half of the time
+# draws the rest of the window slowly more, so that the upload takes two thirds of the time
 LOADING = 0.03
-MOST_LOADING = 0.4
+MOST_LOADING = 0.25
 
 
 @dataclass
@@ -103,13 +104,19 @@ def prepare_view_transform(scene: bpy.types.Scene) -> None:
         _keep(key, bake_view_transform(scene))
 
 
-def place(thing: bpy.types.Object, seconds: float = float("inf"), at_home: bool = False) -> PlacedTwin | None:
+def place(
+    thing: bpy.types.Object,
+    seconds: float = float("inf"),
+    at_home: bool = False,
+    instance: NDArray[np.float64] | None = None,
+) -> PlacedTwin | None:
     """A twin where its object stands; None when there is nothing to draw. Needs a GPU context.
 
     Args:
         thing: its object.
         seconds: how long to upload what is not on the GPU yet; the next call goes on.
         at_home: all of it where its original stood, wherever the object is and whatever it is cropped to.
+        instance: [4, 4] what stands for the object's own matrix where an instance of it is shown.
     """
     bake = bake_of(thing)
     textures = None if bake is None else bake.on_gpu(seconds)
@@ -119,7 +126,7 @@ def place(thing: bpy.types.Object, seconds: float = float("inf"), at_home: bool 
         return None
     if at_home:
         return PlacedTwin(textures, bake.world_from_field)
-    matrix = np.array(thing.matrix_world, np.float64)
+    matrix = np.array(thing.matrix_world, np.float64) if instance is None else instance
     world_from_field, crop = matrix @ bake.world_from_field, crop_of(thing)
     world_from_crop = None if crop is None else matrix @ crop
     # scaled to nothing along an axis, or cropped to nothing: flat things have no inside to march through
@@ -155,7 +162,8 @@ def _draw_context(context: bpy.types.Context) -> None:
     if not isinstance(space, bpy.types.SpaceView3D) or region is None or view is None or is_compared(context):
         return
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
-    if not things:
+    instances = instances_in(context)
+    if not things and not instances:
         _state.pictures.pop(region.as_pointer(), None)
         forget_wishes(region.as_pointer())
         return
@@ -166,7 +174,10 @@ def _draw_context(context: bpy.types.Context) -> None:
         if twin is not None:
             wish = wish_of(thing, twin, region.as_pointer(), view_matrix, projection_matrix, size)
             placed.append(replace(twin, layer=None if wish is None else wish.layer()))
-    if any(loaded_part_of(thing) < 1.0 for thing in things):
+    # by their bakes: a frame of the field for each of many would keep the worker busy for long
+    copies = [place(thing, time_to_upload(), instance=matrix) for thing, matrix in instances]
+    placed += [twin for twin in copies if twin is not None]
+    if any(loaded_part_of(thing) < 1.0 for thing in (*things, *(thing for thing, _ in instances))):
         go_on_uploading()
     rectangle = screen_rectangle(placed, view_matrix, projection_matrix, size) if placed else None
     if rectangle is not None:
@@ -185,8 +196,8 @@ def _draw_context(context: bpy.types.Context) -> None:
 
 
 def time_to_upload() -> float:
-    """How long a redraw may upload, seconds: about as long as Blender was busy with other things since the last one."""
-    return min(max(time.monotonic() - _state.left, LOADING), MOST_LOADING)
+    """How long a redraw may upload, seconds: twice as long as Blender was busy with other things since the last one."""
+    return min(max(2.0 * (time.monotonic() - _state.left), LOADING), MOST_LOADING)
 
 
 def go_on_uploading() -> None:

@@ -182,6 +182,29 @@ def test_two_twins_hide_each_other_by_depth(scene, tiny_twin, tmp_path):
     assert np.abs(render(scene, tmp_path / "hidden.exr")["Combined"] - one).max() < 1e-5
 
 
+def test_instances_are_rendered_where_blender_has_them(scene, tmp_path):
+    """A collection instance and a linked duplicate each show what the object itself would show there."""
+    (twin,) = (thing for thing in scene.objects if thing.type == "EMPTY")
+    place = Matrix(look_at((0.3, -0.2, 0.1), (0.0, 0.5, 0.2)).tolist())
+    at_home = render(scene, tmp_path / "home.exr")["Combined"]
+    twin.matrix_world = place
+    expected = render(scene, tmp_path / "moved.exr")["Combined"]
+    assert np.abs(expected - at_home).max() > 0.1
+    twin.matrix_world = Matrix.Identity(4)
+    hidden = bpy.data.collections.new("Kept")
+    hidden.objects.link(twin)
+    scene.collection.objects.unlink(twin)
+    instancer = bpy.data.objects.new("Instance", None)
+    instancer.instance_type, instancer.instance_collection, instancer.matrix_world = "COLLECTION", hidden, place
+    scene.collection.objects.link(instancer)
+    assert np.abs(render(scene, tmp_path / "instance.exr")["Combined"] - expected).max() < 1e-3
+    bpy.data.objects.remove(instancer)
+    duplicate = twin.copy()
+    scene.collection.objects.link(duplicate)
+    duplicate.matrix_world = place
+    assert np.abs(render(scene, tmp_path / "duplicate.exr")["Combined"] - expected).max() < 1e-3
+
+
 def test_an_animation_moves_the_twin_and_the_camera(scene, tmp_path):
     bpy.utils.expose_bundled_modules()
     import OpenImageIO

@@ -16,6 +16,7 @@ from mathutils import Vector
 import radiance_twin
 from radiance_twin.addon.viewport import atlas, bakes, twin
 from radiance_twin.addon.viewport.draw import place
+from radiance_twin.addon.viewport.instances import instances_in
 from radiance_twin.core.bake.bricks import metadata_of, to_arrays
 from radiance_twin.core.bake.march import render_bake
 from radiance_twin.core.cameras import Camera, look_at
@@ -52,6 +53,68 @@ def test_it_moves_turns_and_scales_with_its_object(loaded):
     loaded.location, loaded.rotation_euler, loaded.scale = (1.0, 2.0, 3.0), (0.3, 0.2, 0.1), (1.0, 2.0, 0.5)
     bpy.context.view_layer.update()
     assert place(loaded).world_from_field == pytest.approx(np.array(loaded.matrix_world) @ WORLD_FROM_FIELD)
+
+
+def points(*places: Any) -> bpy.types.Object:
+    mesh = bpy.data.meshes.new("Points")
+    mesh.from_pydata(places, [], [])
+    thing = bpy.data.objects.new("Points", mesh)
+    bpy.context.scene.collection.objects.link(thing)
+    return thing
+
+
+def by_collection(twin: bpy.types.Object) -> bpy.types.Object:
+    kept = bpy.data.collections.new("Kept")
+    kept.objects.link(twin)
+    thing = bpy.data.objects.new("Instance", None)
+    thing.instance_type, thing.instance_collection, thing.location = "COLLECTION", kept, (5.0, 0.0, 0.0)
+    bpy.context.scene.collection.objects.link(thing)
+    return thing
+
+
+def by_vertices(twin: bpy.types.Object) -> bpy.types.Object:
+    thing = points((5.0, 0.0, 0.0))
+    thing.instance_type, twin.parent = "VERTS", thing
+    return thing
+
+
+def by_geometry_nodes(twin: bpy.types.Object) -> bpy.types.Object:
+    thing = points((5.0, 0.0, 0.0))
+    group = bpy.data.node_groups.new("Instances", "GeometryNodeTree")
+    for way in ("INPUT", "OUTPUT"):
+        group.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "GeometryNodeObjectInfo", "GeometryNodeInstanceOnPoints", "NodeGroupOutput")
+    given, twins, instances, taken = (group.nodes.new(kind) for kind in kinds)
+    twins.inputs["Object"].default_value, twins.inputs["As Instance"].default_value = twin, True
+    group.links.new(given.outputs["Geometry"], instances.inputs["Points"])
+    group.links.new(twins.outputs["Geometry"], instances.inputs["Instance"])
+    group.links.new(instances.outputs["Instances"], taken.inputs["Geometry"])
+    thing.modifiers.new("Instances", "NODES").node_group = group
+    return thing
+
+
+@pytest.mark.parametrize("by", [by_collection, by_vertices, by_geometry_nodes])
+def test_an_instance_is_drawn_where_blender_has_it(loaded, by):
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    parent = by(loaded)
+    with bpy.context.temp_override(window=window, area=area):
+        bpy.context.view_layer.update()
+        ((thing, matrix),) = instances_in(bpy.context)
+        placed = place(thing, instance=matrix)
+        assert placed is not None and thing == loaded
+        moved = np.eye(4)
+        moved[0, 3] = 5.0
+        assert placed.world_from_field == pytest.approx(moved @ WORLD_FROM_FIELD)
+        # moved, hidden and gone with what instances it
+        parent.location.z += 2.0
+        bpy.context.view_layer.update()
+        assert instances_in(bpy.context)[0][1][2, 3] == pytest.approx(2.0)
+        parent.hide_set(True)
+        assert instances_in(bpy.context) == []
+        bpy.data.objects.remove(parent)
+        bpy.context.view_layer.update()
+        assert instances_in(bpy.context) == []
 
 
 def test_scaled_to_nothing_it_is_not_drawn(loaded):
