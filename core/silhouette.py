@@ -33,45 +33,50 @@ def covered(points: Array, triangles: NDArray[np.integer[Any]], camera: Camera, 
         near: what is closer than this along the viewing axis is cut off (perspective cameras alone).
     """
     width, height = camera.size
-    steps = np.zeros(height * (width + 1), np.int64)
-    for shapes in _drawn(points, triangles, camera, near):
-        for rows, first, after in _spans(shapes, width, height):
-            at = rows * (width + 1)
-            steps += np.bincount(at + first, minlength=len(steps))
-            steps -= np.bincount(at + after, minlength=len(steps))
-    return np.cumsum(steps.reshape(height, width + 1), axis=1)[:, :width] > 0
+    mask = np.zeros((height, width), np.bool_)
+    spans = [span for shapes in _drawn(points, triangles, camera, near) for span in _spans(shapes, width, height)]
+    if not spans:
+        return mask
+    rows, first, after = (np.concatenate(part) for part in zip(*spans, strict=True))
+    top, bottom = int(rows.min()), int(rows.max()) + 1
+    start, count = (rows - top) * (width + 1), (bottom - top) * (width + 1)
+    steps = np.bincount(start + first, minlength=count) - np.bincount(start + after, minlength=count)
+    mask[top:bottom] = np.cumsum(steps.reshape(-1, width + 1), axis=1)[:, :width] > 0
+    return mask
 
 
 def _spans(shapes: Array, width: int, height: int) -> Iterator[tuple[NDArray[np.int64], ...]]:
     """Of triangles [T, 3, 2] in pixels: row, first column and the one after the last, wherever a centre is covered."""
+    x, y = np.ascontiguousarray(shapes.T)
     # most triangles of a fine mesh lie between the centres; what is NaN has none
-    a, b, c = np.moveaxis(shapes, 1, 0)
-    with np.errstate(invalid="ignore"):
-        least = np.ceil(np.clip(np.minimum(np.minimum(a, b), c) - 0.5, 0, (width, height)))
-        most = np.floor(np.clip(np.maximum(np.maximum(a, b), c) - 0.5, -1, (width - 1, height - 1)))
-        inside = (most >= least).all(axis=1)
-    shapes, top = shapes[inside], least[inside, 1].astype(np.int64)
-    count = most[inside, 1].astype(np.int64) - top + 1
+    for side, most in ((0, width), (1, height)):
+        along = (x, y)[side]
+        with np.errstate(invalid="ignore"):
+            least = np.ceil(np.clip(along.min(axis=0) - 0.5, 0, most))
+            last = np.floor(np.clip(along.max(axis=0) - 0.5, -1, most - 1))
+            inside = np.flatnonzero(last >= least)
+        x, y = x[:, inside], y[:, inside]
+    top = least[inside].astype(np.int64)
+    count = last[inside].astype(np.int64) - top + 1
     ends = np.cumsum(count)
     start = 0
-    while start < len(shapes):
+    while start < len(top):
         stop = int(np.searchsorted(ends, ends[start] - count[start] + ROWS_AT_ONCE, side="right"))
         stop = max(stop, start + 1)
         some = count[start:stop]
         which = np.repeat(np.arange(start, stop), some)
         rows = top[which] + np.arange(some.sum()) - np.repeat(np.cumsum(some) - some, some)
-        corners, middle = shapes[which], (rows + 0.5)[:, None]
-        after = np.roll(corners, -1, axis=1)
-        (xa, ya), (xb, yb) = np.moveaxis(corners, -1, 0), np.moveaxis(after, -1, 0)
+        xa, ya, middle = x[:, which], y[:, which], rows + 0.5
+        xb, yb = np.roll(xa, -1, axis=0), np.roll(ya, -1, axis=0)
         crosses = (np.minimum(ya, yb) <= middle) & (middle <= np.maximum(ya, yb)) & (ya != yb)
         part = np.divide(middle - ya, yb - ya, out=np.zeros_like(ya), where=crosses)
         at = xa + part * (xb - xa)
-        left = np.where(crosses, at, np.inf).min(axis=1)
-        right = np.where(crosses, at, -np.inf).max(axis=1)
+        left = np.where(crosses, at, np.inf).min(axis=0)
+        right = np.where(crosses, at, -np.inf).max(axis=0)
         first = np.ceil(np.clip(left - 0.5, 0, width)).astype(np.int64)
-        last = np.floor(np.clip(right - 0.5, -1, width - 1)).astype(np.int64)
-        kept = last >= first
-        yield rows[kept], first[kept], last[kept] + 1
+        last_column = np.floor(np.clip(right - 0.5, -1, width - 1)).astype(np.int64)
+        kept = last_column >= first
+        yield rows[kept], first[kept], last_column[kept] + 1
         start = stop
 
 
@@ -80,9 +85,12 @@ def _drawn(points: Array, triangles: NDArray[np.integer[Any]], camera: Camera, n
     if camera.model.is_pinhole:
         pixels, depth = camera.project(points)
         beyond = (depth > near)[triangles]
-        yield pixels[triangles[beyond.all(axis=1)]]
-        crossing = _cut_off(points[triangles[beyond.any(axis=1) & ~beyond.all(axis=1)]], camera, near)
-        yield camera.project(crossing.reshape(-1, 3))[0].reshape(-1, 3, 2)
+        whole = beyond.all(axis=1)
+        yield pixels[triangles if whole.all() else triangles[whole]]
+        crossing = beyond.any(axis=1) & ~whole
+        if crossing.any():
+            cut = _cut_off(points[triangles[crossing]], camera, near)
+            yield camera.project(cut.reshape(-1, 3))[0].reshape(-1, 3, 2)
         return
     left = points[triangles]
     around = 2.0 * np.pi * camera.intrinsics[0] if camera.model.kind == "equirectangular" else np.inf
