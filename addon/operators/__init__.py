@@ -43,6 +43,12 @@ def can_run(operator: type[bpy.types.Operator], reason: str) -> bool:
     return not reason
 
 
+def refuse(operator: bpy.types.Operator, problem: object) -> set[str]:
+    """Say why nothing was done; what `execute` then returns."""
+    operator.report({"ERROR"}, worker.sentence(str(problem)))
+    return {"CANCELLED"}
+
+
 def go_on(request: str, what: str, finish: worker.Finish) -> worker.Job:
     """Go on with the interrupted `request` of the open file; people call it `what`.
 
@@ -60,12 +66,10 @@ def run(operator: bpy.types.Operator, start: Callable[[], worker.Job]) -> set[st
     try:
         job = start()
     except (UserError, OSError, RuntimeError) as error:
-        operator.report({"ERROR"}, worker.sentence(str(error)))
-        return {"CANCELLED"}
+        return refuse(operator, error)
     pump.follow(job)
     if job.error is not None:
-        operator.report({"ERROR"}, job.outcome)
-        return {"CANCELLED"}
+        return refuse(operator, job.outcome)
     if job.ended:
         operator.report({"INFO"}, job.outcome)
     return {"FINISHED"}

@@ -10,7 +10,7 @@ import bpy
 from ...core.arguments import TURNTABLE_FRAMES
 from ...core.words import metrics_in_words
 from ..jobs import worker
-from ..paths import UNSAVED, Paths, paths_of_open_file
+from ..paths import UNSAVED, paths_of_open_file
 from ..properties import settings_of
 from . import Resumable, can_run, go_on, run, why_no_job
 from .render import start_on_a_copy, this_blender
@@ -148,18 +148,21 @@ def read_metrics(report: Path) -> dict[str, Any] | None:
     return metrics if isinstance(metrics, dict) else None
 
 
-_read: dict[tuple[str, int], dict[str, Any] | None] = {}
+_read: dict[tuple[str, int], dict[str, Any]] = {}
 
 
-def figures_of(paths: Paths) -> dict[str, Any] | None:
-    """The figures of the last comparison; read once, not at every redraw. None when there are none."""
+def last_figures() -> dict[str, Any]:
+    """The figures of the open file's last comparison; read once, not at every redraw. Empty when there are none."""
+    paths = paths_of_open_file()
+    if paths is None:
+        return {}
     try:
         key = (str(paths.metrics), paths.metrics.stat().st_mtime_ns)
     except OSError:
-        return None
+        return {}
     if key not in _read:
         _read.clear()
-        _read[key] = read_metrics(paths.report)
+        _read[key] = read_metrics(paths.report) or {}
     return _read[key]
 
 

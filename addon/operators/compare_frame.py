@@ -27,7 +27,7 @@ from ..paths import paths_of_open_file
 from ..studio.cameras import is_flat
 from ..view_transform import bake_view_transform
 from ..viewport.twin import is_twin, path_of, twins_of
-from . import can_run, why_no_job
+from . import can_run, refuse, why_no_job
 from .compare import SIDES
 
 REQUEST = "measure_frame"
@@ -60,8 +60,7 @@ class RADIANCE_TWIN_OT_compare_frame(bpy.types.Operator):
         _running = None
         job = worker.last(REQUEST)
         if problem() or job is None or job.error is not None:
-            self.report({"ERROR"}, problem() or ("Nothing was measured" if job is None else job.outcome))
-            return {"CANCELLED"}
+            return refuse(self, problem() or ("Nothing was measured" if job is None else job.outcome))
         self.report({"INFO"}, job.outcome)
         return {"FINISHED"}
 

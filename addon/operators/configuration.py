@@ -10,8 +10,8 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ...core.configuration_file import configuration_text, read_configuration
 from ...core.errors import UserError
 from ...core.files import atomic_path
-from ..jobs import worker
 from ..properties import render_arguments, settings_of, take_configuration
+from . import refuse
 
 ENDING = ".toml"
 
@@ -32,8 +32,7 @@ class RADIANCE_TWIN_OT_save_configuration(bpy.types.Operator, ExportHelper):
             with atomic_path(self.filepath) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         except UserError as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         self.report({"INFO"}, f"Saved {Path(self.filepath).name}")
         return {"FINISHED"}
 
@@ -53,8 +52,7 @@ class RADIANCE_TWIN_OT_load_configuration(bpy.types.Operator, ImportHelper):
         try:
             values: dict[str, Any] = read_configuration(self.filepath)
         except UserError as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         missing = take_configuration(settings_of(context.scene), values)
         if missing:
             self.report({"WARNING"}, f"This scene has no {', '.join(missing)}")

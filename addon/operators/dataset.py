@@ -14,7 +14,7 @@ from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..studio import dataset_views
 from ..view_flips import DEPTH, ERROR, FIELD, RENDER, flipping
-from . import can_run, run, why_no_job
+from . import can_run, refuse, run, why_no_job
 
 SIDE_ITEMS = (
     (RENDER, "Render", "What Cycles rendered"),
@@ -74,12 +74,10 @@ rendered beside Blender, and kept until the twin is another one"""
         try:
             flipping.begin(self.side, dataset_views.chosen(context))
         except UserError as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         flipping.follow()
         if flipping.problem:
-            self.report({"ERROR"}, flipping.problem)
-            return {"CANCELLED"}
+            return refuse(self, flipping.problem)
         return {"FINISHED"}
 
 

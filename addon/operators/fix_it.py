@@ -11,13 +11,14 @@ import bpy
 
 from ...core.camera_file import camera_from, camera_words
 from ...core.errors import UserError
+from ...core.files import write_json
 from ...core.lenses import NO_DISTORTION
 from ..jobs import pump, worker
 from ..paths import Paths, paths_of_open_file
 from ..properties import render_arguments, settings_of
 from ..studio.cameras import camera_of, has_lens, lens_for, lens_in, pose_of, put_camera
 from . import can_run, run
-from .compare import figures_of, why_not_compare
+from .compare import last_figures, why_not_compare
 from .render import rendered, start_render
 from .train import start_train, training_arguments
 
@@ -93,9 +94,7 @@ def proposed(job: worker.Job, result: dict[str, Any] | None) -> str:
     if not count:
         return "Nothing to fix: no new camera would see what the held-out views show to be wrong"
     if bpy.data.filepath == job.blend:
-        paths = paths_of_open_file()
-        metrics = (figures_of(paths) if paths else None) or {}
-        show(bpy.context.scene, result["cameras"], metrics.get("dataset", {}).get("bounds"))
+        show(bpy.context.scene, result["cameras"], last_figures().get("dataset", {}).get("bounds"))
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Propose Cameras")
     return f"{count} {'camera' if count == 1 else 'cameras'} proposed"
@@ -152,7 +151,7 @@ def start_fix(scene: bpy.types.Scene, paths: Paths) -> worker.Job:
     """
     settings = settings_of(scene)
     poses = paths.dataset.with_suffix(".fix_it.json")
-    poses.write_text(json.dumps({"cameras": [words_of(thing, scene) for thing in cameras()]}), encoding="utf-8")
+    write_json(poses, {"cameras": [words_of(thing, scene) for thing in cameras()]})
     training = {**training_arguments(settings), "resume": str(paths.twin)}
     load_after = settings.load_after
 

@@ -12,15 +12,14 @@ from ...core.comparison.error_points import SPREAD, read_error_points
 from ...core.coverage import shares, shares_in_words
 from ...core.errors import UserError
 from ...core.rigs import PLACED_RIGS
-from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..properties import render_arguments, settings_of
 from ..studio import heat
 from ..studio.coverage import POINTS, coverage
 from ..studio.rig import cameras_in_viewport
 from ..studio.surfaces import surface_points
-from . import can_run
-from .compare import figures_of
+from . import can_run, refuse
+from .compare import last_figures
 from .render import what_rig_lacks
 
 
@@ -39,14 +38,13 @@ show it. The colours are an object of their own, which renders do not show; your
     def execute(self, context: bpy.types.Context) -> set[str]:
         paths = paths_of_open_file()
         assert paths is not None, "poll has asked for a report"
-        metrics = figures_of(paths) or {}
         try:
             points = read_error_points(paths.report / "errors.npz")
-            index_of = {name: int(thing["index"]) for thing in metrics.get("objects", ()) for name in thing["names"]}
+            things = last_figures().get("objects", ())
+            index_of = {name: int(thing["index"]) for thing in things for name in thing["names"]}
             painted = heat.paint(context.scene, points, index_of)
         except (UserError, KeyError, TypeError, ValueError) as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         self.report({"INFO"}, f"{len(painted.data.polygons):,} faces painted from {len(points):,} pixels")
         return {"FINISHED"}
 
@@ -85,8 +83,7 @@ rendered for it. The colours are an object of their own, which renders do not sh
         try:
             found = paint_coverage(context.scene, settings)
         except UserError as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         self.report({"INFO"}, shares_in_words(found))
         return {"FINISHED"}
 

@@ -14,8 +14,8 @@ from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
 from ..studio.view_camera import leave, stand_at, view_camera
 from ..viewport.redraw import redraw
-from . import can_run
-from .compare import figures_of, load_pictures
+from . import can_run, refuse
+from .compare import last_figures, load_pictures
 from .train import viewport_context
 
 # PSNR of what does not differ at all, which is infinite
@@ -75,8 +75,7 @@ class RADIANCE_TWIN_OT_look_from_view(bpy.types.Operator):
         return can_run(cls, "" if held_out_of(context).views else "Compare first")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        paths = paths_of_open_file()
-        metrics = (figures_of(paths) if paths else None) or {}
+        metrics = last_figures()
         view = next((one for one in metrics.get("views", ()) if one.get("index") == self.index), None)
         try:
             if view is None:
@@ -86,8 +85,7 @@ class RADIANCE_TWIN_OT_look_from_view(bpy.types.Operator):
             camera = camera_from(view, "the view")
             frames = {int(one["frame"]) for one in metrics["views"]}
         except (UserError, KeyError, TypeError, ValueError) as error:
-            self.report({"ERROR"}, worker.sentence(str(error)))
-            return {"CANCELLED"}
+            return refuse(self, error)
         stand_at(context.scene, camera, metrics["dataset"]["bounds"], frames.pop() if len(frames) == 1 else None)
         look_through(context)
         self.report({"INFO"}, f"View {self.index}, {camera.size[0]} × {camera.size[1]} pixels")
@@ -153,7 +151,7 @@ def refresh() -> None:
     held_out.stamp = _stamp(paths)
     held_out.views.clear()
     held_out.objects.clear()
-    metrics = (figures_of(paths) if paths else None) or {}
+    metrics = last_figures()
     try:
         views = sorted(metrics.get("views", ()), key=lambda view: -float(view["flip"]))
         for view in views:
@@ -182,12 +180,11 @@ def _refresh() -> None:
 
 def selected_view() -> dict[str, Any] | None:
     """What metrics.json says of the view that is selected in the list; None when there is none."""
-    paths, held_out = paths_of_open_file(), held_out_of(bpy.context)
-    metrics = figures_of(paths) if paths else None
-    if metrics is None or not 0 <= held_out.view < len(held_out.views):
+    held_out = held_out_of(bpy.context)
+    if not 0 <= held_out.view < len(held_out.views):
         return None
     index = held_out.views[held_out.view].index
-    return next((view for view in metrics.get("views", ()) if view.get("index") == index), None)
+    return next((view for view in last_figures().get("views", ()) if view.get("index") == index), None)
 
 
 def older_than(paths: Paths) -> str:

@@ -5,6 +5,8 @@ import os
 
 import bpy
 
+from . import refuse
+
 
 class RADIANCE_TWIN_OT_open_log(bpy.types.Operator):
     """Open what the worker has printed, in the program that this system has for text"""
@@ -16,8 +18,7 @@ class RADIANCE_TWIN_OT_open_log(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if not os.path.isfile(self.filepath):
-            self.report({"ERROR"}, "The log is not there any more; only the last ten are kept")
-            return {"CANCELLED"}
+            return refuse(self, "The log is not there any more; only the last ten are kept")
         bpy.ops.wm.path_open(filepath=self.filepath)
         return {"FINISHED"}
 

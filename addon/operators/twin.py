@@ -19,6 +19,7 @@ from ...core.twin_file import Twin, read_twin
 from ..viewport.bakes import bake_at, problem_at
 from ..viewport.draw import prepare_view_transform
 from ..viewport.twin import forget_unused, is_twin, relative_path, settings_of
+from . import refuse
 
 # distance between the original's middle and the twin's, in widths of the twin
 BESIDE = 1.2
@@ -87,8 +88,7 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
                 raise UserError(problem_at(path))
             prepare_view_transform(context.scene)
         except UserError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return refuse(self, error)
         thing = new_twin(context, path, twin)
         for other in context.selected_objects:
             other.select_set(False)

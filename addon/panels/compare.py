@@ -10,8 +10,7 @@ from ...core.comparison.words import pays_off_in_short, ssim_in_words
 from ...core.words import decibels
 from ..jobs import worker
 from ..operators import compare_frame
-from ..operators.compare import SIDES, figures_of, forget_figures
-from ..paths import paths_of_open_file
+from ..operators.compare import SIDES, forget_figures, last_figures
 from ..properties import settings_of
 from .layout import Step, outcome, start_or_progress, write
 
@@ -28,9 +27,8 @@ class VIEW3D_PT_radiance_twin_compare(Step, bpy.types.Panel):
         job = worker.last("compare")
         if job is not None and job.error is not None:
             outcome(layout, context, "compare", lambda paths: paths.report)
-        paths = paths_of_open_file()
-        metrics = None if paths is None else figures_of(paths)
-        if metrics is not None:
+        metrics = last_figures()
+        if metrics:
             for warning in metrics.get("warnings", ()):
                 write(layout, context, warning, icon="INFO")
             figures(layout, metrics)

@@ -16,7 +16,7 @@ from radiance_twin.addon.operators.render import why_not_render
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.properties import settings_of
 from radiance_twin.addon.studio import heat
-from radiance_twin.addon.studio.cameras import intrinsics_of, lens_of, pose_of
+from radiance_twin.addon.studio.cameras import intrinsics_of, lens_in, lens_of, pose_of
 from radiance_twin.addon.studio.view_camera import lens_in_words
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points
 from radiance_twin.core.errors import UserError
@@ -61,7 +61,7 @@ def test_a_view_of_another_lens_has_that_lens_or_says_what_it_lacks(
     (compared / "metrics.json").write_text(json.dumps(metrics))
     bpy.ops.radiance_twin.look_from_view(index=67)
     scene = bpy.context.scene
-    lens = lens_of(scene.camera, scene)
+    lens = lens_in(scene, scene.camera, (48, 32))
     assert lens.kind == kind
     assert np.allclose(intrinsics_of(lens, scene, (48, 32)), view["intrinsics"], atol=1e-4)
     words = lens_in_words(scene.camera)
