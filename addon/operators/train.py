@@ -87,13 +87,13 @@ def start_train(arguments: dict[str, Any], dataset: Path, output: Path, load_aft
         if result is not None:
             note = load_twin(output) if load else ""
             return f"{decibels(result['psnr'])} after {format_seconds(result['seconds'])}{note}"
-        left = modified(unfinished) != before
+        left = modified(unfinished)
         if modified(output) is None:
-            if left or unfinished.is_file():
-                show_instead(output, unfinished)
-            else:
+            if left is None:
                 remove_stand_ins(output, stand_ins)
-        if not left:
+            else:
+                show_instead(output, unfinished)
+        if left in (None, before):
             return ""  # nothing was learned
         note = load_twin(unfinished) if load and modified(output) is None else ""
         return f"Stopped; {unfinished.name} holds what was learned; Continue (--resume) goes on with it{note}"
