@@ -33,16 +33,15 @@ def covered(points: Array, triangles: NDArray[np.integer[Any]], camera: Camera, 
         near: what is closer than this along the viewing axis is cut off (perspective cameras alone).
     """
     width, height = camera.size
-    mask = np.zeros((height, width), np.bool_)
-    spans = [span for shapes in _drawn(points, triangles, camera, near) for span in _spans(shapes, width, height)]
-    if not spans:
-        return mask
-    rows, first, after = (np.concatenate(part) for part in zip(*spans, strict=True))
-    top, bottom = int(rows.min()), int(rows.max()) + 1
-    start, count = (rows - top) * (width + 1), (bottom - top) * (width + 1)
-    steps = np.bincount(start + first, minlength=count) - np.bincount(start + after, minlength=count)
-    mask[top:bottom] = np.cumsum(steps.reshape(-1, width + 1), axis=1)[:, :width] > 0
-    return mask
+    steps = np.zeros((height, width + 1), np.int64)
+    for shapes in _drawn(points, triangles, camera, near):
+        for rows, first, after in _spans(shapes, width, height):
+            # of many objects in a picture, each is in a few rows
+            top, bottom = int(rows.min()), int(rows.max()) + 1
+            start, count = (rows - top) * (width + 1), (bottom - top) * (width + 1)
+            change = np.bincount(start + first, minlength=count) - np.bincount(start + after, minlength=count)
+            steps[top:bottom] += change.reshape(-1, width + 1)
+    return np.cumsum(steps, axis=1)[:, :width] > 0
 
 
 def _spans(shapes: Array, width: int, height: int) -> Iterator[tuple[NDArray[np.int64], ...]]:
@@ -76,7 +75,8 @@ def _spans(shapes: Array, width: int, height: int) -> Iterator[tuple[NDArray[np.
         first = np.ceil(np.clip(left - 0.5, 0, width)).astype(np.int64)
         last_column = np.floor(np.clip(right - 0.5, -1, width - 1)).astype(np.int64)
         kept = last_column >= first
-        yield rows[kept], first[kept], last_column[kept] + 1
+        if kept.any():
+            yield rows[kept], first[kept], last_column[kept] + 1
         start = stop
 
 

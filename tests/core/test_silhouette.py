@@ -81,6 +81,13 @@ def test_over_the_seam_of_a_panorama() -> None:
     np.testing.assert_array_equal(covered(box(0.8, behind), seen_by, 0.01)[~grazed], hit[~grazed])
 
 
+def test_what_is_beside_a_centre_covers_nothing() -> None:
+    seen_by = camera("pinhole")
+    corners = np.array([[12.3, 8.3], [12.35, 8.7], [12.6, 8.3]])  # the rectangle around them has one, they have none
+    sliver = seen_by.camera_to_world[:3, 3] + 3.0 * seen_by.ray_directions(corners)
+    assert not covered(sliver[None], seen_by, 0.01).any()
+
+
 def test_nothing_covers_nothing() -> None:
     assert not covered(np.zeros((0, 3, 3)), camera("pinhole"), 0.1).any()
     assert not covered(box(0.5, (6.0, -4.6, 3.2)), camera("pinhole"), 0.1).any(), "behind the camera"
