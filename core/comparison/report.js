@@ -99,7 +99,8 @@ for (const metric of METRICS) {
   const unit = mean[metric.key] !== null && metric.unit ? element("span", { class: "unit" }, ` ${metric.unit}`) : "";
   byId("metrics").append(element("div", { class: "card" }, element("h3", {}, metric.name),
     element("div", { class: "figure" }, shown(metric, whole), unit), spread(metric),
-    element("p", { class: "small quiet" }, metric.says)));
+    element("p", { class: "small quiet" }, metric.key === "ssim" && mean.ssim === null
+      ? "Pictures below 11 × 11 pixels have none." : metric.says)));
 }
 
 // once around the scene
