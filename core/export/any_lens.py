@@ -14,8 +14,9 @@ from ..field.render import PATTERN
 
 F4 = NDArray[np.float32]
 
-# the faces are this much finer than the picture, so that interpolating between their pixels costs little
-FINER = 3.0
+# the faces are this much finer than the picture, so that interpolating between their pixels costs little; but not
+# beyond so many pixels to a side, for the memory that drawing takes
+FINER, MOST_SIDE = 3.0, 1024
 
 
 def cube_around(camera: Camera, finer: float = 1.0) -> list[Camera]:
@@ -39,7 +40,8 @@ def through_any_lens(draw: Callable[[Camera], F4]) -> Callable[[Camera], F4]:
         if camera.model.is_pinhole:
             return draw(camera)
         pixels = pixel_grid(*camera.size)
-        faces = [(face, draw(face)) for face in cube_around(camera, FINER)]
+        finer = float(np.clip(MOST_SIDE / (2.0 * camera.intrinsics[:2].mean()), 1.0, FINER))
+        faces = [(face, draw(face)) for face in cube_around(camera, finer)]
         total = np.zeros((*pixels.shape[:2], faces[0][1].shape[-1]), np.float32)
         for right, down, _ in PATTERN:
             ways = camera.ray_directions(pixels + np.array([right, down]))
