@@ -108,8 +108,13 @@ def read_hashes(path: Path) -> dict[str, int]:
     for key, value in header.items():
         if key.startswith("cryptomatte/") and key.endswith("/name") and str(value).endswith("CryptoObject"):
             manifest = json.loads(header[key.removesuffix("name") + "manifest"])
-            return {str(name): int(number, 16) for name, number in manifest.items()}
+            return {str(name): _as_a_float(int(number, 16)) for name, number in manifest.items()}
     return {}
+
+
+def _as_a_float(number: int) -> int:
+    """A hash as the pixels hold it: those that are no ordinary number as a float have another bit in their exponent."""
+    return number ^ (1 << 23) if (number >> 23) & 0xFF in (0, 0xFF) else number
 
 
 def _read_views(folder: Path, plan: Plan, labels: ObjectLabels | None, reporter: Reporter) -> Iterator[ViewPixels]:
