@@ -151,7 +151,7 @@ def _is_wanted(name: str, wanted: tuple[str, ...] | None) -> bool:
 
 def _sha256(array: NDArray[Any]) -> str:
     found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
-    found.update(np.ascontiguousarray(array))
+    found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 

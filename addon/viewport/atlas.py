@@ -180,20 +180,20 @@ def _voxels(bricks: Bricks) -> list[NDArray[np.uint64]]:
     light = np.empty((*bricks.density.shape, 4), np.float16)
     light[..., :3] = bricks.colour
     np.log(np.maximum(bricks.density, NEGLIGIBLE_DENSITY, dtype=np.float32), out=light[..., 3], casting="same_kind")
-    told = [np.ascontiguousarray(bricks.features)] if bricks.features.shape[-1] else []
-    return [values.view(np.uint64)[..., 0] for values in (light, *told)]
+    if not bricks.features.shape[-1]:
+        return [light.view(np.uint64)[..., 0]]
+    return [light.view(np.uint64)[..., 0], np.ascontiguousarray(bricks.features).view(np.uint64)[..., 0]]
 
 
 def _prepare(bricks: Bricks, voxels: Future[list[NDArray[np.uint64]]], rows: NDArray[Any]) -> list[F4]:
     """What is copied of some bricks: light and features, each [r, 10, 10, 10, 4] (x, y, z). One number holds two
     features: the second times 256."""
-    nothing = np.array([0.0, 0.0, 0.0, np.log(NEGLIGIBLE_DENSITY)], np.float16).view(np.uint64), np.uint64(0)
-    kinds = np.float16, np.dtype("<u2")
+    empty = np.array([0.0, 0.0, 0.0, np.log(NEGLIGIBLE_DENSITY)], np.float16).view(np.uint64)[0]
     prepared = []
-    for values, empty, kind in zip(voxels.result(), nothing, kinds, strict=False):
-        bordered = np.full((len(rows), WIDE, WIDE, WIDE), empty, np.uint64)
+    for values, outside, kind in zip(voxels.result(), (empty, 0), ("<f2", "<u2"), strict=False):
+        bordered = np.full((len(rows), WIDE, WIDE, WIDE), outside, np.uint64)
         with_borders(bricks, values, rows, bordered)
-        prepared.append(bordered.view(kind).reshape(*bordered.shape, 4).astype(np.float32))
+        prepared.append(bordered.view(np.dtype(kind)).reshape(*bordered.shape, 4).astype(np.float32))
     return prepared
 
 

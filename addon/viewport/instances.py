@@ -38,8 +38,8 @@ def standing_in(depsgraph: bpy.types.Depsgraph) -> list[tuple[bpy.types.Object, 
 def instances_in(context: bpy.types.Context) -> list[tuple[bpy.types.Object, Matrix]]:
     """Instances of twins that the 3D view of the context shows: the twin, and where it is to be drawn."""
     twins = {thing.session_uid: thing for thing in twins_of(bpy.data.objects)}
-    layer = context.view_layer
-    if not twins or layer.depsgraph is None:
+    layer, space = context.view_layer, context.space_data
+    if not twins or layer.depsgraph is None or not isinstance(space, bpy.types.SpaceView3D):
         return []
     key = (context.scene.session_uid, layer.name)
     if key not in _found:
@@ -50,7 +50,7 @@ def instances_in(context: bpy.types.Context) -> list[tuple[bpy.types.Object, Mat
         ]
     if not _found[key]:
         return []
-    seen = {thing.session_uid for thing in layer.objects if thing.visible_get(viewport=context.space_data)}
+    seen = {thing.session_uid for thing in layer.objects if thing.visible_get(viewport=space)}
     return [(twins[uid], matrix) for uid, parent, matrix in _found[key] if uid in twins and parent in seen]
 
 
