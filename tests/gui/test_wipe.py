@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from radiance_twin.core.colour import linear_to_srgb
 
+from .screenshots import EXPECTED, MOST, assert_as_stored, share_that_differs, small
+
 # half a minute on two cores that have nothing else to do
 pytestmark = pytest.mark.timeout(300)
 
@@ -117,6 +119,18 @@ def test_the_difference_is_amplified_by_keys_and_left_by_escape(found, colour_at
     assert found["amplification"] == 2.0
     assert found["left"] == "OFF"
     assert colour_at("left", *RIGHT) == displayed(found["classic"])
+
+
+@pytest.mark.parametrize("name", ["wipe", "difference"])
+def test_it_looks_as_it_did(found, folder, name):
+    assert_as_stored(folder / f"{name}.png", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("wipe", "held"), ("wipe", "agx"), ("wipe", "left"), ("difference", "wipe")]
+)
+def test_a_stored_picture_tells_a_wrong_side_and_another_view_transform(found, folder, name, other):
+    assert share_that_differs(small(folder / f"{other}.png"), small(EXPECTED / f"{name}.png")) > 2 * MOST
 
 
 def test_deleting_the_twin_ends_it_in_peace(found):
