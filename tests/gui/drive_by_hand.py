@@ -4,8 +4,8 @@
     blender --python drive_by_hand.py -- FOLDER TWIN
 
 The sample is opened, rendered and trained by clicks on the panel's buttons; the training is looked at, and ended at
-once by two clicks on its X. TWIN then takes the place of what was not trained, is loaded and compared by clicks; Esc
-stops Compare This Frame. Writes screenshots and found.json into FOLDER.
+once by two clicks on its X. TWIN then takes the place of what was not trained, is loaded and compared by clicks, this
+frame first; Esc stops the last of three Compare This Frame. Writes screenshots and found.json into FOLDER.
 """
 
 import shutil
@@ -24,6 +24,8 @@ from play import close_the_timeline, play, region_of, take_picture, until_our_ta
 
 FOLDER, TWIN = (Path(word) for word in sys.argv[sys.argv.index("--") + 1 :])
 EXTENSION = "bl_ext.user_default.radiance_twin"
+# from a button to the header of the sub-panel below it, pixels
+HEADER = 34
 found: dict[str, Any] = {}
 
 
@@ -64,22 +66,61 @@ def script() -> Iterator[float]:
     yield from press("load_twin")
     yield 1.0
     found["loaded"] = twins()
-    yield from press("compare")
-    yield from until_it_has_ended("compare")
+    yield from open_this_frame()
+    scene = bpy.context.scene
+    scene.cycles.samples, scene.render.resolution_percentage = 4, 10
+    yield from press("compare_frame")
+    yield from until_the_frame_is_compared("frame")
+    take_picture(FOLDER, "compared")
+    scene.camera.data.type, scene.camera.data.ortho_scale = "ORTHO", 1.0
+    bpy.ops.radiance_twin.compare_frame()
+    yield from until_the_frame_is_compared("orthographic")
 
-    bpy.context.scene.cycles.samples = 100_000
-    frame = sys.modules[f"{EXTENSION}.addon.operators.compare_frame"]
-    engine = bpy.context.scene.render.engine
+    scene.cycles.samples = 100_000
+    engine = scene.render.engine
     bpy.ops.radiance_twin.compare_frame()
     until = time.monotonic() + 20.0
     while not bpy.app.is_job_running("RENDER") and time.monotonic() < until:
         yield 0.1
     yield 2.0
     mouse.press("Escape")
+    frame = comparison()
     while (bpy.app.is_job_running("RENDER") or frame._running is not None) and time.monotonic() < until + 40.0:
         yield 0.2
-    found["escaped"] = {"problem": frame.problem(), "engine_kept": bpy.context.scene.render.engine == engine}
+    found["escaped"] = {"problem": frame.problem(), "engine_kept": scene.render.engine == engine}
     take_picture(FOLDER, "escaped")
+
+    yield from press("compare")
+    yield from until_it_has_ended("compare")
+
+
+def open_this_frame() -> Iterator[float]:
+    """The sub-panel below the button Compare, by a click on its header."""
+    window, area = viewport()
+    yield from mouse.find_button(window, area, region_of(area, "UI"), "radiance_twin.compare")
+    mouse.xdotool("mousemove_relative", "--", 0, round(HEADER * bpy.context.preferences.system.ui_scale))
+    mouse.xdotool("click", mouse.LEFT)
+    yield 0.5
+
+
+def comparison() -> Any:
+    return sys.modules[f"{EXTENSION}.addon.operators.compare_frame"]
+
+
+def until_the_frame_is_compared(name: str) -> Iterator[float]:
+    """Also saves what the two slots of the render result hold."""
+    frame, engine = comparison(), bpy.context.scene.render.engine
+    while frame._running is not None:
+        yield 0.2
+    assert not frame.problem(), frame.problem()
+    worker = sys.modules[f"{EXTENSION}.addon.jobs.worker"]
+    yield from until_it_has_ended(name, worker.running() or worker.last("measure_frame"))
+    result = bpy.data.images["Render Result"]
+    for slot, side in enumerate(("classic", "neural")):
+        result.render_slots.active_index = slot
+        result.save_render(str(FOLDER / f"{name}_{side}.png"))
+    found[name] |= {"engine_after": bpy.context.scene.render.engine, "engine": engine}
+    found[name]["kept"] = [frame.frame_image(side).packed_file is not None for side in ("classic", "neural")]
 
 
 def running() -> Any:
