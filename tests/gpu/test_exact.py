@@ -23,8 +23,10 @@ from radiance_twin.addon import exact_frames
 from radiance_twin.addon.jobs import viewer
 from radiance_twin.addon.jobs.frames import Answer, View
 from radiance_twin.addon.viewport import badge, exact
+from radiance_twin.addon.viewport.compare.sides import compose, new_sides, read_pixels
+from radiance_twin.addon.viewport.depth import depth_texture
 from radiance_twin.addon.viewport.draw import draw, place
-from radiance_twin.addon.viewport.march import PlacedTwin
+from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture
 from radiance_twin.addon.viewport.pictures import Pictures, march_what_is_due
 from radiance_twin.addon.viewport.twin import bake_of, settings_of
 from radiance_twin.core.cameras import look_at
@@ -193,6 +195,28 @@ class Training:
         width, height = view.size
         grey = np.full((height // 4, width // 4, 4), len(self.asked), np.float32)
         return Answer(view, grey, np.ones(grey.shape[:2], np.float32), complete=False, ended=True)
+
+
+def test_a_twin_that_holds_the_world_fills_the_neural_side(thing, projection_of, monkeypatch):
+    """Held against the render, what lies behind the scene is the field's own; among other objects it is left out."""
+    monkeypatch.setattr(bake_of(thing), "behind", True)
+    view_matrix, projection, half = np.linalg.inv(CAMERA), projection_of(INTRINSICS, SIZE), SIZE[0] // 2
+    _, among_others = wish(thing, projection)
+    assert not among_others.behind and among_others.rectangle != Rectangle(0, 0, *SIZE)
+    placed = place(thing, at_home=True)
+    held = exact.wish_of(thing, placed, REGION, view_matrix, projection, SIZE, at_home=True)
+    assert held is not None and held.behind and held.rectangle == Rectangle(0, 0, *SIZE)
+    # red in the left half, green sky in the right one
+    rgba = np.zeros((SIZE[1], SIZE[0], 4), np.float32)
+    rgba[:, :half], rgba[:, half:] = (1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0)
+    held.fulfil(rgba, np.where(rgba[..., 0] > 0.0, 2.0, 0.0).astype(np.float32), complete=True)
+    placed = replace(placed, layer=held.layer())
+    marched, nothing = new_picture(SIZE), np.ones(SIZE[::-1], np.float32)
+    march([placed], view_matrix, projection, SIZE, held.rectangle, marched, depth_texture(nothing))
+    sides = new_sides(np.full_like(rgba, 0.5))
+    compose(sides, marched, held.rectangle, depth_texture(nothing))
+    shown = read_pixels(sides.neural.framebuffer, held.rectangle)
+    assert (shown == rgba).all(), "nothing of the render's own background is left"
 
 
 def test_a_field_that_is_trained_is_refreshed_in_place(thing, tiny_twin, marched, projection_of, monkeypatch):
