@@ -3,9 +3,10 @@
 
     blender --python drive_by_hand.py -- FOLDER TWIN
 
-The sample is opened, rendered and trained by clicks on the panel's buttons; the training is looked at, and ended at
-once by two clicks on its X. TWIN then takes the place of what was not trained, is loaded and compared by clicks, this
-frame first; Esc stops the last of three Compare This Frame. Writes screenshots and found.json into FOLDER.
+The sample is opened, rendered and trained by clicks on the panel's buttons; the training is looked at, and cancelled
+by its X. What was learned is looked at, too. TWIN then takes the place of what was not finished, is loaded and compared
+by clicks, this frame first; Esc stops the last of three Compare This Frame. Writes screenshots and found.json into
+FOLDER.
 """
 
 import shutil
@@ -55,12 +56,12 @@ def script() -> Iterator[float]:
     job, found["standing"] = running(), twins()
     yield from press("cancel")
     found["cancelling"] = job.cancelling
-    mouse.xdotool("click", mouse.LEFT)
     yield from until_it_has_ended("train", job)
-    found["left"] = twins()
-    yield 1.0
+    yield from until_the_field_is_seen()
+    found["left"], found["badge_of_left"] = twins(), badge()
     take_picture(FOLDER, "cancelled")
 
+    bpy.data.objects.remove(bpy.data.objects["still_life"])
     shutil.copy(TWIN, FOLDER / "radiance_twin" / "still_life.twin")
     yield 1.0
     yield from press("load_twin")
@@ -153,6 +154,14 @@ def until_the_training_is_seen() -> Iterator[float]:
     exact = sys.modules[f"{EXTENSION}.addon.viewport.exact"]
     while not any(wish.is_shown and wish.training for wish in exact.wishes()):
         assert running() is not None, "the training ended before it was seen"
+        yield 0.2
+    yield 1.5
+
+
+def until_the_field_is_seen() -> Iterator[float]:
+    """Until the view shows a field that rests in a file."""
+    exact = sys.modules[f"{EXTENSION}.addon.viewport.exact"]
+    while not any(wish.complete for wish in exact.wishes()):
         yield 0.2
     yield 1.5
 
