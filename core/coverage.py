@@ -63,7 +63,7 @@ def shares(times: ArrayLike) -> dict[str, float]:
 def shares_in_words(found: dict[str, float]) -> str:
     """One line of `shares`."""
     if not found["places"]:
-        return "The viewport shows no surface whose coverage could be told"
+        return "There is no surface whose coverage could be told"
     seldom = found["few"] + found["once"]
     return (
         f"Training views see a place on the surface {found['median']:.0f} times in the median; {seldom:.0%} of the "

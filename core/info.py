@@ -54,6 +54,7 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
             "classes": [entry.get("name") for entry in dataset.classes],
             "labels": _labels_in_short(dataset),
             "seconds": round(float(dataset.seconds.sum()), 1),
+            "coverage": dataset.configuration.get("coverage"),
             "configuration": _in_short(dataset.configuration),
         }
 
@@ -96,7 +97,8 @@ def _labels_in_short(dataset: Dataset) -> dict[str, Any] | None:
 
 
 def _in_short(configuration: dict[str, Any]) -> dict[str, Any]:
-    """An imported dataset's configuration with the number of its images instead of all their names."""
+    """The configuration without coverage, and with the number of imported images instead of all their names."""
+    configuration = {name: value for name, value in configuration.items() if name != "coverage"}
     imported = configuration.get("import")
     if not isinstance(imported, dict) or not isinstance(imported.get("images"), list):
         return configuration

@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...core.coverage import shares
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.reporting import Reporter
-from ...core.rigs import PLACED_RIGS
-from .coverage import POINTS, coverage
 from .plan import Studio, plan_views
 from .randomise.changes import Changes
 from .render import render_missing
-from .sight import Sight, complaints, named, spread
-from .surfaces import surface_points
+from .sight import complaints, named, spread
 
 PROBE = 3
 # share of the surface that no training view sees, from which on it is told
@@ -53,7 +49,7 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
     ]
     findings += [_finding(remark, "") for remark in studio.remarks]
     findings += _of_sight(plan, studio)
-    covered = _coverage(plan, studio.sight)
+    covered = plan.configuration["coverage"]
     if covered["never"] > UNSEEN:
         findings.append(
             _finding(
@@ -79,16 +75,6 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
         "probed": [view.name for view in probed],
         "views": len(plan.views),
     }
-
-
-def _coverage(plan: Plan, sight: Sight) -> dict[str, float]:
-    views = [view.camera(plan.resolution) for view in plan.views]
-    train = [views[index] for index in plan.splits["train"]]
-    held_out = [views[index] for split in ("val", "test") for index in plan.splits[split]]
-    points = surface_points(POINTS, sight.target)
-    around = plan.configuration["rig"] in PLACED_RIGS
-    times, at_all = coverage(sight.centre, points, train, held_out, around)
-    return shares(times[at_all])
 
 
 def _of_sight(plan: Plan, studio: Studio) -> list[dict[str, str]]:

@@ -12,12 +12,16 @@ from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
 from ...core.cameras import Camera, look_at
+from ...core.coverage import shares
 from ...core.covers import fibonacci
 from .cameras import Array
-from .surfaces import SurfacePoints, surface_tree
+from .sight import Sight
+from .surfaces import SurfacePoints, surface_points, surface_tree
 
 # points on the surface, and views that are asked, evenly spread; what they say stands for all
 POINTS, MOST_VIEWS = 2000, 40
+# points of a plan, whose shares are wanted alone
+POINTS_OF_A_PLAN = 500
 # cameras all around: a place that they do not see either is hidden for good, like the underside of a vase
 AROUND = 20
 # a ray ends this share before the surface, so that it does not meet the surface itself
@@ -70,3 +74,14 @@ def coverage(
     tree = surface_tree()
     times = times_seen(tree, points, train)
     return times, (times > 0) | (times_seen(tree, points, others) > 0)
+
+
+def planned_coverage(sight: Sight, cameras: dict[str, list[Camera]], around: bool) -> dict[str, float]:
+    """How often the views of a plan see the target's surface, of what can be seen at all: `shares` in core/coverage.py.
+
+    Args:
+        cameras: of each split. around: whether they stand around the target.
+    """
+    points = surface_points(POINTS_OF_A_PLAN, sight.target)
+    times, at_all = coverage(sight.centre, points, cameras["train"], [*cameras["val"], *cameras["test"]], around)
+    return shares(times[at_all])

@@ -29,6 +29,7 @@ from .cameras import (
     rendered_through,
     rounded,
 )
+from .coverage import planned_coverage
 from .devices import Device, use_device
 from .keypoints import find_keypoints
 from .labels import Labeller
@@ -139,6 +140,8 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     }
     recipe = Recipe(scene, settings, resolution, common)
     views, splits = _planned_views(recipe, cameras, randomiser)
+    sight = sight_of(scene, measured, settings)
+    seen = {split: [views[index].camera(resolution) for index in indices] for split, indices in splits.items()}
     again = _seen_again(splits)
     plan = Plan(
         views=views,
@@ -159,13 +162,15 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         unit_scale=scene.unit_settings.scale_length,
         device=device.text,
         view_transform=transform.to_metadata(),
-        configuration=_configuration(settings, resolution, splits, film, device),
+        configuration={
+            **_configuration(settings, resolution, splits, film, device),
+            "coverage": planned_coverage(sight, seen, settings["rig"] in PLACED_RIGS),
+        },
     )
     staging.write_plan(folder, plan, transform)
     remarks += _what_moves(scene, settings)
     missing = [name for name in needed if not Path(name).exists()]
     labeller = Labeller(scene, resolution, seen_some_time, keypoints)
-    sight = sight_of(scene, measured, settings)
     return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
 
 

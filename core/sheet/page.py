@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..coverage import shares_in_words
+
 TEMPLATE = Path(__file__).with_name("sheet.html")
 DOME = 150.0  # radius of a plotted hemisphere, in units of the picture
 MOST_ROWS = 400
@@ -32,7 +34,7 @@ def page(title: str, facts: list[tuple[str, str]], statistics: dict[str, Any], s
         "SHEET": "data:image/png;base64," + base64.b64encode(sheet.read_bytes()).decode(),
         "CARDS": _cards(statistics),
         "CAMERAS": _cameras(statistics["poses"]["directions"]),
-        "COVERAGE": _coverage(statistics["coverage"]),
+        "COVERAGE": _coverage(statistics["coverage"], statistics["planned"]),
         "OBJECTS": _objects(statistics),
     }
     # one pass: a scene called @SHEET@ stays a scene called @SHEET@
@@ -100,7 +102,7 @@ def _cameras(directions: dict[str, list[list[float]]]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _coverage(coverage: dict[str, Any] | None) -> str:
+def _coverage(coverage: dict[str, Any] | None, planned: dict[str, Any] | None) -> str:
     if coverage is None:
         return '<p class="quiet">The dataset has no depth, so nobody knows what its views cover.</p>'
     shares = (("never", "no training view"), ("once", "one"), ("few", "two or three"), ("more", "more"))
@@ -109,11 +111,12 @@ def _coverage(coverage: dict[str, Any] | None) -> str:
         for name, _ in shares
         if coverage[name] > 0
     )
+    expected = "" if planned is None else f'<p class="quiet">When it was planned: {shares_in_words(planned)}.</p>'
     rows = "".join(f'<li><i class="{name}"></i>{text}<b>{_share(coverage[name])}</b></li>' for name, text in shares)
     return (
         f"<p>Of {coverage['places']:,} places of {coverage['size']:.3g} scene units on the surfaces that views show, "
         f"the median is seen by {coverage['median']:.0f} training views. Seen by:</p>"
-        f'<div class="stack">{bars}</div><ul class="key">{rows}</ul>'
+        f'<div class="stack">{bars}</div><ul class="key">{rows}</ul>{expected}'
     )
 
 

@@ -42,7 +42,8 @@ def statistics(dataset: Dataset, each: Iterator[int]) -> dict[str, Any]:
 
     Returns:
         views {train, val, test}; poses (see `pose_spread`); frame {covered, brightest}; depth {least, median, most} or
-        None; coverage (see `Coverage.result`) or None; objects, one dictionary each, seldom seen first; classes, name
+        None; coverage (see `Coverage.result`) or None; planned (coverage before anything was rendered, see
+        `core/coverage.py`) or None; objects, one dictionary each, seldom seen first; classes, name
         to how often one is seen; remarks, a sentence each.
     """
     tally, coverage = _Tally(), Coverage(dataset)
@@ -70,6 +71,7 @@ def statistics(dataset: Dataset, each: Iterator[int]) -> dict[str, Any]:
         "frame": {"covered": _range(tally.covered), "brightest": tally.brightest},
         "depth": _range(depths) if depths.size else None,
         "coverage": coverage.result() if dataset.has_depth else None,
+        "planned": dataset.configuration.get("coverage"),
         "objects": objects,
         "classes": {name: sum(one["views"] for one in objects if one["class"] == name) for name in categories},
     }

@@ -86,7 +86,9 @@ def test_the_command_says_what_it_costs_and_that_it_is_dark(tmp_path: Path, root
     assert done.returncode == 0, done.stderr
     assert sorted(tmp_path.iterdir()) == before
     assert "- The views are black; add a light, or let the world shine" in done.stdout
-    assert re.search(r"^11 views: about .* and [0-9.]+ MB, with [0-9.]+ MB beside it meanwhile$", done.stdout, re.M)
+    assert re.search(
+        r"^11 views: about .* and [0-9.]+ [kM]B, with [0-9.]+ [kM]B beside it meanwhile$", done.stdout, re.M
+    )
 
 
 def test_a_file_that_is_no_scene_is_refused(tmp_path: Path, root: Path, worker_python: str) -> None:

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often planned views see the surface, before anything is rendered: held against what geometry says."""
 
+from pathlib import Path
+
 import bpy
 import numpy as np
 import pytest
 
 from radiance_twin.addon.studio.coverage import times_seen, views_around
+from radiance_twin.addon.studio.render import render_views
 from radiance_twin.addon.studio.surfaces import surface_points, surface_tree
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.coverage import shares, shares_in_words
+from radiance_twin.core.dataset import staging
+from radiance_twin.core.reporting import QuietReporter
 
-from .scenes import add_ball, add_box, new_scene
+from .scenes import add_ball, add_box, new_scene, request, save
 
 INTRINSICS, SIZE = np.array([100.0, 100.0, 50.0, 50.0]), (100, 100)
 
@@ -87,3 +92,17 @@ def test_cameras_all_around_see_all_but_what_is_hidden_for_good() -> None:
     )
     assert under.sum() > 15 and not seen[under].any()
     assert seen[~under].mean() > 0.99, "the table's underside, too"
+
+
+def test_what_was_planned_stays_in_the_dataset(tmp_path: Path) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0), segments=32)
+    scene = save(tmp_path / "scene.blend")
+    kept = []
+    for settings in ({"rig": "sphere"}, {"rig": "sphere"}, {"rig": "cover", "azimuth": [-45.0, 45.0]}):
+        render_views({**request(scene, tmp_path / "views", views=12, **settings), "only": []}, QuietReporter())
+        kept.append(staging.read_plan(tmp_path / "views").configuration["coverage"])
+    everywhere, again, one_side = kept
+    assert everywhere == again, "a dataset is the same whenever it is rendered"
+    assert everywhere["never"] == 0.0 and everywhere["places"] > 400
+    assert 0.2 < one_side["never"] < 0.5
