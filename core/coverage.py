@@ -65,7 +65,8 @@ def shares_in_words(found: dict[str, float]) -> str:
     if not found["places"]:
         return "There is no surface whose coverage could be told"
     seldom = found["few"] + found["once"]
+    times = "once" if round(found["median"]) == 1 else f"{found['median']:.0f} times"
     return (
-        f"Training views see a place on the surface {found['median']:.0f} times in the median; {seldom:.0%} of the "
+        f"Training views see a place on the surface {times} in the median; {seldom:.0%} of the "
         f"places {FEW} times or less, {found['never']:.0%} never"
     )

@@ -114,8 +114,8 @@ class Resampling:
             return places() if name == "position" else self.nearest(image)
 
         def places() -> F4:
-            local = self._ways * depth[..., None]
-            return np.asarray(local @ camera_to_world[:3, :3].T + camera_to_world[:3, 3], np.float32)
+            found = self._ways * depth[..., None] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+            return np.where(depth[..., None] > 0.0, found, 0.0).astype(np.float32)
 
         between = self._between(pixels.normal * inverse[..., None]) / at[..., None]
         normal = np.where(smooth[..., None], between, self.nearest(pixels.normal)).astype(np.float32)

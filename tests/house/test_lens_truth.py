@@ -116,6 +116,8 @@ def test_depth_normal_place_and_index(dataset: Dataset, view: int) -> None:
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
     turned = np.degrees(np.arccos(np.clip((normal * truth.normal).sum(axis=-1), -1.0, 1.0)))
     away = np.linalg.norm(dataset.pixels("position", view) - truth.places, axis=-1)
+    for passed in (dataset.depth(view), normal, dataset.pixels("position", view)):
+        assert not passed[same & (truth.number == 0)].any(), "where nothing is, all is 0"
     ball, box, slope = (same & (truth.number == number) for number in (1, 2, 3))
     # planes are exact, the slope up to its last pixel
     for where in (slope, box & ~truth.edge):
