@@ -77,7 +77,8 @@ class Targets:
     Attributes:
         origins, directions: [R, 3] rays in field coordinates.
         shown: [R, 4] what the field shows there, scene-linear, over `behind`.
-        behind: [3] what the pictures are shown over: the relative loss is of what is seen, as in training.
+        behind: what the pictures are shown over in directions [R, 3], [R, 3]: the relative loss is of what is seen, as
+            in training.
         truths: draws pixels of the training views (see `Truths`); its `targets` hold each pixel once a ray. None: the
             field alone counts.
     """
@@ -85,7 +86,7 @@ class Targets:
     origins: F4
     directions: F4
     shown: F4
-    behind: F4
+    behind: Callable[[F4], F4]
     truths: Truths | None
 
 
@@ -130,7 +131,7 @@ def fit_bricks(
         shifts[1 : 2 * pixels : 2] = (shifts[: 2 * pixels : 2] + np.float32(0.5)) % np.float32(1.0)
         sums = np.empty((len(origins), kernels.CHANNELS), np.float32)
         marched = _march(values, index, origins, directions, shifts, step_length, spaces, sums, pool)
-        upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind, pixels)
+        upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind(directions), pixels)
         rate = LAST + (1.0 - LAST) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = NETWORK_RATE * rate

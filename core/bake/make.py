@@ -88,7 +88,6 @@ def bake_bricks(
     steps: int,
     *,
     seed: int = 0,
-    truth: bool = True,
     done: Callable[[int], None] = lambda step: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Bricks:
@@ -99,12 +98,12 @@ def bake_bricks(
         size: normal | small: how many voxels and bricks there may be.
         steps: of fitting.
         seed: of every random choice; the same gives the same bits.
-        truth: whether the training views may be fitted to; not when they show what lies behind the scene.
         done: is told how many steps are done.
         stopped: is asked before each of them; the bake is then what it has come to.
     """
     random = np.random.default_rng(seed)
-    cpu_field = CpuField(field.model.on_cpu())
+    model = field.model.on_cpu()
+    cpu_field = CpuField(model)
     # no more rays than are going to be used: a short fit shall be short
     count = min(FIELD_RAYS, steps * RAYS_PER_STEP)
     looks = np.sort(random.choice(len(chosen), min(LOOKS, len(chosen)), replace=False))
@@ -124,9 +123,14 @@ def bake_bricks(
         which = chosen[deck.draw(count, random)]
         return pixels.rays(np.repeat(which, len(shifts)), np.tile(shifts, (count, 1)))
 
-    shown[:, :3] += (1.0 - shown[:, 3:]) * rays.behind
-    targets = Targets(origins, directions, shown, rays.behind, truths if truth else None)
-    return fit_bricks(start, targets, steps, pool, random, done, stopped)
+    def behind(directions: F4) -> F4:
+        # what the views are shown over, or the field's own background: one of the two is zero
+        with torch.no_grad():
+            light: F4 = rays.behind + model.background_radiance(torch.from_numpy(directions)).numpy()
+        return light
+
+    shown[:, :3] += (1.0 - shown[:, 3:]) * behind(directions)
+    return fit_bricks(start, Targets(origins, directions, shown, behind, truths), steps, pool, random, done, stopped)
 
 
 class Deck:

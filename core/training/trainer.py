@@ -334,7 +334,6 @@ def _bake(
         settings.bake,
         steps,
         seed=settings.seed,
-        truth=not field.model.config.background,
         done=done,
         stopped=reporter.cancelled,
     )

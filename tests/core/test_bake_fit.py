@@ -15,7 +15,7 @@ from radiance_twin.core.bake.bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, B
 from radiance_twin.core.bake.deferred import initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
 from radiance_twin.core.bake.make import Deck, bake_bricks, rays_between
-from radiance_twin.core.bake.march import march_rays, render_bake
+from radiance_twin.core.bake.march import inside_box, march_rays, render_bake
 from radiance_twin.core.bake.picture import bake_picture
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.field.model import FieldConfig, RadianceField
@@ -26,6 +26,7 @@ N = 32
 WORLD = np.array([[2.0, 0, 0, -1], [0, 2.0, 0, -1], [0, 0, 2.0, -1], [0, 0, 0, 1]])
 EVERYWHERE = np.argwhere(np.ones((N // SIDE,) * 3, bool))
 RADIUS = 0.3
+FOG = 2.0  # density, per unit of field length
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def rough_start(seed: int = 0) -> Start:
 
 def fitted(pool: ThreadPoolExecutor, steps: int, seed: int = 0, **further: object) -> Bricks:
     origins, directions = rays_at(20000, 3)
-    targets = Targets(origins, directions, shiny_ball(origins, directions), np.zeros(3, np.float32), None)
+    targets = Targets(origins, directions, shiny_ball(origins, directions), np.zeros_like, None)
     random = np.random.default_rng(seed)
     return fit_bricks(rough_start(), targets, steps, pool, random, **further)  # type: ignore[arg-type]
 
@@ -182,11 +183,14 @@ def test_rays_between_cameras_pass_through_what_the_views_hit() -> None:
 
 
 class _Around:
-    """Six cameras on the axes that look at the middle, 16 × 16 pixels each; the views are shown over green."""
+    """Six cameras on the axes that look at a box of fog of radiance 1, 16 × 16 pixels each, shown over green; in a
+    `world` over what is behind it, as bright as the fog, and with an opacity that nobody knows.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, world: bool) -> None:
         self.eyes = [look_at(3.0 * way, [0, 0, 0]) for way in np.concatenate([np.eye(3), -np.eye(3)])]
         self.centres = np.array([(eye[:3, 3] + 1) / 2 for eye in self.eyes], np.float32)
+        self.world = world
 
     def rays(self, pixels: np.ndarray, shifts: np.ndarray | None = None) -> Rays:
         moved = np.zeros((len(pixels), 2)) if shifts is None else shifts
@@ -194,30 +198,37 @@ class _Around:
         local = np.concatenate([where * [1, -1] / 24.0, -np.ones((len(pixels), 1))], axis=1)
         directions = np.einsum("rij,rj->ri", np.array(self.eyes)[pixels // 256, :3, :3], local)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        shown = np.zeros((len(pixels), 4), np.float32)
-        last, green = np.full(len(pixels), 1e30, np.float32), np.array([0.0, 0.5, 0.0], np.float32)
-        return Rays(self.centres[pixels // 256], directions.astype(np.float32), shown, last, behind=green)
+        origins, last = self.centres[pixels // 256], np.full(len(pixels), 1e30, np.float32)
+        entry, leave = inside_box(origins, directions, 0.25, 0.75)
+        alpha = -np.expm1(-FOG * np.maximum(leave - entry, 0.0))[:, None]
+        green = np.array([0.0, 0.0 if self.world else 0.5, 0.0], np.float32)
+        shown = np.concatenate([alpha + (1.0 - alpha) * green, alpha], axis=1)
+        if self.world:
+            shown[:, :3], shown[:, 3] = 1.0, -1.0
+        return Rays(origins, directions.astype(np.float32), shown.astype(np.float32), last, behind=green)
 
 
 @pytest.mark.usefixtures("few_rays")
-def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor) -> None:
-    # a field that is the same everywhere: a box of fog of radiance 1 that lets a few per cent through. What its views
-    # are shown over is no part of it
-    model = RadianceField(FieldConfig(levels=1, log2_table_size=8, density_shift=2.0))
+@pytest.mark.parametrize("world", [False, True])
+def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor, world: bool) -> None:
+    # a field that is the same everywhere: a box of fog of radiance 1 that lets a good part through. What its views are
+    # shown over, or what the field knows to be behind it, is no part of the bake
+    model = RadianceField(FieldConfig(levels=1, log2_table_size=8, density_shift=np.log(FOG), background=world))
     with torch.no_grad():
         model.table.zero_()
-        model.colour[-1].zero_()
+        for matrices in (model.colour, model.background) if world else (model.colour,):
+            matrices[-1].zero_()
     occupied = np.zeros((16, 16, 16), bool)
     occupied[4:12, 4:12, 4:12] = True
     field = TrainedField(model, occupied, WORLD, 1 / 64)
-    bricks = bake_bricks(field, _Around(), np.arange(6 * 256), pool, "small", 32, truth=False)
+    bricks = bake_bricks(field, _Around(world), np.arange(6 * 256), pool, "small", 32)
     assert bricks.resolution == 64
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     picture = bake_picture(bricks, WORLD, camera, pool)
     # through the middle of the box: the way through it, times the density
     way = -camera.camera_to_world[:3, 2]
     chord = 0.5 / np.abs(way).max()
-    alpha = 1 - np.exp(-np.exp(2.0) * chord)
+    alpha = 1 - np.exp(-FOG * chord)
     np.testing.assert_allclose(picture[7:9, 7:9, 3], alpha, atol=0.03)
     np.testing.assert_allclose(picture[7:9, 7:9, :3], alpha, atol=0.05)
     assert picture[0, 0].max() < 0.01
