@@ -246,7 +246,10 @@ def fitting_distance(radius: float, camera: Camera) -> float:
     else:
         narrowest = min(nearest, WIDEST)
     if narrowest <= 1e-3:
-        raise UserError("the camera's lens shift moves the target out of the picture; set Shift X and Y to 0")
+        raise UserError(
+            "the middle of the lens lies outside of the picture; set the camera's Shift X and Y to 0, or name "
+            "--intrinsics whose cx and cy lie within the --resolution"
+        )
     return float(MARGIN * radius / np.sin(narrowest))
 
 

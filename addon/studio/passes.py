@@ -64,6 +64,9 @@ class Passes:
         self._of_truth |= self._of_light & {CRYPTOMATTE}
         self._scene = scene
         self._layer = layer = rendered_layer(scene)
+        if "flow_forward" in wanted:
+            # Cycles that keeps objects with their motion crashes once labels have been asked of them in between (4.5)
+            scene.render.use_persistent_data = False
         for owner in (layer, compat.cycles_of(layer)):
             for name in owner.bl_rna.properties.keys():  # noqa: SIM118
                 if name.startswith("use_pass_") or name == "denoising_store_passes":

@@ -247,3 +247,10 @@ def test_what_passes_say_of_a_surface_that_lets_through(tmp_path: Path, alpha: f
     shares = {name: float(share[index == number].sum()) for name, number in places.items()}
     assert shares["Front"] == pytest.approx(alpha, abs=0.08)
     assert shares["Back"] == pytest.approx(1.0 - alpha, abs=0.08)
+
+
+def test_flow_and_labels_of_a_scene_of_many_objects(root: Path, tmp_path: Path) -> None:
+    """Cycles that keeps this scene crashes when labels are asked for between its renders."""
+    scene = root / "sample_scenes" / "still_life.blend"
+    settings = {"views": 4, "resolution": [32, 32], "passes": ["flow"], "labels": True, "samples": 4}
+    assert render_views(request(scene, tmp_path / "views", **settings), QuietReporter())["rendered"] == 4
