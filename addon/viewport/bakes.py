@@ -163,6 +163,11 @@ def loaded_part(path: str) -> float:
     return 1.0 if bake.textures is not None or bake.notice else bake.uploaded
 
 
+def is_reading() -> bool:
+    """Whether a file is being read now."""
+    return any(entry.reading is not None and not entry.reading.done() for entry in _entries.values())
+
+
 def expect(path: str, twin: Twin) -> None:
     """Show the empty box of a twin that is being trained until its file is there, unless there is an earlier one."""
     entry = _entries.setdefault(os.path.normpath(path), _Entry())

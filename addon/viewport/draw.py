@@ -20,6 +20,7 @@ from ...core.colour import ViewTransform, standard_view_transform
 from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .badge import draw_badge
+from .bakes import is_reading
 from .compare.settings import is_compared
 from .depth import depth_texture, read_depth
 from .exact import forget_wishes, wish_of, wishes_of
@@ -201,9 +202,20 @@ def time_to_upload() -> float:
 
 
 def go_on_uploading() -> None:
-    """Draw again soon, for a twin that is not all on the GPU yet."""
+    """Draw again soon, for a twin that is not all on the GPU yet, but not while its file is read: drawing the window by
+    software would take the processor from it."""
     _state.left = time.monotonic()
-    redraw_after(LOADING / 3)
+    if not is_reading():
+        redraw_after(LOADING / 3)
+    elif not bpy.app.timers.is_registered(_redraw_when_read):
+        bpy.app.timers.register(_redraw_when_read)
+
+
+def _redraw_when_read() -> float | None:
+    if is_reading():
+        return LOADING / 3
+    redraw()
+    return None
 
 
 def pictures_of(region: bpy.types.Region) -> Pictures:
@@ -296,8 +308,9 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_loaded)
     for handle in _state.handles:
         bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
-    if bpy.app.timers.is_registered(_bake_unbaked):
-        bpy.app.timers.unregister(_bake_unbaked)
+    for timer in (_bake_unbaked, _redraw_when_read):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
     _state.handles.clear()
     _state.failure = ""
     forget_wishes()
