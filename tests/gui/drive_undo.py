@@ -39,7 +39,7 @@ from radiance_twin.addon.viewport.twin import problem_of, twins_of  # noqa: E402
 from radiance_twin.core.twin_file import write_twin  # noqa: E402
 
 BLEND, TWIN = FOLDER / "table.blend", FOLDER / "radiance_twin" / "table.twin"
-WAITS, SUCCEEDS = 1, 0
+WAITS = 1  # a seed of the fake worker
 found: dict[str, Any] = {}
 
 
@@ -60,6 +60,14 @@ def script() -> Iterator[float]:
     # as deep as it goes, and all the way back
     yield from undo("undone again")
     yield from redo("redone again")
+
+    bpy.context.scene.radiance_twin.seed = WAITS
+    bpy.ops.radiance_twin.render_views()
+    render = worker.running()
+    yield from undo("undone while rendering")
+    yield from redo("redone while rendering")
+    render.cancel()
+    yield from until(lambda: render.ended)
 
     yield from train("trained")
     yield from undo("undone while training")

@@ -4,9 +4,6 @@ Blender with its window, where undo replaces every object. Look at the screensho
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from .driven import driven
 from .screenshots import EXPECTED, MOST, assert_as_stored, share_that_differs, small
 
 # half a minute on two cores that have nothing else to do
@@ -35,21 +33,7 @@ def found(root: Path, folder: Path) -> dict[str, Any]:
     python = folder / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE_WORKER}"\n', encoding="utf-8")
     python.chmod(0o755)
-    environment = {
-        **os.environ,
-        "RADIANCE_TWIN_PYTHON": str(python),
-        "BLENDER_USER_RESOURCES": str(folder / "resources"),
-        "BLENDER_SCREEN": "1000x700",
-        "MESA_SHADER_CACHE_DIR": str(folder),
-    }
-    command = [os.environ["BLENDER"], "--factory-startup", "--python", str(DRIVE), "--", str(root), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr, "not even in the console"
-    print(f"\nscreenshots: {folder}")
-    result: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
-    assert "failed" not in result, result["failed"]
-    return result
+    return driven(DRIVE, root, folder, RADIANCE_TWIN_PYTHON=str(python))
 
 
 @pytest.mark.parametrize(
@@ -61,6 +45,8 @@ def found(root: Path, folder: Path) -> dict[str, Any]:
         ("loading redone", ["red"], True),
         ("undone again", [], False),
         ("redone again", ["red"], True),
+        ("undone while rendering", [], False),
+        ("redone while rendering", ["red"], True),
         ("trained", ["red", "table"], True),
         ("undone while training", ["red"], True),
         ("redone while training", ["red", "table"], True),

@@ -6,9 +6,6 @@ The screenshots stay in the folder that the test prints: look at them.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from math import degrees
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from numpy.typing import NDArray
 
 from radiance_twin.core.colour import linear_to_srgb
 
+from .driven import driven
 from .screenshots import EXPECTED, MOST, assert_as_stored, share_that_differs, small
 
 # half a minute on two cores that have nothing else to do
@@ -37,19 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(root: Path, folder: Path) -> dict[str, Any]:
     """What drive_wipe.py found."""
-    environment = {
-        **os.environ,
-        "BLENDER_USER_RESOURCES": str(folder / "resources"),
-        "BLENDER_SCREEN": "1000x700",
-        "MESA_SHADER_CACHE_DIR": str(folder),
-    }
-    command = [os.environ["BLENDER"], "--factory-startup", "--python", str(DRIVE), "--", str(root), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(f"\nscreenshots: {folder}")
-    result: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))
-    assert "failed" not in result, result["failed"]
-    return result
+    return driven(DRIVE, root, folder)
 
 
 @pytest.fixture(scope="module")
