@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from .errors import UserError
 from .render import RenderSettings, ask_blender
 from .reporting import Reporter
 
-# views after which memory should stay what it is: what Blender and Cycles keep for all views is there by then
+# views after which memory should stay what it is: what Blender and Cycles keep for all views is there by then. It
+# swings from view to view, so that the median of as many views is taken, from there and at the end
 SETTLED = 50
 
 
@@ -23,7 +25,7 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         which Cycles builds the scene, and which the other figures leave out); besides_sampling (share of the time that
         is neither sampling nor denoising), denoising_share, truth_share (a part of the first); memory (bytes of
         Blender's part at the end, None where the system does not tell), memory_growth (since the 50th view, or since
-        half of them when there are fewer).
+        half of them when there are fewer, in the median of 50 views each).
 
     Raises:
         UsageError: a setting makes no sense.
@@ -48,8 +50,13 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         "denoising_share": answer["denoising_share"],
         "truth_share": answer["truth_seconds"] / answer["seconds"],
         "memory": memory[-1] if memory else None,
-        "memory_growth": memory[-1] - memory[min(SETTLED, len(memory) // 2) - 1] if memory else None,
+        "memory_growth": _growth(memory) if memory else None,
     }
+
+
+def _growth(memory: list[int]) -> float:
+    settled = memory[min(SETTLED, len(memory) // 2) :]
+    return median(settled[-SETTLED:]) - median(settled[:SETTLED])
 
 
 def bench_in_words(result: dict[str, Any]) -> str:
