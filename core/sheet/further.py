@@ -20,6 +20,8 @@ from ..passes import FLOWS, FURTHER
 from .pictures import LARGEST, colour_of
 
 INDICES = ("material_index", "class_index")
+# pixels: of what stands still, rounding alone would be drawn
+LEAST_FLOW = 0.05
 # the corners of a box whose numbers differ in one binary digit have an edge between them
 EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)]
 
@@ -33,7 +35,7 @@ def further_pictures(dataset: Dataset) -> dict[str, Callable[[int], Image.Image]
         title = name.replace("_", " ").capitalize()
         if name in FLOWS:
             reach = _reach(dataset, name)
-            pictures[f"{title}, {reach:.3g} px"] = partial(_flow, dataset, name, reach)
+            pictures[f"{title}, up to {reach:.3g} px"] = partial(_flow, dataset, name, reach)
         else:
             draw = {"position": _position, "coverage": _coverage}.get(name, _index if name in INDICES else _light)
             pictures[title] = partial(draw, dataset, name)
@@ -123,7 +125,7 @@ def _coverage(dataset: Dataset, name: str, index: int) -> Image.Image:
 
 
 def _reach(dataset: Dataset, name: str) -> float:
-    """The 99th percentile of the lengths of some views' flow, pixels."""
+    """The 99th percentile of the lengths of some views' flow, at least LEAST_FLOW: pixels."""
     some = range(0, dataset.count, max(1, dataset.count // 8))
     lengths = np.concatenate([np.linalg.norm(dataset.pixels(name, index), axis=-1).ravel() for index in some])
-    return float(np.percentile(lengths, 99))
+    return max(float(np.percentile(lengths, 99)), LEAST_FLOW)

@@ -52,7 +52,11 @@ def with_reach(scene: bpy.types.Scene, measured: Measured, held: dict[str, Bound
         if all(np.array_equal(box, measured.held.get(name)) for name, box in aimed_at.items()):
             return replace(measured, bounds=bounds)
     centre = union_of_boxes(list(aimed_at.values())).mean(axis=0)
-    radius = max(float(np.linalg.norm(np.abs(box - centre).max(axis=0))) for box in aimed_at.values())
+    corners = {name: float(np.linalg.norm(np.abs(box - centre).max(axis=0))) for name, box in aimed_at.items()}
+    # what stays where it is was measured more closely than by its box
+    moved = [corners[name] for name, box in aimed_at.items() if not np.array_equal(box, measured.held.get(name))]
+    as_it_was = measured.radius + float(np.linalg.norm(centre - measured.centre))
+    radius = min(max(corners.values()), max([as_it_was, *moved]))
     return replace(measured, bounds=bounds, centre=centre, radius=radius)
 
 
