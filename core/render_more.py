@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .camera_file import PosedCamera, write_cameras
+from .configuration import DEFAULTS
 from .dataset import staging
 from .dataset.joining import join_views
 from .dataset.store import Dataset, open_dataset
@@ -18,6 +19,11 @@ from .render import RenderSettings, render_dataset
 from .reporting import Reporter
 from .rigs import PLACED_RIGS
 
+# what may be asked of other rigs, and given cameras say themselves or do without
+OF_OTHER_RIGS = (
+    *("stereo", "moving", "frames", "train_camera", "test_camera"),
+    *("camera_model", "intrinsics", "distortion"),
+)
 # what a dataset knows of how it was rendered, and what stays the user's choice
 ITS_OWN = ("resolution", "samples", "reference_samples", "denoise", "film")
 # more of it, and what it was in datasets of before there was a choice
@@ -94,8 +100,7 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
         val_views=0,
         test_views=0,
         target=None,
-        test_camera=None,
-        stereo=0.0,
+        **{name: DEFAULTS[name] for name in OF_OTHER_RIGS},
         # unrelated to the seeds of the views that are there
         seed=staging.view_seed(dataset.seed, f"after {dataset.count} views"),
     )

@@ -2,10 +2,12 @@
 """A dataset grows by training views, and what is compared stays honest."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from radiance_twin.core import render_more
 from radiance_twin.core.camera_file import read_cameras
 from radiance_twin.core.cameras import world_from_field_of_bounds
 from radiance_twin.core.comparison.compare import doubts
@@ -13,7 +15,7 @@ from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.joining import added_to, join_views
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
-from radiance_twin.core.render import RenderSettings
+from radiance_twin.core.render import RenderSettings, check_settings
 from radiance_twin.core.render_more import add_views
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.twin_file import Twin
@@ -100,6 +102,28 @@ def test_cameras_need_a_dataset_to_join(base: Path, tmp_path: Path) -> None:
     # nobody knows how the analytic cube was rendered
     with pytest.raises(UserError, match="was not rendered by Radiance Twin"):
         add_views(RenderSettings(scene="cube.blend", output=base, add=str(poses)), QuietReporter())
+
+
+def test_what_was_asked_of_the_datasets_own_rig_is_no_matter_of_given_cameras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the panel asks: with all settings of the rig that began the dataset."""
+    known = {"rig": "animated", "resolution": [48, 48], "samples": 4, "reference_samples": 8, "denoise": False}
+    known["film"] = "transparent"
+    base = scene.write(tmp_path / "cube.h5", scene.ring([90]), [], configuration=known, blender_version="4.5")
+    poses = tmp_path / "cameras.json"
+    poses.write_text(f'{{"cameras": [{CAMERA.replace("SIZE", "48")}]}}')
+
+    def rendered(settings: RenderSettings, reporter: Any) -> None:
+        check_settings(settings)
+        [camera] = read_cameras(str(settings.poses))
+        assert (settings.rig, camera.split, camera.frame) == ("poses", "train", None)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(render_more, "render_dataset", rendered)
+    asked = {"rig": "animated", "frames": "1-9", "test_camera": "Other", "distortion": (0.1, 0, 0, 0, 0, 0)}
+    with pytest.raises(UserError, match="far enough"):
+        add_views(RenderSettings(scene="cube.blend", output=base, add=str(poses), **asked), QuietReporter())
 
 
 @pytest.mark.parametrize(
