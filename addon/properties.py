@@ -8,11 +8,11 @@ import bpy
 import numpy as np
 
 from ..core.arguments import TURNTABLE_FRAMES
-from ..core.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
 from ..core.passes import ASKED_PASSES, PASSES
 from ..core.presets import BAKES, PRESETS
+from ..core.rendering.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
+from ..core.rendering.rigs import PLACED_RIGS
 from ..core.reporting import format_seconds
-from ..core.rigs import PLACED_RIGS
 from .random_rules import RadianceTwinRule, sentence, table_of, take_table
 
 # the words of the command line are the values here, so that both say the same

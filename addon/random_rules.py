@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules of randomise as properties, made from what core/rules.py says of each key."""
+"""The rules of randomise as properties, made from what core/rendering/rules.py says of each key."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import bpy
 
-from ..core.rules import WHAT, keys_of
+from ..core.rendering.rules import WHAT, keys_of
 
 KEYS = {name: one.metadata for what in reversed(WHAT) for name, one in keys_of(what).items()}
 # of which nothing is said unless they are switched on; other keys say nothing when they are empty

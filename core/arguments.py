@@ -7,10 +7,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .configuration import DEFAULTS, FIELDS, WITH_POSES
-from .configuration_file import read_configuration, rule_from_text
 from .errors import UsageError
 from .presets import BAKES, PRESETS
+from .rendering.configuration import DEFAULTS, FIELDS, WITH_POSES
+from .rendering.configuration_file import read_configuration, rule_from_text
 
 DEVICES = ("auto", "cuda", "cpu")
 IMPORTS = ("auto", "nerf", "ngp", "nerfstudio", "colmap")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .cameras import Camera
-from .covers import SPLITS
 from .errors import UserError
 from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
+from .rendering.covers import SPLITS
 
 LARGEST_FILE = 512 << 20
 EXAMPLE = '{"camera_to_world": [4 rows of 4], "intrinsics": [fx, fy, cx, cy], "size": [width, height]}'

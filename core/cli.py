@@ -58,8 +58,8 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
 
             return demo(**settings, reporter=reporter)
         case "render":
-            from .render import RenderSettings, render_dataset
-            from .render_more import add_views
+            from .rendering.render import RenderSettings, render_dataset
+            from .rendering.render_more import add_views
 
             return (add_views if settings["add"] else render_dataset)(RenderSettings(**settings), reporter)
         case "import":
@@ -75,7 +75,7 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
 
             return compare(CompareSettings(**settings), reporter)
         case "fix-it":
-            from .fix_it import FixItSettings, fix_it
+            from .rendering.fix_it import FixItSettings, fix_it
 
             return fix_it(FixItSettings(**settings), reporter)
         case "view":
@@ -85,23 +85,23 @@ def _run(command: str, settings: dict[str, Any], reporter: Reporter) -> dict[str
         case "export":
             return _export(settings, reporter)
         case "check":
-            from .check import check
-            from .render import RenderSettings
+            from .rendering.check import check
+            from .rendering.render import RenderSettings
 
             return check(RenderSettings(**settings, output="checked.h5"), reporter)
         case "bench":
-            from .bench import bench_render
-            from .render import RenderSettings
+            from .rendering.bench import bench_render
+            from .rendering.render import RenderSettings
 
             del settings["what"]  # there is one kind so far
             return bench_render(RenderSettings(**settings, output="measured.h5"), reporter)
         case "verify":
-            from .verify import VerifySettings, verify
+            from .rendering.verify import VerifySettings, verify
 
             return verify(VerifySettings(**settings), reporter)
         case "config":
-            from .configuration_file import configuration_text
             from .info import configuration_of
+            from .rendering.configuration_file import configuration_text
 
             return {"configuration": configuration_text(configuration_of(settings["dataset"]))}
         case "runtime":

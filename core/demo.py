@@ -10,7 +10,7 @@ from typing import Any
 from .comparison.compare import CompareSettings, compare
 from .files import require_writable_folder
 from .processes import ROOT
-from .render import RenderSettings, render_dataset
+from .rendering.render import RenderSettings, render_dataset
 from .reporting import Reporter, format_seconds
 from .training.trainer import TrainSettings, train
 from .twin_file import unfinished_path

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from .camera_file import PosedCamera, read_cameras
 from .cameras import Camera
-from .covers import SPLITS, split_points
 from .dataset.contents import MOST_PIXELS
 from .dataset.readers import colmap_model
 from .dataset.readers.posed import Lens, Unsound, frames_of, name_of, number, pose, read_json
 from .dataset.readers.transforms import SPLIT_FILES, TRANSFORMS, lens_of, require_known_camera, splits_of
 from .errors import UserError
+from .rendering.covers import SPLITS, split_points
 
 Size = tuple[int, int]
 # name, camera and split

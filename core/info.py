@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .configuration import SETTINGS
 from .dataset.digest import dataset_digest
 from .dataset.store import Dataset, open_dataset
 from .errors import UserError
+from .rendering.configuration import SETTINGS
 from .twin_file import read_twin
 
 

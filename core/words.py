@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .comparison.words import ssim_in_words
-from .coverage import shares_in_words
 from .doctor.checks import doctor_in_words
+from .rendering.coverage import shares_in_words
 from .reporting import format_bytes, format_seconds
 
 
@@ -35,7 +35,7 @@ def in_words(command: str, result: dict[str, Any]) -> str:
         case "check":
             return checked_in_words(result)
         case "bench":
-            from .bench import bench_in_words
+            from .rendering.bench import bench_in_words
 
             return bench_in_words(result)
         case "verify":

@@ -7,9 +7,9 @@ from typing import Any
 import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ...core.configuration_file import configuration_text, read_configuration
 from ...core.errors import UserError
 from ...core.files import atomic_path
+from ...core.rendering.configuration_file import configuration_text, read_configuration
 from ..properties import render_arguments, settings_of, take_configuration
 from . import refuse
 

@@ -9,9 +9,9 @@ import bpy
 import numpy as np
 
 from ...core.comparison.error_points import SPREAD, read_error_points
-from ...core.coverage import shares, shares_in_words
 from ...core.errors import UserError
-from ...core.rigs import PLACED_RIGS
+from ...core.rendering.coverage import shares, shares_in_words
+from ...core.rendering.rigs import PLACED_RIGS
 from ..paths import paths_of_open_file
 from ..properties import render_arguments, settings_of
 from ..studio import heat

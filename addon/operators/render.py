@@ -9,9 +9,9 @@ from typing import Any
 import bpy
 
 from ...core.files import atomic_path
+from ...core.rendering.rigs import PLACED_RIGS
+from ...core.rendering.rules import mistake
 from ...core.reporting import format_seconds
-from ...core.rigs import PLACED_RIGS
-from ...core.rules import mistake
 from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of

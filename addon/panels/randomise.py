@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ...core.rules import keys_of, mistake, scene_changes
+from ...core.rendering.rules import keys_of, mistake, scene_changes
 from ..jobs.worker import sentence
 from ..properties import settings_of
 from ..random_rules import AXES, KEYS, OPTIONAL, table_of

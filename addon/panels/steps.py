@@ -8,7 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ...core.lenses import COEFFICIENTS
-from ...core.rigs import PLACED_RIGS, SHAPED_RIGS
+from ...core.rendering.rigs import PLACED_RIGS, SHAPED_RIGS
 from .. import rig_preview
 from ..jobs import worker
 from ..operators.train import is_loaded

@@ -30,8 +30,8 @@ def check_scene(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
         arguments: scene, staging (an empty folder), settings, as for `render_views`.
 
     Returns:
-        findings: {what, remedy} each; coverage: see `shares` in core/coverage.py; seconds: of rendering all views, by
-        the probe; probed: names of the views that were rendered, which are in the folder; views: how many there are.
+        findings: {what, remedy} each; coverage: see `shares` in core/rendering/coverage.py; seconds: of rendering all
+        views, by the probe; probed: names of the views that were rendered, which are in the folder; views: how many.
 
     Raises:
         UserError: the scene cannot be rendered at all. Cancelled: the user stopped it.

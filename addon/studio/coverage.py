@@ -12,8 +12,8 @@ from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
 from ...core.cameras import Camera, look_at
-from ...core.coverage import shares
-from ...core.covers import fibonacci
+from ...core.rendering.coverage import shares
+from ...core.rendering.covers import fibonacci
 from .cameras import Array
 from .sight import Sight
 from .surfaces import SurfacePoints, surface_points, surface_tree
@@ -77,7 +77,9 @@ def coverage(
 
 
 def planned_coverage(sight: Sight, cameras: dict[str, list[Camera]], around: bool) -> dict[str, float]:
-    """How often the views of a plan see the target's surface, of what can be seen at all: `shares` in core/coverage.py.
+    """How often the views of a plan see the target's surface, of what can be seen at all.
+
+    See `shares` in core/rendering/coverage.py.
 
     Args:
         cameras: of each split. around: whether they stand around the target.

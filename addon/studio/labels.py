@@ -15,7 +15,7 @@ from ...core.cameras import Camera
 from ...core.dataset.run_lengths import joined_runs, runs_of
 from ...core.dataset.staging import PlannedView
 from ...core.files import atomic_path
-from ...core.silhouette import covered
+from ...core.rendering.silhouette import covered
 from .keypoints import Keypoint
 from .scene import (
     SURFACES,

@@ -16,8 +16,8 @@ from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import UserError
 from ...core.files import sha256_of_file
 from ...core.passes import passes_of
-from ...core.rigs import PLACED_RIGS
-from ...core.rules import scene_changes
+from ...core.rendering.rigs import PLACED_RIGS
+from ...core.rendering.rules import scene_changes
 from ...core.stand_in import FINER, samples_of_stand_in
 from .. import compat
 from ..view_transform import bake_view_transform

@@ -12,10 +12,10 @@ from typing import Any
 
 import bpy
 
-from ...core.coverage import overlap
 from ...core.dataset import staging
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.errors import Cancelled, UserError
+from ...core.rendering.coverage import overlap
 from ...core.reporting import Reporter
 from .. import compat
 from .cameras import Lens
@@ -30,14 +30,14 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
     """The request of this process.
 
     Args:
-        arguments: scene (path of the .blend), staging (folder), settings (those of core/render.py as a dictionary),
+        arguments: scene (path of the .blend), staging (folder), settings (core/rendering/render.py's as a dictionary),
             skip (names of views that made Blender crash), only (names of the views to render, None: all).
 
     Returns:
         rendered, kept: how many views. seconds: of rendering. device: what rendered.
 
     Raises:
-        UserError, Cancelled: see core/render.py.
+        UserError, Cancelled: see core/rendering/render.py.
     """
     if bpy.app.version < compat.OLDEST:
         raise UserError(f"Blender {bpy.app.version_string} is too old; 4.5 or newer is needed")

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...core.camera_file import PosedCamera
 from ...core.cameras import Camera, look_at
-from ...core.covers import GOLDEN_ANGLE, SPLITS, fibonacci
 from ...core.errors import UserError
 from ...core.foreign_cameras import cameras_to_render, splits_of_cameras
-from ...core.rigs import (
+from ...core.rendering.covers import GOLDEN_ANGLE, SPLITS, fibonacci
+from ...core.rendering.rigs import (
     choose_frames,
     fitting_distance,
     frames_in_words,

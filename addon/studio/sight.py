@@ -12,8 +12,8 @@ from mathutils import Vector
 from numpy.typing import NDArray
 
 from ...core.cameras import Camera
-from ...core.covers import fibonacci
 from ...core.dataset.staging import Plan, PlannedView
+from ...core.rendering.covers import fibonacci
 from .surfaces import HEAT_MAP
 
 Array = NDArray[np.float64]

@@ -20,13 +20,13 @@ from PIL import Image, ImageDraw
 
 from ..camera_file import PosedCamera, write_cameras
 from ..cameras import Camera
-from ..configuration import CYCLES_DEVICES
 from ..dataset import staging
 from ..dataset.packing import read_light
 from ..dataset.staging import Plan
 from ..dataset.store import Dataset
 from ..lettering import INK, PAPER, font
-from ..render import RenderSettings, stage_views
+from ..rendering.configuration import CYCLES_DEVICES
+from ..rendering.render import RenderSettings, stage_views
 from ..reporting import Reporter, followed
 from .metrics import Show, flip_error, flip_levels, magma, mean_of, psnr
 from .orbit import ANIMATED, orbit_of
@@ -73,7 +73,7 @@ def render_classic_orbit(
         scene: the .blend. report: the report's folder, beside which they are kept.
 
     Raises:
-        UserError, Cancelled: see core/render.py.
+        UserError, Cancelled: see core/rendering/render.py.
     """
     made = dataset.configuration
     device, samples = made.get("cycles_device"), int(dataset.samples[dataset.splits["test"][0]])

@@ -13,7 +13,7 @@ from ..cameras import look_at, pixel_grid, ray_directions, world_from_field_of_b
 from ..colour import standard_view_transform
 from ..dataset.contents import DatasetHeader, ViewPixels
 from ..dataset.writing import write_dataset
-from ..rigs import directions
+from ..rendering.rigs import directions
 
 RADIUS = 0.8
 BOUNDS = np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])

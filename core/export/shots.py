@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cameras import Camera, look_at, pixel_grid, rays_in_field
-from ..covers import fibonacci
 from ..dataset.store import Dataset
 from ..errors import Cancelled, UserError
 from ..field.render import MIDDLE, TrainedField, look
 from ..lenses import PINHOLE
+from ..rendering.covers import fibonacci
 from ..reporting import Reporter, followed
 from ..twin_file import Twin
 from .any_lens import cube_around

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..coverage import shares_in_words
+from ..rendering.coverage import shares_in_words
 
 TEMPLATE = Path(__file__).with_name("sheet.html")
 DOME = 150.0  # radius of a plotted hemisphere, in units of the picture

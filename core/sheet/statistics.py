@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..coverage import degrees_to_nearest, shares
 from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
+from ..rendering.coverage import degrees_to_nearest, shares
 
 # of the longest side of the scene's bounds: what counts as one place on a surface
 PLACES = 64
@@ -43,7 +43,7 @@ def statistics(dataset: Dataset, each: Iterator[int]) -> dict[str, Any]:
     Returns:
         views {train, val, test}; poses (see `pose_spread`); frame {covered, brightest}; depth {least, median, most} or
         None; coverage (see `Coverage.result`) or None; planned (coverage before anything was rendered, see
-        `core/coverage.py`) or None; objects, one dictionary each, seldom seen first; classes, name
+        `core/rendering/coverage.py`) or None; objects, one dictionary each, seldom seen first; classes, name
         to how often one is seen; remarks, a sentence each.
     """
     tally, coverage = _Tally(), Coverage(dataset)

@@ -29,8 +29,8 @@ from ..field.render import TrainedField, render_view
 from ..files import require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
+from ..rendering.rules import scene_changes
 from ..reporting import Reporter, followed
-from ..rules import scene_changes
 from ..twin_file import write_twin
 from .metadata import arrays_of_twin, metadata_of_twin
 from .recipe import Recipe

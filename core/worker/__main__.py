@@ -37,16 +37,16 @@ def settings_from(kind: type[Settings], arguments: dict[str, Any]) -> Settings:
 
 
 def _render(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    from ..render import RenderSettings, render_dataset
-    from ..render_more import add_views
+    from ..rendering.render import RenderSettings, render_dataset
+    from ..rendering.render_more import add_views
 
     settings = settings_from(RenderSettings, arguments)
     return (add_views if settings.add else render_dataset)(settings, reporter)
 
 
 def _check(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    from ..check import check
-    from ..render import RenderSettings
+    from ..rendering.check import check
+    from ..rendering.render import RenderSettings
 
     return check(settings_from(RenderSettings, arguments), reporter)
 
@@ -58,7 +58,7 @@ def _look(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def _fix_it(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    from ..fix_it import FixItSettings, fix_it
+    from ..rendering.fix_it import FixItSettings, fix_it
 
     return fix_it(settings_from(FixItSettings, arguments), reporter)
 

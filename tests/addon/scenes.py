@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from radiance_twin.core.rigs import RigShape
+from radiance_twin.core.rendering.rigs import RigShape
 
 SETTINGS: dict[str, Any] = {
     "rig": "hemisphere",

@@ -11,8 +11,8 @@ import pytest
 
 from radiance_twin.addon.studio.bench import bench_views
 from radiance_twin.addon.studio.passes import Passes
-from radiance_twin.core.bench import bench_render
-from radiance_twin.core.render import RenderSettings
+from radiance_twin.core.rendering.bench import bench_render
+from radiance_twin.core.rendering.render import RenderSettings
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_ball, new_scene, request, save
@@ -54,7 +54,7 @@ def test_growth_is_not_what_swings_from_view_to_view(leaked: float, monkeypatch:
     memory = [round((500 + 30 * (-1) ** number + leaked * number) * 1e6) for number in range(300)]
     shares = {"sampling_share": None, "denoising_share": None, "resolution": [32, 32]}
     answer = {"views": 300, "first_seconds": 1.0, "seconds": 9.0, "truth_seconds": 1.0, "device": "CPU", **shares}
-    monkeypatch.setattr("radiance_twin.core.bench.ask_blender", lambda *_: {**answer, "memory": memory})
+    monkeypatch.setattr("radiance_twin.core.rendering.bench.ask_blender", lambda *_: {**answer, "memory": memory})
     found = bench_render(RenderSettings(scene="a.blend", output="a.h5", views=300), QuietReporter())
     assert found["memory_growth"] == pytest.approx(200e6 * leaked) and found["memory"] == memory[-1]
 

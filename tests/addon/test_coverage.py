@@ -11,8 +11,8 @@ from radiance_twin.addon.studio.coverage import times_seen, views_around
 from radiance_twin.addon.studio.render import render_views
 from radiance_twin.addon.studio.surfaces import surface_points, surface_tree
 from radiance_twin.core.cameras import Camera, look_at
-from radiance_twin.core.coverage import shares, shares_in_words
 from radiance_twin.core.dataset import staging
+from radiance_twin.core.rendering.coverage import shares, shares_in_words
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_ball, add_box, new_scene, request, save

@@ -25,7 +25,7 @@ from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
 from radiance_twin.addon.random_rules import table_of, take_table
 from radiance_twin.addon.studio import dataset_views
-from radiance_twin.core.rules import WHAT, keys_of
+from radiance_twin.core.rendering.rules import WHAT, keys_of
 
 from .fake_worker import DIES, REFUSES, WAITS
 from .waiting import hear_until

@@ -12,9 +12,9 @@ from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.sight import Sight
 from radiance_twin.core.cameras import Camera, look_at
-from radiance_twin.core.covers import SPLITS
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.rendering.covers import SPLITS
 
 from .scenes import SETTINGS, add_ball, add_box, add_camera, animate, new_scene, save
 from .test_studio_render import plan_of

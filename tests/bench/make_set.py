@@ -27,7 +27,7 @@ from radiance_twin.core.colour import linear_to_srgb, srgb_to_linear, standard_v
 from radiance_twin.core.dataset.contents import SPLITS, DatasetHeader, ViewPixels  # noqa: E402
 from radiance_twin.core.dataset.store import Dataset, open_dataset  # noqa: E402
 from radiance_twin.core.dataset.writing import write_dataset  # noqa: E402
-from radiance_twin.core.render import RenderSettings, render_dataset  # noqa: E402
+from radiance_twin.core.rendering.render import RenderSettings, render_dataset  # noqa: E402
 from radiance_twin.core.reporting import QuietReporter  # noqa: E402
 
 

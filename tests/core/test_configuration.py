@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from radiance_twin.core.arguments import parse, settings_of
 from radiance_twin.core.cli import main
-from radiance_twin.core.configuration import DEFAULTS, FIELDS, Configuration, check_configuration
-from radiance_twin.core.configuration_file import configuration_text, read_configuration
 from radiance_twin.core.errors import UsageError, UserError
 from radiance_twin.core.passes import ASKED_PASSES
-from radiance_twin.core.render import RenderSettings
-from radiance_twin.core.rules import WHAT, keys_of, read_rule, said_keys, selecting_keys
+from radiance_twin.core.rendering.configuration import DEFAULTS, FIELDS, Configuration, check_configuration
+from radiance_twin.core.rendering.configuration_file import configuration_text, read_configuration
+from radiance_twin.core.rendering.render import RenderSettings
+from radiance_twin.core.rendering.rules import WHAT, keys_of, read_rule, said_keys, selecting_keys
 
 from .labelled_dataset import CENTRED, write
 

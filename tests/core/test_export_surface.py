@@ -19,7 +19,6 @@ from PIL import Image
 
 from radiance_twin.core.cameras import Camera, look_at, pixel_grid, world_from_field_of_bounds
 from radiance_twin.core.colour import linear_to_srgb
-from radiance_twin.core.covers import fibonacci
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.any_lens import through_any_lens
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
@@ -32,6 +31,7 @@ from radiance_twin.core.export.splats import ply_of as splats_ply
 from radiance_twin.core.export.surface import Surface, colours_at, fused_surface, without_crumbs
 from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.ply import points_ply
+from radiance_twin.core.rendering.covers import fibonacci
 from radiance_twin.core.reporting import QuietReporter
 
 SCENE: Any = runpy.run_path(str(Path(__file__).with_name("analytic_scene.py")))

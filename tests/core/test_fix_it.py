@@ -13,7 +13,7 @@ from radiance_twin.core.comparison.error_points import ErrorPoints
 from radiance_twin.core.comparison.objects import ErrorsOfObjects
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import UsageError, UserError
-from radiance_twin.core.fix_it import FixItSettings, Proposal, fix_it, propose, side_in_words
+from radiance_twin.core.rendering.fix_it import FixItSettings, Proposal, fix_it, propose, side_in_words
 from radiance_twin.core.reporting import QuietReporter
 
 from . import painted_cube as scene

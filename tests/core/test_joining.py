@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radiance_twin.core import render_more
 from radiance_twin.core.camera_file import read_cameras
 from radiance_twin.core.cameras import world_from_field_of_bounds
 from radiance_twin.core.comparison.compare import doubts
@@ -15,8 +14,9 @@ from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.joining import added_to, join_views
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
-from radiance_twin.core.render import RenderSettings, check_settings
-from radiance_twin.core.render_more import add_views
+from radiance_twin.core.rendering import render_more
+from radiance_twin.core.rendering.render import RenderSettings, check_settings
+from radiance_twin.core.rendering.render_more import add_views
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.twin_file import Twin
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from radiance_twin.core.cameras import look_at
-from radiance_twin.core.randomisation import Draws, jittered, turned
-from radiance_twin.core.rules import Camera, read_rule, scene_changes
+from radiance_twin.core.rendering.randomisation import Draws, jittered, turned
+from radiance_twin.core.rendering.rules import Camera, read_rule, scene_changes
 
 COUNT = 4000
 

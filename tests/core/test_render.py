@@ -8,7 +8,7 @@ import pytest
 
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UsageError, UserError
-from radiance_twin.core.render import RenderSettings, render_dataset
+from radiance_twin.core.rendering.render import RenderSettings, render_dataset
 from radiance_twin.core.reporting import QuietReporter
 
 HEADERS = {

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radiance_twin.core import cameras, covers, rigs
+from radiance_twin.core import cameras
 from radiance_twin.core.errors import UsageError, UserError
+from radiance_twin.core.rendering import covers, rigs
 
 COUNTS = {"train": 60, "val": 4, "test": 12}
 

@@ -6,7 +6,7 @@ import pytest
 
 from radiance_twin.core.cameras import Camera, look_at, pixel_grid
 from radiance_twin.core.lenses import CameraModel
-from radiance_twin.core.silhouette import covered as covered_by
+from radiance_twin.core.rendering.silhouette import covered as covered_by
 
 SIZE = (48, 36)
 LENSES = {

@@ -10,9 +10,9 @@ import pytest
 
 from radiance_twin.core.dataset.checksums import seal_attributes
 from radiance_twin.core.errors import UsageError, UserError
-from radiance_twin.core.render import RenderSettings, render_dataset
+from radiance_twin.core.rendering.render import RenderSettings, render_dataset
+from radiance_twin.core.rendering.verify import VerifySettings, verify
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.verify import VerifySettings, verify
 
 
 @pytest.fixture

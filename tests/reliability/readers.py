@@ -18,7 +18,6 @@ import numpy as np
 from radiance_twin.core.bake.bricks import from_arrays
 from radiance_twin.core.camera_file import read_camera, read_cameras
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points, write_error_points
-from radiance_twin.core.configuration_file import configuration_text, read_configuration
 from radiance_twin.core.dataset.checksums import ATTRIBUTE, read_attributes
 from radiance_twin.core.dataset.readers import colmap, nerf, nerfstudio, ngp
 from radiance_twin.core.dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
@@ -26,6 +25,7 @@ from radiance_twin.core.dataset.readers.posed import Problems, Unsound
 from radiance_twin.core.dataset.staging import read_plan
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.rendering.configuration_file import configuration_text, read_configuration
 from radiance_twin.core.twin_file import read_twin, write_twin
 
 CORE_TESTS = Path(__file__).resolve().parent.parent / "core"

@@ -11,8 +11,8 @@ import bpy
 
 from ....core.errors import UserError
 from ....core.files import sha256_of_file
-from ....core.randomisation import Array, Draws, DrawsOf, jittered
-from ....core.rules import (
+from ....core.rendering.randomisation import Array, Draws, DrawsOf, jittered
+from ....core.rendering.rules import (
     Background,
     Camera,
     Distractor,

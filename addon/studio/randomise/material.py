@@ -8,8 +8,8 @@ from typing import Any
 import bpy
 
 from ....core.errors import UserError
-from ....core.randomisation import DrawsOf
-from ....core.rules import Material, Texture
+from ....core.rendering.randomisation import DrawsOf
+from ....core.rendering.rules import Material, Texture
 from ... import compat
 from .changes import Changes
 from .select import family, materials_named, pictures_in, selected, selected_materials

@@ -11,8 +11,8 @@ import numpy as np
 from mathutils import Matrix
 
 from ....core.errors import UserError
-from ....core.randomisation import Draws, DrawsOf, turned
-from ....core.rules import Movement, Placement
+from ....core.rendering.randomisation import Draws, DrawsOf, turned
+from ....core.rendering.rules import Movement, Placement
 from .changes import Changes
 from .select import family, named
 from .settle import settled

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ....core.cameras import corners_of_bounds
-from ....core.rules import Placement, Rule
+from ....core.rendering.rules import Placement, Rule
 from ..scene import Bounds, Measured, ancestors, union_of_boxes
 from .place import DROP, box_of_room
 from .select import family, named, selected

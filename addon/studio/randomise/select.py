@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from ....core.errors import UserError
-from ....core.rules import Distractor, Material, Selection, Texture
+from ....core.rendering.rules import Distractor, Material, Selection, Texture
 from ..scene import ancestors
 
 PICTURES = (".hdr", ".exr", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")

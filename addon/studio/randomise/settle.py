@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ....core.covers import fibonacci
+from ....core.rendering.covers import fibonacci
 from .changes import Changes
 from .shapes import Array, Shape
 

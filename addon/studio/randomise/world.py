@@ -8,8 +8,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ....core.randomisation import Draws
-from ....core.rules import Background, World
+from ....core.rendering.randomisation import Draws
+from ....core.rendering.rules import Background, World
 from ... import compat
 from .changes import Changes
 from .select import pictures_in

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from .camera_file import PosedCamera, write_cameras
+from ..camera_file import PosedCamera, write_cameras
+from ..dataset.contents import ViewPixels
+from ..dataset.labels import LABELS, fill_view, no_labels
+from ..dataset.packing import read_staged_labels, read_view
+from ..dataset.run_lengths import joined_runs
+from ..dataset.staging import Plan
+from ..dataset.store import Dataset, open_dataset
+from ..dataset.writing import view_hash
+from ..errors import UsageError, UserError
+from ..files import sha256_of_file
+from ..passes import FURTHER
+from ..reporting import Reporter
 from .configuration import SETTINGS
-from .dataset.contents import ViewPixels
-from .dataset.labels import LABELS, fill_view, no_labels
-from .dataset.packing import read_staged_labels, read_view
-from .dataset.run_lengths import joined_runs
-from .dataset.staging import Plan
-from .dataset.store import Dataset, open_dataset
-from .dataset.writing import view_hash
-from .errors import UsageError, UserError
-from .files import sha256_of_file
-from .passes import FURTHER
 from .render import RenderSettings, stage_views
-from .reporting import Reporter
 
 
 @dataclass(frozen=True)

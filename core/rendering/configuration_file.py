@@ -14,8 +14,8 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError, UserError
 from .configuration import DEFAULTS, FIELDS, SECTIONS, WITH_POSES, complaint_of
-from .errors import UsageError, UserError
 from .rigs import rig_shape
 from .rules import WHAT, keys_of, mistake
 

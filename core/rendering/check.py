@@ -11,11 +11,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .dataset.packing import dataset_header, read_view
-from .dataset.staging import read_plan
-from .dataset.writing import write_dataset
+from ..dataset.packing import dataset_header, read_view
+from ..dataset.staging import read_plan
+from ..dataset.writing import write_dataset
+from ..reporting import Reporter
 from .render import RenderSettings, ask_blender
-from .reporting import Reporter
 
 # of the frame, under which nothing much is seen; of light, under which everything is black
 EMPTY, DARK = 0.01, 1e-4

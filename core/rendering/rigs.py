@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .cameras import Camera, look_at
+from ..cameras import Camera, look_at
+from ..errors import UsageError, UserError
 from .covers import (
     GOLDEN_ANGLE,
     SPLITS,
@@ -24,7 +25,6 @@ from .covers import (
     uniform,
     van_der_corput,
 )
-from .errors import UsageError, UserError
 
 Array = NDArray[np.float64]
 # from an origin [3] along unit directions [N, 3]: how far it is [N] to what stands there

@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..dataset import staging
+from ..dataset.contents import MOST_PIXELS
+from ..dataset.packing import pack
+from ..dataset.staging import Plan
+from ..errors import Cancelled, UsageError, UserError
+from ..files import require_writable_file, require_writable_folder
+from ..lenses import complaint
+from ..locks import locked
+from ..processes import blender_command, find_blender
+from ..reporting import Reporter
+from ..worker.child import Child, ChildCrashed
 from .configuration import DEFAULTS, Configuration, check_configuration
-from .dataset import staging
-from .dataset.contents import MOST_PIXELS
-from .dataset.packing import pack
-from .dataset.staging import Plan
-from .errors import Cancelled, UsageError, UserError
-from .files import require_writable_file, require_writable_folder
-from .lenses import complaint
-from .locks import locked
-from .processes import blender_command, find_blender
-from .reporting import Reporter
 from .rigs import PLACED_RIGS, frames_in_words, rig_shape
-from .worker.child import Child, ChildCrashed
 
 # plain, zstd-compressed (since 3.0), gzip-compressed (before)
 BLEND_MAGICS = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")

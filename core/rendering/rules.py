@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 Range = tuple[float, float]
 Box = tuple[Range, Range, Range]

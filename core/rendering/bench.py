@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .errors import UserError
+from ..errors import UserError
+from ..reporting import Reporter
 from .render import RenderSettings, ask_blender
-from .reporting import Reporter
 
 # views after which memory should stay what it is: what Blender and Cycles keep for all views is there by then. It
 # swings from view to view, so that the median of as many views is taken, from there and at the end

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .camera_file import PosedCamera, write_cameras
+from ..camera_file import PosedCamera, write_cameras
+from ..dataset import staging
+from ..dataset.joining import join_views
+from ..dataset.store import Dataset, open_dataset
+from ..errors import UsageError, UserError
+from ..foreign_cameras import cameras_to_render
+from ..locks import locked
+from ..reporting import Reporter
 from .configuration import DEFAULTS
-from .dataset import staging
-from .dataset.joining import join_views
-from .dataset.store import Dataset, open_dataset
-from .errors import UsageError, UserError
-from .foreign_cameras import cameras_to_render
-from .locks import locked
 from .render import RenderSettings, render_dataset
-from .reporting import Reporter
 from .rigs import PLACED_RIGS
 
 # what may be asked of other rigs, and given cameras say themselves or do without

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dataset.staging import Plan
+from ..dataset.staging import Plan
 from .rigs import PLACED_RIGS
 
 Array = NDArray[np.float64]

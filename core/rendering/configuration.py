@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from .classes import class_complaint
-from .errors import UsageError
-from .lenses import COEFFICIENTS, NO_DISTORTION
-from .passes import ASKED_PASSES
+from ..classes import class_complaint
+from ..errors import UsageError
+from ..lenses import COEFFICIENTS, NO_DISTORTION
+from ..passes import ASKED_PASSES
 from .rigs import RIGS, SHAPED_RIGS, RigShape
 from .rules import read_rules
 

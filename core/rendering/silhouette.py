@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cameras import Camera
+from ..cameras import Camera
 
 Array = NDArray[np.float64]
 

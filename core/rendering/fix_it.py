@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera_file import camera_words
-from .cameras import Camera, look_at
-from .comparison.compare import how_to_show
-from .comparison.error_points import ErrorPoints
-from .comparison.metrics import flip_error
-from .comparison.objects import ErrorsOfObjects
+from ..camera_file import camera_words
+from ..cameras import Camera, look_at
+from ..comparison.compare import how_to_show
+from ..comparison.error_points import ErrorPoints
+from ..comparison.metrics import flip_error
+from ..comparison.objects import ErrorsOfObjects
+from ..dataset.store import Dataset, open_dataset
+from ..errors import UsageError, UserError
+from ..field.render import load_field, render_view
+from ..files import require_writable_file, write_json
+from ..reporting import Reporter, followed
+from ..twin_file import read_twin
 from .covers import fibonacci
-from .dataset.store import Dataset, open_dataset
-from .errors import UsageError, UserError
-from .field.render import load_field, render_view
-from .files import require_writable_file, write_json
-from .reporting import Reporter, followed
-from .twin_file import read_twin
 
 Array = NDArray[np.float64]
 
