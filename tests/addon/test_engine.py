@@ -273,7 +273,7 @@ def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
 
 
 def test_a_render_that_is_stopped_leaves_the_server_to_the_next_one(scene):
-    twin = engine.standing_in(bpy.context.evaluated_depsgraph_get())[0]
+    twin = engine.rendered_twins(bpy.context.evaluated_depsgraph_get())[0]
 
     def view(*size: int) -> View:
         return engine.view_of(twin, bpy.context.evaluated_depsgraph_get(), engine.Window(0, 0, size))
@@ -290,14 +290,14 @@ def test_a_render_that_is_stopped_leaves_the_server_to_the_next_one(scene):
 def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene):
     window = engine.Window(0, 0, (1200, 900))
     depsgraph = bpy.context.evaluated_depsgraph_get()
-    view = engine.view_of(engine.standing_in(depsgraph)[0], depsgraph, window)
+    view = engine.view_of(engine.rendered_twins(depsgraph)[0], depsgraph, window)
     answer = viewer.ask(view)
     until(lambda: viewer.process_id() is not None)
     os.kill(viewer.process_id(), signal.SIGKILL)
     until(lambda: answer.ended)
     assert answer.problem.startswith("the worker ended unexpectedly (exit code -9); see ")
     assert viewer.process_id() is None
-    small = engine.view_of(engine.standing_in(depsgraph)[0], depsgraph, engine.Window(0, 0, (8, 8)))
+    small = engine.view_of(engine.rendered_twins(depsgraph)[0], depsgraph, engine.Window(0, 0, (8, 8)))
     assert viewer.wait(small, lambda: False).complete
     # a render by Cycles gets its memory
     scene.render.engine = "CYCLES"
