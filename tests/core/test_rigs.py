@@ -138,7 +138,7 @@ def test_the_target_fits_with_ten_per_cent_to_spare(width: int, height: int, shi
 
 def test_a_lens_shift_that_loses_the_target_says_so() -> None:
     intrinsics = cameras.intrinsics_from_lens(50, 36, 24, "AUTO", 0.6, 0, 200, 200)
-    with pytest.raises(UserError, match="shift"):
+    with pytest.raises(UserError, match="Shift X and Y"):
         rigs.fitting_distance(1.0, cameras.Camera(np.eye(4), intrinsics, (200, 200)))
 
 
