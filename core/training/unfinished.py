@@ -70,8 +70,7 @@ class Unfinished:
             elif not self._is_resumed:
                 raise Cancelled("stopped before anything was learned") from None
             raise Cancelled(
-                f"stopped; what was learned is in {self.path}, without a bake; "
-                f"--resume {self.path.name} goes on with it"
+                f"stopped; what was learned has no bake yet, and --resume {self.path} goes on with it"
             ) from None
 
     def remove(self) -> None:

@@ -11,8 +11,6 @@ import pytest
 
 from radiance_twin.addon.studio.bench import bench_views
 from radiance_twin.addon.studio.passes import Passes
-from radiance_twin.core.rendering.bench import bench_render
-from radiance_twin.core.rendering.render import RenderSettings
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_ball, new_scene, request, save
@@ -46,17 +44,6 @@ def test_the_command_says_how_fast_and_leaves_nothing(tmp_path: Path, root: Path
     )
     refused = bench(root, worker_python, scene, "--views", "1")
     assert refused.returncode == 1 and "one view says nothing about speed; ask for two at least" in refused.stderr
-
-
-@pytest.mark.parametrize("leaked", [0.0, 1.0])
-def test_growth_is_not_what_swings_from_view_to_view(leaked: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 MB that go up and down by 30, and `leaked` MB more with each of 300 views."""
-    memory = [round((500 + 30 * (-1) ** number + leaked * number) * 1e6) for number in range(300)]
-    shares = {"sampling_share": None, "denoising_share": None, "resolution": [32, 32]}
-    answer = {"views": 300, "first_seconds": 1.0, "seconds": 9.0, "truth_seconds": 1.0, "device": "CPU", **shares}
-    monkeypatch.setattr("radiance_twin.core.rendering.bench.ask_blender", lambda *_: {**answer, "memory": memory})
-    found = bench_render(RenderSettings(scene="a.blend", output="a.h5", views=300), QuietReporter())
-    assert found["memory_growth"] == pytest.approx(200e6 * leaked) and found["memory"] == memory[-1]
 
 
 def test_sampling_is_what_grows_with_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
