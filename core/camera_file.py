@@ -13,6 +13,7 @@ import numpy as np
 
 from .cameras import Camera
 from .errors import UserError
+from .files import write_json
 from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
 from .rendering.covers import SPLITS
 
@@ -83,7 +84,7 @@ def write_cameras(path: Path, cameras: Sequence[PosedCamera]) -> None:
         {**camera_words(one.camera), "frame": one.frame, "reason": one.reason, "split": one.split} for one in cameras
     )
     entries = [{name: value for name, value in words.items() if value is not None} for words in said]
-    path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
+    write_json(path, {"cameras": entries})
 
 
 def camera_words(camera: Camera) -> dict[str, Any]:

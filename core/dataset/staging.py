@@ -168,7 +168,7 @@ class Plan:
     @cached_property
     def is_seen_by_pinholes(self) -> bool:
         """Whether every view's lens draws something at every pixel."""
-        return all(view.kind == "opencv" and not any(view.distortion) for view in self.views)
+        return all(view.camera(self.resolution).model.is_pinhole for view in self.views)
 
     @property
     def work(self) -> list[PlannedView]:
