@@ -11,7 +11,7 @@ import pytest
 
 from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import train
-from radiance_twin.addon.paths import paths_of_open_file
+from radiance_twin.addon.paths import Paths, paths_of_open_file
 from radiance_twin.addon.properties import settings_of
 from radiance_twin.addon.viewport.bakes import look_again
 from radiance_twin.addon.viewport.twin import bake_of, path_of, problem_of
@@ -26,11 +26,17 @@ def twins() -> list[bpy.types.Object]:
     return [each for each in bpy.data.objects if each.type == "EMPTY"]
 
 
+def training_at_work(paths: Paths) -> worker.Job:
+    """A training that waits to be told something."""
+    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
+    hear_until(job, stage="work")
+    return job
+
+
 def test_cancelled_training_is_shown_as_far_as_it_came_and_gone_on_with(saved_file: Path, fake_worker: None) -> None:
     paths = paths_of_open_file()
     assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
+    job = training_at_work(paths)
     bpy.ops.radiance_twin.cancel()
     hear_until(job)
     assert isinstance(job.error, Cancelled)
@@ -53,8 +59,7 @@ def test_cancelled_training_leaves_an_earlier_twin_in_sight(saved_file: Path, fa
     paths = paths_of_open_file()
     assert paths is not None
     before = paths.twin.read_bytes()
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
+    job = training_at_work(paths)
     bpy.ops.radiance_twin.cancel()
     hear_until(job)
     (twin,) = twins()
@@ -65,8 +70,7 @@ def test_cancelled_training_leaves_an_earlier_twin_in_sight(saved_file: Path, fa
 def test_finish_now_makes_a_twin_of_what_is_learned(saved_file: Path, fake_worker: None) -> None:
     paths = paths_of_open_file()
     assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
+    job = training_at_work(paths)
     bpy.ops.radiance_twin.finish()
     assert why_grey("finish") == "It is finishing"
     hear_until(job)
@@ -90,8 +94,7 @@ def test_twin_stands_in_the_scene_while_it_is_trained(saved_file: Path, fake_wor
     paths = paths_of_open_file()
     assert paths is not None
     selected = list(bpy.context.selected_objects)
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
+    job = training_at_work(paths)
     (twin,) = twins()
     assert not paths.twin.is_file() and twin.location.length > 0.1
     bake = bake_of(twin)
@@ -120,8 +123,7 @@ def test_training_that_fails_takes_its_stand_in_away(saved_file: Path, fake_work
 def test_a_deleted_stand_in_comes_back_as_the_twin(saved_file: Path, fake_worker: None) -> None:
     paths = paths_of_open_file()
     assert paths is not None
-    job = train.start_train({"seed": WAITS}, paths.dataset, paths.twin, load_after=True)
-    hear_until(job, stage="work")
+    job = training_at_work(paths)
     bpy.data.objects.remove(twins()[0])
     job.cancel()
     hear_until(job)
