@@ -7,13 +7,17 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
 
+# Windows has one way to end a process, whatever it is asked
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = ROOT / "core" / "bootstrap.py"
 
@@ -69,3 +73,14 @@ def own_group() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
+
+
+def signal_group(process: subprocess.Popen[Any], number: int) -> None:
+    """Send a signal to a child with its `own_group`, unless it has ended; Windows ends the child alone."""
+    if process.poll() is not None:
+        return
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)

@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, Fault, UsageError, UserError
-from ..processes import own_group
+from ..processes import KILL, own_group, signal_group
 from ..reporting import Reporter
 from .protocol import PROTOCOL
 
@@ -22,6 +24,8 @@ from .protocol import PROTOCOL
 SECONDS_UNTIL_TERMINATE = 5.0
 SECONDS_UNTIL_KILL = 10.0
 SOONER = 0.4
+# between two looks at the child: then we, or the whole machine, were asleep
+SECONDS_ASLEEP = 10.0
 
 
 class ChildCrashed(Exception):
@@ -57,33 +61,39 @@ class Child:
         environment: dict[str, str] | None = None,
     ) -> None:
         self._owns_log = log_path is None
-        if log_path is None:
-            descriptor, name = tempfile.mkstemp(prefix="radiance_twin_", suffix=".log")
-            os.close(descriptor)
-            log_path = name
+        try:
+            if log_path is None:
+                log, log_path = tempfile.mkstemp(prefix="radiance_twin_", suffix=".log")
+            else:
+                log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise UserError(f"cannot write a log: {(error.strerror or str(error)).lower()}; free some space") from error
         self.log_path = Path(log_path)
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._unsaid: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._cancelled_at: float | None = None
         self._pace = 1.0
         self._hung_up = False
         self.heard_at = time.monotonic()
-        with open(self.log_path, "ab") as log:
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    env=_environment(environment),
-                    text=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    **own_group(),
-                )
-            except OSError as error:
-                raise UserError(f"cannot start {command[0]}: {error.strerror or error}; check its path") from error
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(environment),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                **own_group(),
+            )
+        except OSError as error:
+            raise UserError(f"cannot start {command[0]}: {error.strerror or error}; check its path") from error
+        finally:
+            os.close(log)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        threading.Thread(target=self._write, daemon=True).start()
         self._asked = 0
         self.ask(request, arguments)
 
@@ -133,8 +143,8 @@ class Child:
         self._send({"command": "finish"})
 
     def kill(self) -> None:
-        """End it now."""
-        self._process.kill()
+        """End it now, and what it has started in its own group: a script that starts Blender is killed with it."""
+        signal_group(self._process, KILL)
 
     def close(self) -> None:
         """Hang up and wait: the child ends by itself within seconds, else it is killed."""
@@ -142,7 +152,7 @@ class Child:
         try:
             self._process.wait(SECONDS_UNTIL_TERMINATE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
         self._reader.join(1.0)
         if self._owns_log:
@@ -150,12 +160,9 @@ class Child:
 
     def hang_up(self) -> None:
         """Close its stdin: it stops as if we were gone. Does not wait."""
-        if not self._hung_up and self._process.stdin is not None:
+        if not self._hung_up:
             self._hung_up = True
-            try:
-                self._process.stdin.close()
-            except OSError:
-                pass  # it is gone already
+            self._unsaid.put(None)
 
     def log_tail(self, lines: int = 12) -> str:
         """The last lines that it printed."""
@@ -175,8 +182,13 @@ class Child:
             Cancelled: it stopped because it was asked to.
             ChildCrashed: it ended without an answer, or said nothing for `silence_seconds`.
         """
+        looked = time.monotonic()
         try:
             while True:
+                now = time.monotonic()
+                if now - looked > SECONDS_ASLEEP:
+                    self.heard_at += now - looked
+                looked = now
                 if reporter.cancelled():
                     self.cancel(SOONER)
                 ended = self.finished
@@ -188,7 +200,7 @@ class Child:
                     if self._cancelled_at is not None:
                         raise Cancelled("stopped")
                     raise ChildCrashed(self._process.returncode, self.log_tail())
-                if time.monotonic() - self.heard_at > silence_seconds:
+                if now - self.heard_at > silence_seconds:
                     self.kill()
                     raise ChildCrashed(-9, f"no word for {silence_seconds:.0f} s\n" + self.log_tail())
                 time.sleep(0.02)
@@ -236,14 +248,16 @@ class Child:
         return None
 
     def _send(self, message: dict[str, Any]) -> None:
-        stdin = self._process.stdin
-        if stdin is None or self._hung_up:
-            return
-        try:
-            stdin.write(json.dumps(message) + "\n")
-            stdin.flush()
-        except OSError:
-            pass  # it has ended; events() and finished tell
+        if not self._hung_up:
+            self._unsaid.put(json.dumps(message) + "\n")
+
+    def _write(self) -> None:
+        """Say what is unsaid, in a thread of its own: a child that does not read must not stop who asks."""
+        assert self._process.stdin is not None
+        with suppress(OSError), self._process.stdin as stream:  # it has ended; events() and finished tell
+            while (line := self._unsaid.get()) is not None:
+                stream.write(line)
+                stream.flush()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -262,9 +276,9 @@ class Child:
             return
         waited = (time.monotonic() - self._cancelled_at) / self._pace
         if waited > SECONDS_UNTIL_KILL:
-            self._process.kill()
+            self.kill()
         elif waited > SECONDS_UNTIL_TERMINATE:
-            self._process.terminate()
+            signal_group(self._process, signal.SIGTERM)
 
 
 def _environment(extra: dict[str, str] | None) -> dict[str, str]:

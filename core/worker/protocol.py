@@ -6,6 +6,7 @@ docs/protocol.md says what goes over the wire, and when who gives up.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
@@ -192,6 +194,7 @@ def serve(
             it is waited for.
     """
     stream = _take_stdout()
+    sys.stderr = io.TextIOWrapper(_Log(), encoding="utf-8", errors="backslashreplace", write_through=True)
     # a process that was started in the background of a shell ignores it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reporter = ChildReporter(stream, 0, unheeded)
@@ -210,9 +213,11 @@ def serve(
             return handlers[request["request"]](request["arguments"], reporter)
         return server(request["arguments"], reporter, requests)
 
-    code = _answer(reporter, first)
-    sys.stderr.flush()
-    os._exit(code)
+    code = 1
+    try:
+        code = _answer(reporter, first)
+    finally:
+        os._exit(code)
 
 
 def _handle(handlers: dict[str, Handler], request: Request) -> dict[str, Any]:
@@ -243,6 +248,21 @@ def _answer(reporter: ChildReporter, work: Callable[[], dict[str, Any]]) -> int:
         traceback.print_exc()
         _send_error(reporter, "internal", f"{type(error).__name__}: {error}")
     return 1
+
+
+class _Log(io.RawIOBase):
+    """stderr, from which nothing comes back: a log on a full disk must not end the work that it is about."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+    def write(self, data: Any) -> int:
+        with suppress(OSError):
+            return os.write(2, data)
+        return len(data)
 
 
 def _take_stdout() -> TextIO:

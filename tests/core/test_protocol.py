@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -225,6 +227,60 @@ def test_a_child_outlives_its_parent_by_two_seconds_at_most() -> None:
 def test_silence_is_a_crash() -> None:
     with pytest.raises(ChildCrashed, match="ended unexpectedly"):
         child("wait").run(QuietReporter(), silence_seconds=1.0)
+
+
+def test_a_machine_that_slept_is_not_a_silent_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep = 0.0
+
+    class Reporter(QuietReporter):
+        looks = 0
+
+        def cancelled(self) -> bool:
+            nonlocal asleep
+            self.looks += 1
+            asleep = 3600.0 if self.looks > 1 else 0.0
+            return self.looks > 3
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + asleep, sleep=time.sleep)
+    monkeypatch.setattr(child_module, "time", clock)
+    with pytest.raises(Cancelled):
+        child("wait").run(Reporter(), silence_seconds=600.0)
+
+
+def test_who_asks_does_not_wait_for_a_child_that_does_not_read() -> None:
+    process = child("wait")
+    until(lambda: any(event["event"] == "log" for event in process.events()), "it waits")
+    os.kill(process.pid, signal.SIGSTOP)
+    asking = threading.Thread(target=lambda: [process.ask("more", {"of": "x" * 1000}) for _ in range(1000)])
+    asking.start()
+    asking.join(10.0)
+    waits = asking.is_alive()
+    process.kill()
+    asking.join()
+    assert not waits, "a megabyte is more than any pipe holds"
+    process.close()
+
+
+def test_what_a_script_starts_is_killed_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "blender"
+    script.write_text(f'#!/bin/sh\n"{sys.executable}" -c "$1"\nexit 0\n')
+    script.chmod(0o755)
+    process, heard = Child([str(script), CHILD], "ignore", {}), []
+    until(lambda: heard.extend(process.events()) or len(heard) == 2, "it ignores everything")
+    process.kill()
+    until(lambda: not alive(heard[0]["process"]), "no orphan is left")
+    process.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_log_on_a_full_disk_hides_no_answer() -> None:
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        Child([sys.executable, "-c", CHILD], "fail", {}, log_path="/dev/full").run(QuietReporter())
+
+
+def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write a log: no such file"):
+        Child([sys.executable, "-c", CHILD], "add", {}, log_path=tmp_path / "nowhere" / "log")
 
 
 def test_a_program_that_does_not_exist() -> None:
