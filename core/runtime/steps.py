@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -15,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import Cancelled, UserError
-from ..processes import own_group
+from ..processes import KILL, own_group, signal_group
 from ..reporting import Reporter
 from .pip_settings import without_addresses
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_LEAVE = 3.0
 LINES_KEPT = 40
+LEASH = Path(__file__).with_name("leash.py")
 
 # what installers say, and what that means to a user: the first that fits
 FAILURES = (
@@ -56,7 +55,7 @@ def run_step(
     reporter: Reporter,
     look: Callable[[str], None],
 ) -> None:
-    """Run one program to its end.
+    """Run one program to its end, which comes with ours at the latest: half an installation would go on for minutes.
 
     Args:
         look: told each line that it prints, and an empty one each second: how far is it?
@@ -65,20 +64,17 @@ def run_step(
         UserError: it failed; one line says why.
         Cancelled: the user asked to stop, and the program is gone.
     """
-    try:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            **own_group(),
-        )
-    except OSError as error:
-        raise UserError(f"cannot start {Path(command[0]).name}: {error.strerror or error}") from error
+    process = subprocess.Popen(
+        [sys.executable, "-I", str(LEASH), *map(str, command)],
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        **own_group(),
+    )
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(process, lines), daemon=True).start()
     last: list[str] = []
@@ -127,21 +123,10 @@ def _read(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) 
 
 def _end(process: subprocess.Popen[str]) -> None:
     """End it and what it has started."""
-    if process.poll() is not None:
-        return
-    _signal(process, signal.SIGTERM)
+    assert process.stdin is not None
+    process.stdin.close()
     try:
         process.wait(SECONDS_TO_LEAVE)
     except subprocess.TimeoutExpired:
-        _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        signal_group(process, KILL)
         process.wait()
-
-
-def _signal(process: subprocess.Popen[str], number: int) -> None:
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass

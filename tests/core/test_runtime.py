@@ -217,11 +217,19 @@ def test_cancel_half_way_leaves_the_old_runtime_and_no_process(
     assert current() == old and environments() == [old.name]
 
 
+def run_state(pid: int) -> str:
+    """The letter that Linux has for what a process does; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def test_killed_half_way_the_next_one_clears_up_and_works(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = tmp_path / "begun"
-    slow = fake_uv(tmp_path / "bin", f"touch {begun}; sleep 1; exit 1")
+    slow = fake_uv(tmp_path / "bin", f"echo $$ > {begun}.part; mv {begun}.part {begun}; exec sleep 60")
     program = f"""
 import runpy, sys
 from pathlib import Path
@@ -241,6 +249,8 @@ manage.manage("install", QuietReporter(), wheels={settings().wheels!r}, python=s
         install(settings(), QuietReporter())
     child.send_signal(signal.SIGKILL)
     child.wait()
+    while run_state(int(begun.read_text())) not in ("", "Z"):
+        time.sleep(0.05)  # the program that it had started ends with it
     assert current() is None and len(environments()) == 1
     made = install(settings(), QuietReporter())
     assert environments() == [made.name]
