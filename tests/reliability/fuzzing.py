@@ -21,6 +21,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -41,11 +42,15 @@ if __name__ == "__main__":
 else:
     from .readers import BY_NAME, READERS, REFUSALS, Reader
 
+from radiance_twin.core.dataset import walk  # noqa: E402
+
 CORPUS = HERE / "corpus"
 # an input that takes longer hangs; a machine that is busy takes its time
 SECONDS = 20
 # of address space beyond what the process had before; the largest picture that is allowed takes 2 GB as floats
 MOST_BYTES = 6 << 30
+# a file of the corpus takes milliseconds, one in which HDF5 goes round for ever all of this
+SECONDS_TO_WALK = 2
 LARGEST_KEPT = 4096
 ODD_NUMBERS = [
     0,
@@ -228,6 +233,19 @@ def _read_all(reader: Reader, folder: Path, seeds: list[bytes], numbers: range, 
         os._exit(code)
 
 
+def _walked_by_a_fork(path: Path) -> bool:
+    """What the walker says of a file (core/dataset/walk.py): a fork is there at once, when the last one was ended."""
+    child = os.fork()
+    if child == 0:
+        for number in (signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE):
+            signal.signal(number, signal.SIG_DFL)  # libFuzzer would report what ends this process as a fault of its own
+        signal.alarm(SECONDS_TO_WALK)
+        with suppress(Exception):
+            walk.walk(str(path))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def guided(reader: Reader, runs: int) -> None:
     """Let Atheris look for inputs that reach new code, and keep the small ones among them. Never returns."""
     import atheris
@@ -236,6 +254,7 @@ def guided(reader: Reader, runs: int) -> None:
 
     # or it finds out that large pictures may be, and looks at nothing else
     pictures.MOST_PIXELS = 1 << 20
+    walk._walked = _walked_by_a_fork
     folder = Path(tempfile.mkdtemp(prefix="radiance_twin_fuzz_"))
     reader.make(folder)
     kept = CORPUS / reader.name
