@@ -49,8 +49,8 @@ class Nvrtc:
     def __init__(self, path: str) -> None:
         """Raises: KernelsUnavailable: the file is not such a library, or parts of it are missing."""
         self.path = path
-        _load_builtins(path)
         try:
+            _load_builtins(path)
             self._library = ctypes.CDLL(path)
             self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
             self._library.nvrtcGetErrorString.argtypes = [ctypes.c_int]
@@ -192,9 +192,15 @@ def _by_name(own: int) -> list[str]:
 
 
 def _load_builtins(path: str) -> None:
-    """On Windows the compiler opens its second library by name alone: it must be loaded already."""
-    if sys.platform == "win32" and (folder := Path(path).parent) != Path():
+    """The compiler opens its second library by name alone, and CUDA 13.0's wheel does not say where it lies: it must
+    be loaded already."""
+    folder = Path(path).parent
+    if folder == Path():
+        return
+    if sys.platform == "win32":
         os.add_dll_directory(str(folder.resolve()))
-        version = Path(path).name.split("_")[1][:-1]
-        for builtins in sorted(folder.glob(f"nvrtc-builtins64_{version}*.dll")):
-            ctypes.CDLL(str(builtins))
+        names = f"nvrtc-builtins64_{Path(path).name.split('_')[1][:-1]}*.dll"
+    else:
+        names = f"libnvrtc-builtins.so.{_major(Path(path).name)}.*"
+    for builtins in sorted(folder.glob(names)):
+        ctypes.CDLL(str(builtins))

@@ -111,6 +111,28 @@ def test_the_compiler_is_found_where_each_build_of_pytorch_puts_it(
     assert candidates()[0] == str(tmp_path / files[best])
 
 
+# in a process of its own: a library that is loaded already is found by everybody
+COMPILES = """
+import pathlib, runpy, sys
+runpy.run_path(sys.argv[1])["register"](pathlib.Path(sys.argv[2]))
+from radiance_twin.core.field.cuda.nvrtc import Nvrtc
+assert Nvrtc(sys.argv[3]).compile("__global__ void nothing() {}", "nothing.cu", "sm_90")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what ELF files say")
+def test_a_compiler_that_does_not_say_where_its_second_library_lies_compiles(nvrtc: Nvrtc, tmp_path: Path) -> None:
+    """As the wheel of CUDA 13.0, which PyTorch's builds for CUDA 13 bring."""
+    library = Path(nvrtc.path)
+    for builtins in library.parent.glob("libnvrtc-builtins.so.*"):
+        (tmp_path / builtins.name).symlink_to(builtins)
+    lost = tmp_path / library.name
+    lost.write_bytes(library.read_bytes().replace(b"$ORIGIN", b"/nowher"))
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", COMPILES, str(root / "core" / "bootstrap.py"), str(root), str(lost)]
+    subprocess.run(command, check=True, timeout=120)
+
+
 def test_without_a_compiler_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "libnvrtc.so.13"
     broken.write_bytes(b"not a library")
