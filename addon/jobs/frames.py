@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,13 @@ class FlipAnswer:
     """What has come of a question for a map of FLIP.
 
     Attributes:
-        map_file: which the worker writes.
+        pair_file, map_file: which the worker reads and writes.
         error: the map [H, W], 0..1, row 0 at the top; None when there is none yet.
         mean: of the map.
         ended, problem: as of Answer.
     """
 
+    pair_file: Path
     map_file: Path
     error: NDArray[np.float32] | None = None
     mean: float = 0.0
@@ -98,6 +100,7 @@ class Frames:
         self.brought = False
         self._child = child
         self._answers: dict[int, Answer | FlipAnswer] = {}
+        self._flips = 0
         self._files: dict[tuple[int, int], FrameFile] = {}
 
     def ask(self, view: View) -> Answer:
@@ -128,12 +131,15 @@ class Frames:
         Raises:
             UserError: there is no room for them.
         """
-        pictures, answer = self.folder / "pair.npy", FlipAnswer(self.folder / "flip.npy")
+        # of its own: the worker may still be at the files of a question that this one overtakes
+        self._flips += 1
+        answer = FlipAnswer(*(self.folder / f"{name}{self._flips}.npy" for name in ("pair", "flip")))
         try:
-            np.save(pictures, pair, allow_pickle=False)
+            np.save(answer.pair_file, pair, allow_pickle=False)
         except OSError as error:
             raise UserError(f"there is no room for pictures in {self.folder} ({error.strerror}); free some") from error
-        self._answers[self._child.ask("flip", {"pair": str(pictures), "map": str(answer.map_file)})] = answer
+        words = {"pair": str(answer.pair_file), "map": str(answer.map_file)}
+        self._answers[self._child.ask("flip", words)] = answer
         return answer
 
     def drop(self, answer: Answer | FlipAnswer) -> None:
@@ -167,6 +173,10 @@ class Frames:
             answer.problem = "" if isinstance(error, Cancelled) else str(error)
         if answer.ended:
             del self._answers[identity]
+            if isinstance(answer, FlipAnswer):
+                for file in (answer.pair_file, answer.map_file):
+                    with suppress(OSError):  # it goes with the folder
+                        file.unlink()
         return True
 
     def end(self, problem: str = "") -> None:

@@ -104,6 +104,34 @@ def test_another_seed_gives_other_noise_and_the_same_truth(tmp_path: Path) -> No
         assert np.array_equal(after[truth][name], before[truth][name])
 
 
+@pytest.mark.parametrize("strip", [False, True])
+def test_animated_and_driven_settings_do_not_win_over_ours(tmp_path: Path, strip: bool) -> None:
+    soft_scene()
+    scene = bpy.context.scene
+    scene.driver_add("cycles.seed").driver.expression = "frame"
+    animate(compat.cycles_of(scene), "samples", 1, 50)
+    animation = scene.animation_data
+    if strip:
+        animation.nla_tracks.new().strips.new("samples", 1, animation.action)
+        animation.action = None
+    plan, _, _ = plan_of(tmp_path, views=1, test_views=1, samples=1, reference_samples=16)
+    folder = tmp_path / "views"
+    one, many = (read_exr(folder / view.pictures[0])["Combined"] for view in plan.views)
+    # one sample hits or misses
+    assert set(np.unique(one[..., 3])) == {0.0, 1.0} and len(np.unique(many[..., 3])) > 4
+    # the same view with another seed has other noise
+    assert plan.noise_floor is not None
+    assert not np.array_equal(read_exr(folder / plan.noise_floor.pictures[0])["Combined"], many)
+
+
+def test_a_folder_may_have_braces_in_its_name(tmp_path: Path) -> None:
+    soft_scene()
+    folder = tmp_path / "{scene} and {another"
+    folder.mkdir()
+    plan, _, _ = plan_of(folder, views=1)
+    assert (folder / "views" / plan.views[0].pictures[0]).is_file()
+
+
 def test_a_changed_setting_or_scene_is_rendered_anew(tmp_path: Path) -> None:
     soft_scene()
     plan_of(tmp_path, views=2)

@@ -124,9 +124,11 @@ def test_what_would_change_from_view_to_view_is_switched_off() -> None:
     render = scene.render
     render.engine = "BLENDER_WORKBENCH"
     render.resolution_percentage, render.use_border, render.use_motion_blur = 50, True, True
+    render.use_stamp = True  # which writes into the picture
     prepare_scene(scene, (40, 30), transparent=True)
     assert (render.engine, render.resolution_percentage, render.film_transparent) == ("CYCLES", 100, True)
     assert not (render.use_border or render.use_motion_blur or render.use_compositing or render.use_sequencer)
+    assert not render.use_stamp
 
 
 def test_a_newer_file_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,3 +161,12 @@ def test_python_inside_a_file_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "evil.blend")
     open_scene(str(path), allow_newer=False)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_that_was_saved_in_edit_mode_is_measured_whole(tmp_path: Path) -> None:
+    new_scene()
+    add_box("Floor", (9, 9, 1), (0, 0, -5))
+    bpy.context.view_layer.objects.active = add_box("Edited")
+    bpy.ops.object.mode_set(mode="EDIT")
+    scene = open_scene(str(save(tmp_path / "edited.blend")), allow_newer=False)
+    assert [item.original.name for item in measure(scene, None).objects] == ["Edited", "Floor"]
