@@ -44,9 +44,12 @@ class Keypoint:
         if self.kind == "bone":
             bone = item.pose.bones.get(self.name)
             return np.full(3, np.nan) if bone is None else np.array(item.matrix_world @ bone.head)
+        group = item.vertex_groups.get(self.name)
+        if group is None:  # nodes may make another mesh, without groups
+            return np.full(3, np.nan)
         mesh = item.data
         if self.weights is None or (len(self.weights[0]) and self.weights[0].max() >= len(mesh.vertices)):
-            self.weights = _weights(mesh, item.vertex_groups[self.name].index)
+            self.weights = _weights(mesh, group.index)
         vertices, weights = self.weights
         if not len(vertices):
             return np.full(3, np.nan)

@@ -26,11 +26,17 @@ LAYER = "view"
 
 @dataclass(frozen=True)
 class RenderedObject:
-    """One object that renders, the box [2, 3] around all its instances in the world, and that in its own space."""
+    """One object that renders.
+
+    Attributes:
+        bounds, local_bounds: the box [2, 3] around all its instances in the world, and that in its own space.
+        materials: those that it renders with, its modifiers' too.
+    """
 
     original: bpy.types.Object
     bounds: Bounds
     local_bounds: Bounds
+    materials: frozenset[bpy.types.Material]
 
 
 @dataclass(frozen=True)
@@ -185,11 +191,16 @@ def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Ma
 
 def objects_table(objects: list[RenderedObject], rules: list[ClassRule]) -> list[dict[str, Any]]:
     """The dataset's table of objects."""
+    # not by name: objects of linked files may be called like others
+    groups: dict[bpy.types.Object, list[str]] = {}
+    for group in bpy.data.collections:
+        for thing in group.all_objects:
+            groups.setdefault(thing, []).append(group.name)
     return [
         {
             "index": rendered.original.pass_index,
             "name": rendered.original.name,
-            "class": _class_of(rendered.original, rules),
+            "class": _class_of(rendered, groups.get(rendered.original, []), rules),
             "bounds": rendered.bounds.tolist(),
             "local_bounds": rendered.local_bounds.tolist(),
         }
@@ -198,15 +209,15 @@ def objects_table(objects: list[RenderedObject], rules: list[ClassRule]) -> list
 
 
 def materials_of(objects: list[RenderedObject]) -> list[bpy.types.Material]:
-    """All materials that the objects' slots name, by name."""
-    found = {slot.material for rendered in objects for slot in rendered.original.material_slots if slot.material}
+    """All materials that the objects render with, by name."""
+    found = {material for rendered in objects for material in rendered.materials}
     return sorted(found, key=lambda material: str(material.name_full))
 
 
-def _class_of(item: bpy.types.Object, rules: list[ClassRule]) -> str:
+def _class_of(rendered: RenderedObject, collections: list[str], rules: list[ClassRule]) -> str:
+    item = rendered.original
     own = item.get("class")
-    collections = [group.name for group in bpy.data.collections if item.name in group.all_objects]
-    materials = [slot.material.name for slot in item.material_slots if slot.material]
+    materials = sorted(material.name for material in rendered.materials)
     return class_of(rules, item.name, own if isinstance(own, str) else "", collections, materials)
 
 
@@ -225,11 +236,14 @@ def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     local: dict[str, Bounds] = {}
     held: dict[str, Bounds] = {}
     originals: dict[str, bpy.types.Object] = {}
-    for original, holder, own, points in _visible_points(depsgraph):
-        key = original.name_full
+    materials: dict[str, set[bpy.types.Material]] = {}
+    for item, holder, own, points in _visible_points(depsgraph):
+        key = item.original.name_full
         for found, name, of in ((boxes, key, points), (local, key, own), (held, holder.name_full, points)):
             found[name] = union_of_boxes([found[name], _box(of)] if name in found else [_box(of)])
-        originals[key] = original
+        originals[key] = item.original
+        slots = (slot.material for slot in item.material_slots)
+        materials.setdefault(key, set()).update(one.original for one in slots if one is not None)
     if not boxes:
         raise UserError(
             "nothing in the scene renders; add an object, or enable the camera symbol of one or of its collection"
@@ -238,10 +252,12 @@ def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     centre = union_of_boxes([boxes[key] for key in chosen]).mean(axis=0)
     distances = [
         float(np.linalg.norm(points - centre, axis=1).max())
-        for original, _, _, points in _visible_points(depsgraph)
-        if original.name_full in chosen
+        for item, _, _, points in _visible_points(depsgraph)
+        if item.original.name_full in chosen
     ]
-    objects = [RenderedObject(originals[key], boxes[key], local[key]) for key in sorted(boxes)]
+    objects = [
+        RenderedObject(originals[key], boxes[key], local[key], frozenset(materials[key])) for key in sorted(boxes)
+    ]
     names = None if target is None else frozenset(originals[key].name for key in chosen)
     return Measured(objects, union_of_boxes(list(boxes.values())), centre, max(distances), names, held)
 
@@ -265,7 +281,7 @@ def _members_of_target(target: str, rendered: set[str]) -> set[str]:
 def _visible_points(
     depsgraph: bpy.types.Depsgraph,
 ) -> Iterator[tuple[bpy.types.Object, bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
-    """The original, what holds it (itself, or what instances it), and points [n, 3], in its own space and in the world.
+    """As evaluated, what holds it (itself, or what instances it), and points [n, 3], in its own space and in the world.
 
     Of everything that a camera can see: a surface's vertices, the corners of the box around whatever else there is.
     """
@@ -277,18 +293,20 @@ def _visible_points(
         if points is not None:
             matrix = np.array(instance.matrix_world)
             holder = instance.parent.original if instance.is_instance else item.original
-            yield item.original, holder, points, points @ matrix[:3, :3].T + matrix[:3, 3]
+            yield item, holder, points, points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _points_of_surface(item: bpy.types.Object, every_vertex: bool) -> NDArray[np.float64] | None:
     """Points around a surface in its own space; None when it has no faces (a path, a skeleton of edges)."""
-    mesh = item.data if item.type == "MESH" else item.to_mesh()
+    # the datablock of a mesh in Edit Mode has no faces
+    is_mesh = item.type == "MESH" and item.mode != "EDIT"
+    mesh = item.data if is_mesh else item.to_mesh()
     if mesh is None or len(mesh.polygons) == 0:
         return None
     if not every_vertex:
         return np.array(item.bound_box)
     points = points_of_mesh(mesh)
-    if item.type != "MESH":
+    if not is_mesh:
         item.to_mesh_clear()
     return points
 

@@ -39,7 +39,7 @@ FORMAT = "radiance-twin-plan"
 # 1: the view transform was one table in view_transform.npy
 VERSION = 2
 # raise it when a change of this program changes the pixels of a view, or what is staged of it
-RECIPE = 3
+RECIPE = 4
 NOISE_FLOOR = "noise_floor"
 NOISE_LADDER = "noise_ladder"
 # of all samples of a dataset, the most that are spent on measuring how Cycles' noise falls

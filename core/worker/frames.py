@@ -101,7 +101,12 @@ def make_frame_file(path: str | os.PathLike[str], size: Sequence[int]) -> None:
         raise UserError(f"a frame of {width} x {height} pixels cannot be made; the largest side is {LARGEST_SIDE}")
     try:
         with open(path, "wb") as file:
-            file.truncate(ROOMS * (HEADER.itemsize + width * height * CHANNELS * 4))
+            size = ROOMS * (HEADER.itemsize + width * height * CHANNELS * 4)
+            # whoever touches a mapped page for which a full disk has no room is killed, Blender with its scene, too
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
     except OSError as error:
         raise UserError(
             f"cannot make the frame file {path} ({error.strerror}); is the temporary folder full?"

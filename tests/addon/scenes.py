@@ -128,6 +128,40 @@ def animate(owner: Any, path: str, first: Any, last: Any) -> None:
     bpy.context.scene.frame_set(1)
 
 
+def add_nodes(item: bpy.types.Object, kind: str, **inputs: Any) -> None:
+    """A modifier of one geometry node, through which the object goes if the node takes geometry."""
+    tree: Any = bpy.data.node_groups.new(kind, "GeometryNodeTree")
+    for direction in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+    start, node, end = (tree.nodes.new(name) for name in ("NodeGroupInput", kind, "NodeGroupOutput"))
+    for name, value in inputs.items():
+        node.inputs[name].default_value = value
+    if node.inputs[0].type == "GEOMETRY":
+        tree.links.new(start.outputs[0], node.inputs[0])
+    tree.links.new(node.outputs[0], end.inputs[0])
+    modifier: Any = item.modifiers.new(kind, "NODES")
+    modifier.node_group = tree
+
+
+def link_from(file: Path, collection: str) -> bpy.types.Collection:
+    """A collection of another file, linked into the scene."""
+    with bpy.data.libraries.load(str(file), link=True) as (_, wanted):
+        wanted.collections = [collection]
+    linked = bpy.data.collections[collection]
+    bpy.context.scene.collection.children.link(linked)
+    return linked
+
+
+def add_collection(name: str, *members: bpy.types.Object) -> bpy.types.Collection:
+    """A collection in the scene, into which objects are moved."""
+    made = bpy.data.collections.new(name)
+    bpy.context.scene.collection.children.link(made)
+    for member in members:
+        bpy.context.scene.collection.objects.unlink(member)
+        made.objects.link(member)
+    return made
+
+
 def make_emitter(item: bpy.types.Object, strength: float) -> None:
     """Let it glow and reflect nothing."""
     material = bpy.data.materials.new("Glow")

@@ -20,7 +20,7 @@ from radiance_twin.core.dataset.run_lengths import mask_of
 from radiance_twin.core.dataset.staging import Plan
 from radiance_twin.core.reporting import QuietReporter
 
-from .scenes import add_ball, add_box, add_camera, add_object, animate, new_scene, read_exr, request, save
+from .scenes import add_ball, add_box, add_camera, add_nodes, add_object, animate, new_scene, read_exr, request, save
 
 SIZE = (96, 72)
 
@@ -162,11 +162,12 @@ def test_keypoints_of_empties_groups_and_bones(tmp_path: Path) -> None:
     bone.head, bone.tail = (-0.5, 0.0, 0.0), (-0.5, 0.0, 1.0)
     bpy.ops.object.mode_set(mode="OBJECT")
     armature.location = (0.0, -0.5, 0.0)
+    armature.pose.bones["kp_bone"].location = (0.25, 0.0, 0.0)
     box.modifiers.new("Rig", "ARMATURE").object = armature
     plan, labels, _ = render(tmp_path, rig="animated", views=2, keypoints=["kp_*"])
     assert [one["name"] for one in plan.keypoints] == ["kp_bone", "kp_bottom", "kp_far", "kp_right", "kp_top"]
     assert {one["object"] for one in plan.keypoints} == {0}
-    expected = [(-0.5, -0.5, 0.0), (0.5, 0.5, -2.0), (50.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.5, 0.5, 0.0)]
+    expected = [(-0.25, -0.5, 0.0), (0.5, 0.5, -2.0), (50.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.5, 0.5, 0.0)]
     np.testing.assert_allclose(labels.keypoints[0], expected, atol=1e-6)
     assert labels.keypoint_state[0].tolist() == [SEEN, HIDDEN, OUTSIDE, SEEN, SEEN]
     view = plan.views[0]
@@ -180,6 +181,16 @@ def test_names_that_fit_no_keypoint_are_told() -> None:
     found, remarks = find_keypoints(scene, measure(scene, None).objects, ["knee_*", "elbow_*"])
     assert [keypoint.name for keypoint in found] == ["knee_left"]
     assert remarks == ["No empty, vertex group or bone of what renders is called elbow_*: it is no keypoint"]
+
+
+def test_a_group_that_nodes_have_lost_is_nowhere() -> None:
+    scene = new_scene()
+    box = add_box("Box")
+    box.vertex_groups.new(name="knee").add([0], 1.0, "ADD")
+    (knee,), _ = find_keypoints(scene, measure(scene, None).objects, ["knee"])
+    np.testing.assert_allclose(knee.stands_at(bpy.context.evaluated_depsgraph_get()), [-1, -1, -1])
+    add_nodes(box, "GeometryNodeMeshCube")
+    assert np.isnan(knee.stands_at(bpy.context.evaluated_depsgraph_get())).all()
 
 
 def test_labels_follow_what_moves(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from .scenes import (
     add_ball,
     add_box,
     add_camera,
+    add_nodes,
     add_object,
     animate,
     make_emitter,
@@ -135,19 +136,23 @@ def test_materials_and_classes(tmp_path: Path) -> None:
     paint(add_box("Vase.002", (1, 1, 1), (-2, 0, 0)), "Glass clear", (1, 1, 1))
     own = add_box("Odd", (1, 1, 1), (0, 2, 0))
     own["class"] = "cat"
+    bead = bpy.data.materials.new("Glass bead")
+    nodes_of(bead)
+    add_nodes(add_box("Bead", (1, 1, 1), (0, -2, 0)), "GeometryNodeSetMaterial", Material=bead)
     plan, (view,) = render(
         tmp_path,
         "material_index",
         "class_index",
         views=1,
         resolution=[64, 48],
-        classes=["plant = collection:Plants", "thing = *", "glass = material:Glass*"],
+        classes=["plant = collection:Plants", "glass = material:Glass*", "thing = *"],
     )
     assert {entry["name"]: entry["class"] for entry in plan.objects} == {
+        "Bead": "glass",
         "Leaf.001": "plant",
         "Odd": "cat",
         "Pot": "thing",
-        "Vase.002": "thing",
+        "Vase.002": "glass",
     }
     classes = {entry["index"]: entry["name"] for entry in plan.classes} | {0: ""}
     materials = {entry["index"]: entry["name"] for entry in plan.materials} | {0: ""}
@@ -156,10 +161,11 @@ def test_materials_and_classes(tmp_path: Path) -> None:
     seen = {(names[o], classes[c], materials[m]) for o, c, m in np.unique(triples.reshape(-1, 3), axis=0).tolist()}
     assert seen == {
         ("", "", ""),
+        ("Bead", "glass", "Glass bead"),
         ("Leaf.001", "plant", "Green"),
         ("Odd", "cat", ""),
         ("Pot", "thing", "Clay"),
-        ("Vase.002", "thing", "Glass clear"),
+        ("Vase.002", "glass", "Glass clear"),
     }
 
 

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 
 from radiance_twin.addon.studio import scene as studio_scene
-from radiance_twin.addon.studio.scene import give_pass_indices, measure, objects_table, open_scene, prepare_scene
+from radiance_twin.addon.studio.scene import (
+    give_pass_indices,
+    measure,
+    measure_in,
+    objects_table,
+    open_scene,
+    prepare_scene,
+)
+from radiance_twin.core.classes import class_rules
 from radiance_twin.core.errors import UserError
 
-from .scenes import add_ball, add_box, new_scene, save
+from .scenes import add_ball, add_box, add_collection, link_from, new_scene, save
 
 
 def test_bounds_are_those_of_what_renders() -> None:
@@ -170,3 +178,27 @@ def test_a_file_that_was_saved_in_edit_mode_is_measured_whole(tmp_path: Path) ->
     bpy.ops.object.mode_set(mode="EDIT")
     scene = open_scene(str(save(tmp_path / "edited.blend")), allow_newer=False)
     assert [item.original.name for item in measure(scene, None).objects] == ["Edited", "Floor"]
+
+
+def test_a_mesh_that_is_being_edited_counts_in_the_viewport() -> None:
+    new_scene()
+    bpy.context.view_layer.objects.active = add_box("Edited")
+    bpy.ops.object.mode_set(mode="EDIT")
+    measured = measure_in(bpy.context.evaluated_depsgraph_get(), None)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert measured.bounds.tolist() == [[-1, -1, -1], [1, 1, 1]]
+
+
+def test_objects_of_two_files_may_have_one_name_and_are_told_apart(tmp_path: Path) -> None:
+    new_scene()
+    add_collection("Cars", add_box("Thing"))
+    library = save(tmp_path / "cars.blend")
+    scene = new_scene()
+    add_collection("Trees", add_box("Thing", location=(5, 0, 0)))
+    link_from(library, "Cars")
+    objects = measure(scene, None).objects
+    give_pass_indices([rendered.original for rendered in objects])
+    table = objects_table(objects, class_rules(["car = collection:Cars", "tree = collection:Trees"]))
+    # by their places: the linked one stands in the middle
+    assert {entry["class"]: entry["bounds"][0][0] for entry in table} == {"car": -1, "tree": 4}
+    assert len({entry["index"] for entry in table}) == 2
