@@ -98,14 +98,16 @@ class Sight:
         """Name, distance and normal of what a ray meets first."""
         depsgraph = bpy.context.evaluated_depsgraph_get()
         begin, direction = Vector(origin.tolist()), Vector(way.tolist())
+        step = 0.0
         while True:
             hit, place, normal, _, thing, _ = self.scene.ray_cast(depsgraph, begin, direction)
             if not hit:
                 return None
             if thing.name != HEAT_MAP:
                 return thing.name, float(np.linalg.norm(np.array(place) - origin)), np.array(normal)
-            # what is painted over the surfaces is none of them
-            begin = place + (1e-5 * (place - begin).length + 1e-9) * direction
+            # what is painted over the surfaces is none of them; a step that single precision swallows meets it again
+            step = 2.0 * step or 1e-5 * float(np.linalg.norm(np.array(place) - origin)) + 1e-9
+            begin = place + step * direction
 
 
 def complaints(plan: Plan, sight: Sight) -> dict[str, list[str]]:

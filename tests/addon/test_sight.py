@@ -8,13 +8,15 @@ import bpy
 import numpy as np
 import pytest
 
+from radiance_twin.addon.studio import heat
 from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.sight import Sight
+from radiance_twin.addon.studio.surfaces import surface_points
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import UserError
-from radiance_twin.core.rendering.covers import SPLITS
+from radiance_twin.core.rendering.covers import SPLITS, fibonacci
 
 from .scenes import SETTINGS, add_ball, add_box, add_camera, animate, new_scene, save
 from .test_studio_render import plan_of
@@ -62,6 +64,22 @@ def test_a_wall_before_the_lens_is_named() -> None:
         sight(None).complaint(Camera(look_at((4, 0, 0), (0, 0, 0)), INTRINSICS, SIZE))
         == "looks into Wall from close by"
     )
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("middle", [(0.0, 0.0, 0.0), (3000.0, 2000.0, 0.0)])
+def test_rays_pass_through_what_is_painted_over_the_surfaces(middle: tuple[float, float, float]) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, middle)
+    cameras = [Camera(look_at(middle + 4.0 * way, middle), INTRINSICS, SIZE) for way in fibonacci(20)]
+    ways = [camera.ray_directions(np.argwhere(np.ones(SIZE)) + 0.5)[::50] for camera in cameras]
+    bare = [sight().distances(camera.camera_to_world[:3, 3], of) for camera, of in zip(cameras, ways, strict=True)]
+    points = surface_points(500)
+    seen = heat.Heat(heat.COVERAGE, points.position, np.ones(500, np.float32), points.index, 0.1, 1.0)
+    heat.paint_values(bpy.context.scene, seen, {})
+    for camera, of, distances in zip(cameras, ways, bare, strict=True):
+        assert 0.1 < np.isfinite(distances).mean() < 0.9
+        assert sight().distances(camera.camera_to_world[:3, 3], of) == pytest.approx(distances, rel=1e-3)
 
 
 def test_what_the_near_clipping_cuts_is_named() -> None:
