@@ -89,15 +89,21 @@ def farthest_points(points: Array, count: int, taken: list[int]) -> list[int]:
     """
     chosen: list[int] = []
     nearest = np.full(len(points), np.inf)
+
+    def take(index: int) -> None:
+        np.minimum(nearest, np.linalg.norm(points - points[index], axis=1), out=nearest)
+        # never again, although others may stand at the very same place
+        nearest[index] = -1.0
+
     for index in taken:
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[index], axis=1))
+        take(index)
     for _ in range(count):
         if np.isinf(nearest).all():
             index = int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmin())
         else:
             index = int(nearest.argmax())
         chosen.append(index)
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[index], axis=1))
+        take(index)
     return chosen
 
 

@@ -173,6 +173,14 @@ def test_held_out_views_of_a_shaped_rig_are_far_from_each_other_and_leave_the_re
     assert min(apart) > 1.5 * typical
 
 
+def test_views_from_one_place_are_shared_out_once_each() -> None:
+    # a camera that turns on the spot, or stands before a turntable
+    for places in (np.zeros((10, 3)), np.repeat(np.eye(3), [4, 4, 2], axis=0)):
+        splits = covers.split_points(places, {"train": 6, "val": 2, "test": 2})
+        assert [len(splits[split]) for split in covers.SPLITS] == [6, 2, 2]
+        assert sorted(np.concatenate(list(splits.values()))) == list(range(10))
+
+
 def test_random_views_do_not_depend_on_how_many_there_are() -> None:
     few, many = (covers.uniform(count, (-1.0, 1.0), (0.0, 2 * np.pi), seed=5) for count in (20, 100))
     assert np.array_equal(few, many[:20])
