@@ -19,7 +19,7 @@ from .cameras import Camera
 from .dataset.contents import MOST_PIXELS
 from .dataset.readers import colmap_model
 from .dataset.readers.posed import Lens, Unsound, frames_of, name_of, number, pose, read_json
-from .dataset.readers.transforms import SPLIT_FILES, TRANSFORMS, lens_of, require_known_camera, splits_of
+from .dataset.readers.transforms import SPLIT_FILES, TRANSFORMS, lens_of, listed_name, require_known_camera, splits_of
 from .errors import UserError
 from .rendering.covers import SPLITS, split_points
 
@@ -125,14 +125,15 @@ def _transforms(source: Path, size: Size | None) -> Found:
         named = splits_of(meta, path)
         for position, frame in enumerate(frames_of(meta, path)):
             name = name_of(frame, position)
-            if named and name not in named:
+            listed = listed_name(name)
+            if named and listed not in named:
                 continue  # nerfstudio does not use it either
             with _called(name):
                 if not isinstance(frame, dict):
                     raise Unsound("it is no JSON object")
                 lens = lens_of(meta, frame, _stated_size(meta, frame, size))
                 camera = _camera(pose(frame.get("transform_matrix")), lens)
-            yield name, camera, named.get(name, split)
+            yield name, camera, named.get(listed, split)
 
 
 @contextmanager

@@ -56,6 +56,17 @@ def test_poses_come_without_pictures(source: Path, tmp_path: Path, format: str, 
             assert np.allclose(one.camera.intrinsics, dataset.intrinsics[view])
 
 
+def test_splits_are_lists_of_files_however_their_names_are_written(source: Path, tmp_path: Path) -> None:
+    export_dataset(DatasetExportSettings(str(source), str(tmp_path / "set"), "nerfstudio"), QuietReporter())
+    path = tmp_path / "set" / "transforms.json"
+    words = json.loads(path.read_text())
+    for frame in words["frames"]:
+        frame["file_path"] = f"./{frame['file_path']}"
+    path.write_text(json.dumps(words))
+    splits = [one.split for one in cameras_to_render(str(path), SIZE)]
+    assert [splits.count(split) for split in ("train", "val", "test")] == [6, 1, 2]
+
+
 def test_a_file_of_our_own_keeps_its_frames_and_reasons(source: Path, tmp_path: Path) -> None:
     with open_dataset(source) as dataset:
         words = {**camera_words(dataset.camera(2)), "frame": 9, "reason": "it errs"}

@@ -129,7 +129,8 @@ def test_nerfstudio(tmp_path: Path) -> None:
 
     def change(data: dict[str, Any]) -> None:
         names = [frame["file_path"] for frame in data["frames"]]
-        data.update(train_filenames=names[:7], val_filenames=names[7:8], test_filenames=names[8:])
+        # nerfstudio takes both for the same file
+        data.update(train_filenames=names[:7], val_filenames=[f"./{names[7]}"], test_filenames=names[8:])
         data["orientation_override"] = "none"
         for position, frame in enumerate(data["frames"]):
             frame["mask_path"] = f"masks/{position}.png"

@@ -26,7 +26,7 @@ from .posed import (
     read_json,
     remarks_on_time,
 )
-from .transforms import lens_of, picture_of, require_known_camera, splits_of, transforms_file
+from .transforms import lens_of, listed_name, picture_of, require_known_camera, splits_of, transforms_file
 
 DEPTH_UNIT = 1e-3
 NOTED = ("applied_transform", "applied_scale", "orientation_override", "ply_file_path")
@@ -45,7 +45,7 @@ def read(source: Path, images: Path | None, problems: Problems) -> PosedImages:
     frames = frames_of(meta, path)
 
     def image_of(name: str, frame: dict[str, Any]) -> PosedImage:
-        return _posed_image(name, meta, frame, path.parent, images, splits.get(name))
+        return _posed_image(name, meta, frame, path.parent, images, splits.get(listed_name(name)))
 
     found = posed_frames(frames, image_of, problems.leave_out)
     if splits and any(image.split is None for image in found):

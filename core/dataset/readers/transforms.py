@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError
@@ -43,7 +43,7 @@ def require_known_camera(meta: dict[str, Any], path: Path) -> None:
 
 
 def splits_of(meta: dict[str, Any], path: Path) -> dict[str, str]:
-    """The split of each picture by its name, as nerfstudio's lists say; empty when there are none.
+    """The split of each picture by its `listed_name`, as nerfstudio's lists say; empty when there are none.
 
     Raises:
         UserError: a list is none, or names what another one has.
@@ -53,12 +53,17 @@ def splits_of(meta: dict[str, Any], path: Path) -> dict[str, str]:
         names = meta.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{path}: {key} is no list of file names; mend it or leave it out")
-        for name in names:
+        for name in map(listed_name, names):
             # nerfstudio itself has one list for val and test; a test view is the one that must stay unseen
             if splits.get(name, split) == "train" != split:
                 raise UserError(f"{path}: {name} is in train_filenames and in {key}; mend it")
             splits[name] = split
     return splits
+
+
+def listed_name(name: str) -> str:
+    """A file's name as nerfstudio compares its lists with its frames: slashes forward, no "./"."""
+    return PurePosixPath(name.replace("\\", "/")).as_posix()
 
 
 def picture_of(frame: dict[str, Any], root: Path, images: Path | None) -> Path:
