@@ -33,7 +33,7 @@ READERS = {"nerf": nerf.read, "ngp": ngp.read, "nerfstudio": nerfstudio.read, "c
 COLOURS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 # what only nerfstudio writes into a transforms.json, at the top and in a frame
 OF_NERFSTUDIO = {"camera_model", "applied_transform", "orientation_override", "ply_file_path", "train_filenames"}
-OF_NERFSTUDIO_FRAMES = {"mask_path", "depth_file_path", "colmap_im_id"}
+OF_NERFSTUDIO_FRAMES = {"camera_model", "mask_path", "depth_file_path", "colmap_im_id"}
 # so many wrong images are put up with, or this share of all; with more of them something is wrong with the dataset
 FEW, FEW_SHARE = 3, 0.05
 TEST_EVERY = 8

@@ -94,6 +94,7 @@ SPOILED: dict[str, tuple[Callable[[Frame, Path], object], str]] = {
     "path out of the folder": (lambda frame, folder: frame.update(file_path="../secret.png"), "lies outside"),
     "absolute path": (lambda frame, folder: frame.update(file_path="/etc/passwd"), "lies outside"),
     "zero in a path": (lambda frame, folder: frame.update(file_path="a\0b.png"), "names no file"),
+    "lens of another kind": (lambda frame, folder: frame.update(camera_model="EQUIRECTANGULAR"), "'EQUIRECTANGULAR'"),
     "perspective k4": (lambda frame, folder: frame.update(k4=0.1), "k4"),
 }
 

@@ -108,7 +108,9 @@ def lens_of(meta: dict[str, Any], frame: dict[str, Any], size: tuple[int, int]) 
         raise Unsound("there is no focal length (fl_x or camera_angle_x)")
     cx, cy = value("cx"), value("cy")
     k1, k2, k3, k4, p1, p2 = (value(name) or 0.0 for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
-    model = frame.get("camera_model", meta.get("camera_model"))
+    model = frame.get("camera_model", meta.get("camera_model", "OPENCV"))
+    if model not in (*PERSPECTIVE, *FISHEYE):
+        raise Unsound(f"its camera model {model!r} cannot be imported; undistort it first")
     fisheye = model in FISHEYE or bool(frame.get("is_fisheye", meta.get("is_fisheye", False)))
     if model in ("PINHOLE", "SIMPLE_PINHOLE"):
         k1 = k2 = k3 = k4 = p1 = p2 = 0.0
