@@ -33,12 +33,13 @@ def test_straight_alpha_becomes_premultiplied_light(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_picture(tmp_path / "a.png")[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bits_keep_their_precision(channels: int, tmp_path: Path) -> None:
+def test_sixteen_bits_keep_their_precision(channels: int, name: str, tmp_path: Path) -> None:
     image = gradient(5, 7, channels, high=65535)
     stored = image[..., [2, 1, 0, 3][:channels]] if channels >= 3 else image
-    assert cv2.imwrite(str(tmp_path / "a.png"), stored)
-    rgba = read_picture(tmp_path / "a.png")
+    assert cv2.imwrite(str(tmp_path / name), stored)
+    rgba = read_picture(tmp_path / name)
     alpha = image[..., 3] / 65535 if channels == 4 else np.ones((5, 7))
     np.testing.assert_allclose(rgba[..., 3], alpha, atol=1e-6)
     for channel in range(3):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ...colour import srgb_to_linear
 from .posed import Unsound
@@ -139,7 +140,7 @@ def _bounded(size: tuple[int, int]) -> tuple[int, int]:
 def _read_levels(path: Path) -> Array:
     """[H, W] or [H, W, channels] in 0..1 as stored."""
     with _opened(path) as image:
-        if image.mode in ("I;16", "I;16B", "I", "F") or _png_depth(path) == 16:
+        if image.mode in ("I;16", "I;16B", "I", "F") or _bits(image, path) == 16:
             _load(image)  # OpenCV reads 16 bits, but takes a truncated file for a whole one
             return _scaled(_by_opencv(path), path)
         _load(image)
@@ -150,7 +151,10 @@ def _read_levels(path: Path) -> Array:
         return np.asarray(image.convert(wanted), np.float32) / np.float32(255.0)
 
 
-def _png_depth(path: Path) -> int:
+def _bits(image: Image.Image, path: Path) -> int:
+    """Of a channel as stored: Pillow keeps eight of sixteen."""
+    if isinstance(image, TiffImageFile):
+        return int(max(image.tag_v2.get(BITSPERSAMPLE, (8,))))
     with open(path, "rb") as file:
         head = file.read(25)
     return head[24] if head.startswith(PNG) and len(head) == 25 else 8
