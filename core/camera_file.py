@@ -139,7 +139,7 @@ def _read(path: str, example: str) -> Any:
     try:
         if Path(path).stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} is larger than {LARGEST_FILE >> 20} MB; that is no list of cameras")
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
     except (ValueError, RecursionError) as error:

@@ -79,7 +79,7 @@ def splits_of_cameras(cameras: Sequence[PosedCamera], val_views: int, test_views
 
 def _is_transforms(path: Path) -> bool:
     try:
-        words = json.loads(path.read_text(encoding="utf-8"))
+        words = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(words, dict) and "frames" in words

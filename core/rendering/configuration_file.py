@@ -34,7 +34,8 @@ def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} is larger than a configuration can be; check the path")
-        text = path.read_text(encoding="utf-8")
+        # some editors on Windows put a mark before the text
+        text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error

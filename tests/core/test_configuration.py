@@ -52,6 +52,9 @@ def test_a_file_says_what_flags_would_say_and_flags_win(tmp_path: Path) -> None:
     same = [{name: list(v) if isinstance(v, tuple) else v for name, v in s.items()} for s in (by_file, by_flags)]
     assert same[0] == same[1]
     assert RenderSettings(**by_file).resolution == (320, 180)
+    # with the mark that some editors on Windows put before a text
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert read_configuration(path)["views"] == 20
 
 
 @given(

@@ -75,6 +75,15 @@ def test_a_file_of_our_own_keeps_its_frames_and_reasons(source: Path, tmp_path: 
     assert (one.frame, one.reason) == (9, "it errs")
 
 
+def test_a_mark_that_windows_puts_before_a_text_is_none_of_it(source: Path, tmp_path: Path) -> None:
+    with open_dataset(source) as dataset:
+        ours = {"cameras": [camera_words(dataset.camera(2))]}
+    theirs = {"fl_x": 60.0, "w": WIDTH, "h": HEIGHT, "frames": [FRAME]}
+    for name, words in (("cameras.json", ours), ("transforms.json", theirs)):
+        (tmp_path / name).write_text(json.dumps(words), encoding="utf-8-sig")
+        assert len(cameras_to_render(str(tmp_path / name), SIZE)) == 1
+
+
 MATRIX = np.eye(4).tolist()
 FRAME = {"file_path": "a.png", "transform_matrix": MATRIX}
 
