@@ -85,6 +85,19 @@ def test_nerf_synthetic_by_the_rules_of_the_original_loader(centred: Path, tmp_p
                 assert np.abs(found[:, 0] - pixels[:, 0]).max() < 1e-6
 
 
+def test_all_pictures_of_a_dataset_have_as_many_channels(tmp_path: Path) -> None:
+    source = write(tmp_path / "scene.h5", CENTRED)
+    with h5py.File(source, "r+") as file:
+        file["views/rgba"][4, ..., 3] = 1.0  # of a transparent film, one view that shows nothing of it
+    for format in ("nerf", "nerfstudio", "ngp", "colmap", "usd", "folder", "kubric"):
+        exported(source, tmp_path / format, format)
+        pictures = [*(tmp_path / format).rglob("r_*.png"), *(tmp_path / format).rglob("[ir]*/00*.png")]
+        pictures += (tmp_path / format).rglob("rgba_*.png")
+        assert len(pictures) == 9 and {Image.open(path).mode for path in pictures} == {"RGBA"}
+    exported(source, tmp_path / "hdf5", "hdf5")
+    assert {h5py.File(path)["colors"].shape for path in (tmp_path / "hdf5").rglob("*.hdf5")} == {(HEIGHT, WIDTH, 4)}
+
+
 def test_nerf_synthetic_refuses_what_it_cannot_say(shifted: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pixels are not square.*choose --format ngp or nerfstudio"):
         exported(shifted, tmp_path / "nerf", "nerf")

@@ -43,7 +43,7 @@ def write(task: Task) -> Written:
         written.names[index] = f"{split}/{index}.hdf5"
         image = straight_image(dataset.rgba(index), task.view_transform)
         arrays: dict[str, Any] = {
-            "colors": image[..., :3] if (image[..., 3] == 255).all() else image,
+            "colors": image if task.has_alpha else image[..., :3],
             "cam2world_matrix": dataset.camera_to_world[index],
             "cam_K": opencv_camera_matrix(dataset.intrinsics[index]),
         }
@@ -65,7 +65,7 @@ def write(task: Task) -> Written:
                 for entry in dataset.objects
             ]
             arrays["instance_attribute_maps"] = np.bytes_(json.dumps(table))
-        arrays |= {name: dataset.pixels(name, index) for name in passes - THEIRS}
+        arrays |= {name: dataset.pixels(name, index) for name in task.passes if name not in THEIRS}
         with h5py.File(task.new_file(written.names[index]), "w") as file:
             for name, array in arrays.items():
                 file.create_dataset(name, data=array, compression="gzip" if np.ndim(array) > 1 else None)

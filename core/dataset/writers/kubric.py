@@ -63,7 +63,7 @@ def write(task: Task) -> Written:
     for split, index in task.each_view():
         number = numbers[index]
         written.names[index] = f"{split}/{number:05d}"
-        task.picture(index, f"{split}/rgba_{number:05d}.png")
+        task.picture(index, f"{split}/rgba_{number:05d}.png", alpha=True)
         _write_passes(task, index, f"{split}/{{}}_{number:05d}", instances[split], ranges[split])
     for split, views in clips.items():
         if views:
@@ -120,8 +120,9 @@ def _write_passes(
     Image.fromarray(distance).save(task.new_file(f"{name.format('depth')}.tiff"))
     if "normal" in dataset.passes:
         _write_16_bit(task, f"{name.format('normal')}.png", (dataset.normal(index) + 1.0) / 2.0)
-    for kind in set(task.passes) - THEIRS:
-        task.pixels(kind, index, name.format(kind))
+    for kind in task.passes:
+        if kind not in THEIRS:
+            task.pixels(kind, index, name.format(kind))
     for ours, theirs in FLOWS.items():
         if theirs in ranges:
             least, most = ranges[theirs]["min"], ranges[theirs]["max"]

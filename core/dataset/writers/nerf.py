@@ -2,7 +2,7 @@
 """NeRF-Synthetic: transforms_train.json, transforms_val.json, transforms_test.json and folders of PNG.
 
 The format that `load_blender.py` of the original NeRF reads: one camera_angle_x for all, square pixels, the principal
-point in the middle, file_path without an ending, straight alpha.
+point in the middle, file_path without an ending, straight alpha in every picture.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def write(task: Task) -> Written:
     splits = {split: [int(index) for index in dataset.splits[split]] for split in SPLITS}
     if not splits["train"] or not (splits["val"] or splits["test"]):
         raise UserError("NeRF-Synthetic needs training views and held-out views; render with --test-views 1 or more")
-    for index in task.each([index for _, index in task.views]):
-        split = next(name for name in SPLITS if index in splits[name])
-        written.names[index] = f"./{split}/r_{splits[split].index(index)}"
-        task.picture(index, f"{split}/r_{splits[split].index(index)}.png")
+    for split, indices in splits.items():
+        written.names |= {index: f"./{split}/r_{number}" for number, index in enumerate(indices)}
+    for index in task.each(written.names):
+        # the original loader composites by the last channel, whatever that is
+        task.picture(index, f"{written.names[index]}.png", alpha=True)
     # the original loader opens all three files
     for empty, other in (("val", "test"), ("test", "val")):
         if not splits[empty]:

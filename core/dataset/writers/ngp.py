@@ -30,14 +30,11 @@ def write(task: Task) -> Written:
     """
     dataset, written = task.dataset, Written()
     require_perspective_or_fisheye(dataset, "ngp", NGP)
-    splits: dict[str, list[int]] = {"": [], "test/": []}
-    for split, index in task.views:
-        splits["" if split == "train" else "test/"].append(index)
     # what depth means to it along a fisheye's rays is not known
     unit = task.depth_unit if dataset.has_depth and dataset.camera_kind == "opencv" else None
-    frames: dict[str, list[dict[str, Any]]] = {place: [] for place in splits}
-    for index in task.each([index for _, index in task.views]):
-        place = "" if index in splits[""] else "test/"
+    frames: dict[str, dict[int, dict[str, Any]]] = {"": {}, "test/": {}}
+    for split, index in task.each_view():
+        place = "" if split == "train" else "test/"
         name = f"images/{index:06d}"
         written.names[index] = f"{name}{task.ending}"
         task.picture(index, f"{place}{name}{task.ending}")
@@ -52,18 +49,18 @@ def write(task: Task) -> Written:
             # instant-ngp leaves out what is not black
             ignored = np.where(dataset.valid(index), 0, 255)
             write_labels(task.new_file(f"{place}images/dynamic_mask_{index:06d}.png"), ignored)
-        frames[place].append(frame)
-    for place, indices in splits.items():
-        if indices:
-            words = _words(task, indices, frames[place], unit)
-            task.json(f"{place}transforms.json", words)
+        frames[place][index] = frame
+    for place, of_views in frames.items():
+        if of_views:
+            task.json(f"{place}transforms.json", _words(task, of_views, unit))
     if unit is not None:
         written.remarks.append("instant-ngp uses the depth only when depth_supervision_lambda is set above 0.")
     return written
 
 
-def _words(task: Task, indices: list[int], frames: list[dict[str, Any]], unit: float | None) -> dict[str, Any]:
-    dataset = task.dataset
+def _words(task: Task, frames: dict[int, dict[str, Any]], unit: float | None) -> dict[str, Any]:
+    """The file of these frames by their views."""
+    dataset, indices = task.dataset, list(frames)
     lower, upper = dataset.bounds
     scale = FILLED / float((upper - lower).max())
     words: dict[str, Any] = {
@@ -78,6 +75,6 @@ def _words(task: Task, indices: list[int], frames: list[dict[str, Any]], unit: f
     if shared_camera(dataset, indices):
         words.update(lens_words(dataset, indices[0]))
     else:
-        for index, frame in zip(indices, frames, strict=True):
+        for index, frame in frames.items():
             frame.update(lens_words(dataset, index))
-    return {**words, "frames": frames}
+    return {**words, "frames": list(frames.values())}

@@ -25,17 +25,17 @@ def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> 
     return image
 
 
-def write_picture(path: Path, rgba: NDArray[np.float32], view_transform: ViewTransform) -> None:
+def write_picture(path: Path, rgba: NDArray[np.float32], view_transform: ViewTransform, alpha: bool) -> None:
     """One view's light [H, W, 4], premultiplied scene-linear, as the ending of `path` says.
 
-    .png: 8-bit, through the view transform, straight alpha; without alpha where every pixel is opaque.
-    .exr: 32-bit, premultiplied scene-linear.
+    .png: 8-bit, through the view transform, straight alpha, or without that channel.
+    .exr: 32-bit, premultiplied scene-linear, always with alpha.
     """
     if path.suffix == ".exr":
         write_exr(path, {"RGBA": rgba})
         return
     image = straight_image(rgba, view_transform)
-    Image.fromarray(image[..., :3] if (image[..., 3] == 255).all() else image).save(path, compress_level=4)
+    Image.fromarray(image if alpha else image[..., :3]).save(path, compress_level=4)
 
 
 def write_exr(path: Path, channels: dict[str, NDArray[np.float32]]) -> None:

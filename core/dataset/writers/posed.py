@@ -42,14 +42,15 @@ class Task:
     points_wanted: int
     each: Callable[[Iterable[int]], Iterator[int]]
 
-    def picture(self, index: int, path: str) -> None:
-        """Write a view's light to `path` in the folder."""
-        write_picture(self.new_file(path), self.dataset.rgba(index), self.view_transform)
+    def picture(self, index: int, path: str, alpha: bool | None = None) -> None:
+        """Write a view's light to `path` in the folder; with that channel as `alpha` says, else as `has_alpha` does."""
+        alpha = self.has_alpha if alpha is None else alpha
+        write_picture(self.new_file(path), self.dataset.rgba(index), self.view_transform, alpha)
 
     def opaque_picture(self, index: int, path: str) -> None:
         """Write a view's light over the dataset's background, without alpha: for programs that know none."""
         opaque = composite(self.dataset.rgba(index), self.dataset.background)
-        write_picture(self.new_file(path), np.insert(opaque, 3, 1.0, axis=-1), self.view_transform)
+        write_picture(self.new_file(path), np.insert(opaque, 3, 1.0, axis=-1), self.view_transform, alpha=False)
 
     def pixels(self, name: str, index: int, stem: str) -> str:
         """Write any pass but rgba as it is; see `write_pixels`. Returns the file's name, `stem` with its ending."""
@@ -82,6 +83,11 @@ class Task:
         whole = self.folder / path
         whole.parent.mkdir(parents=True, exist_ok=True)
         return whole
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether pictures have an alpha channel: all of them or none, since programs put them into one array."""
+        return self.dataset.film == "transparent" or not self.dataset.all_pinholes
 
     @property
     def passes(self) -> list[str]:

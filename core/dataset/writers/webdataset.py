@@ -51,7 +51,7 @@ def _files(task: Task, split: str, index: int) -> dict[str, bytes]:
     files = {"json": json.dumps(record_of(dataset, split, index), allow_nan=False).encode()}
     with TemporaryDirectory() as folder:
         picture = Path(folder) / f"rgba{task.ending}"
-        write_picture(picture, dataset.rgba(index), task.view_transform)
+        write_picture(picture, dataset.rgba(index), task.view_transform, task.has_alpha)
         files[task.ending[1:]] = picture.read_bytes()
         for name in task.passes:
             pixels = dataset.pixels(name, index)
