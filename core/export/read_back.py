@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads a written dataset as its consumers do, and holds the cameras that come out against those that went in.
 
-The readers know each format's conventions and nothing of the writers; points of the scene are projected through both
-cameras, and the distance between the two pixels is the error.
+The readers know each format's conventions and nothing of the writers; points of the scene, and some that each camera
+is sure to see, are projected through both cameras, and the distance between the two pixels is the error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pxr import Sdf, Usd, UsdGeom, UsdRender
 
-from ..cameras import Camera, corners_of_bounds
+from ..cameras import Camera, corners_of_bounds, pixel_grid
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
 from ..dataset.readers.posed import PosedImages, Problems
 from ..dataset.store import Dataset
@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 # pixels; what is printed of a format is far below
 MOST_ERROR = 0.05
 MOST_POINTS = 2000
+# of what a camera is sure to see: so many places along each side of its picture, so far away in units of the distance
+# to the middle of the scene
+PLACES, AWAY = 8, (0.5, 2.0)
 
 
 def require_same_cameras(dataset: Dataset, folder: Path, format: str, names: dict[int, str], points: Array) -> float:
@@ -60,17 +63,26 @@ def require_same_cameras(dataset: Dataset, folder: Path, format: str, names: dic
 
 
 def _error(dataset: Dataset, index: int, camera: Camera, points: Array) -> float:
-    width, height = (int(side) for side in dataset.size[index])
-    if camera.size != (width, height):
+    original = dataset.camera(index)
+    if camera.size != original.size:
         return float("inf")
-    expected, depth = dataset.camera(index).project(points)
+    points = np.concatenate([points, _before(original, dataset.bounds)])
+    expected, depth = original.project(points)
     found, found_depth = camera.project(points)
-    seen = (depth > 0) & ((expected > 0) & (expected < (width, height))).all(axis=1)
-    if not seen.any():
-        return 0.0
+    seen = (depth > 0) & ((expected > 0) & (expected < original.size)).all(axis=1)
     if (found_depth[seen] <= 0).any():
         return float("inf")
     return float(np.linalg.norm(expected[seen] - found[seen], axis=1).max())
+
+
+def _before(camera: Camera, bounds: Array) -> Array:
+    """Points [N, 3] all over a camera's picture: it may see nothing of the scene, and still has to stand right."""
+    lower, upper = bounds
+    away_from_it, across = camera.camera_to_world[:3, 3] - 0.5 * (lower + upper), upper - lower
+    distance = max(float(np.linalg.norm(away_from_it)), 0.1 * float(np.linalg.norm(across)))
+    ways = camera.ray_directions(pixel_grid(PLACES, PLACES) * np.array(camera.size) / PLACES).reshape(-1, 3)
+    ways = ways[np.isfinite(ways[:, 0])]
+    return np.concatenate([camera.camera_to_world[:3, 3] + distance * away * ways for away in AWAY])
 
 
 def _posed(*found: PosedImages) -> dict[str, Camera]:

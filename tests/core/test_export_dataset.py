@@ -28,6 +28,7 @@ from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export import dataset as stage
 from radiance_twin.core.export.dataset import DatasetExportSettings, export_dataset
+from radiance_twin.core.export.read_back import require_same_cameras
 from radiance_twin.core.export.read_labels import LABELS
 from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.reporting import QuietReporter
@@ -304,6 +305,23 @@ def test_a_camera_that_reads_back_elsewhere_is_refused(
     with pytest.raises(UserError, match=r"reads back 0\.5 pixels off, more than 0\.05, so nothing was written"):
         exported(centred, tmp_path / "ns", "nerfstudio")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_camera_that_sees_nothing_of_the_scene_has_to_stand_right_too(centred: Path, tmp_path: Path) -> None:
+    exported(centred, tmp_path / "set", "folder")
+    path = tmp_path / "set" / "views.json"
+    words = json.loads(path.read_text())
+    overhead = np.array([[0.0, 0.0, 1e3]])
+    with open_dataset(centred) as dataset:
+        assert all(not 0 < dataset.camera(index).project(overhead)[0][0, 1] < HEIGHT for index in range(9))
+        names = {index: f"{index:06d}" for index in range(9)}
+        assert require_same_cameras(dataset, path.parent, "folder", names, overhead) < 1e-9
+        matrix = words["views"][4]["camera_to_world"]
+        for spoiled in (np.add(matrix, np.eye(4, k=3) * 0.1), matrix @ np.diag([-1.0, 1.0, -1.0, 1.0])):
+            words["views"][4]["camera_to_world"] = spoiled.tolist()
+            path.write_text(json.dumps(words))
+            with pytest.raises(UserError, match="pixels off"):
+                require_same_cameras(dataset, path.parent, "folder", names, overhead)
 
 
 def test_the_command_tells_formats_of_datasets_from_those_of_twins(
