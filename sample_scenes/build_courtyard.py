@@ -24,6 +24,27 @@ SIDES = [("South", -math.pi), ("East", -math.pi / 2), ("North", 0.0), ("West", m
 STONE = (0.62, 0.54, 0.42)
 OCHRE = [(0.66, 0.40, 0.19), (0.74, 0.49, 0.26), (0.78, 0.55, 0.32)]
 
+# what is more than one object, or there more than once, by the names of its parts
+CLASSES = {
+    "Agave": ["Agave*"],
+    "Bench": ["Bench *"],
+    "Bougainvillea": ["Bougainvillea *"],
+    "Column": ["Column*", "Abacus*"],
+    "Cypress": ["Cypress *"],
+    "Door": ["* door", "* door *"],
+    "Fountain": ["Basin*", "Bowl*", "Falling water", "Fountain *"],
+    "Geranium": ["Geranium*", "Pink geranium *"],
+    "Ground": ["Paving", "Pebble mosaic", "Mosaic kerb", "* walk"],
+    "Jar": ["Jar*"],
+    "Lantern": ["Lantern *"],
+    "Orange tree": ["Orange*"],
+    "Pot": ["Pot*", "Soil*"],
+    "Roof": ["* boards", "* eave", "* rafters", "* roof"],
+    "Shutter": ["* shutter *"],
+    "Wall": ["* wall", "* arches", "* coping", "* mouldings", "* skirting"],
+    "Window": ["* window *"],
+}
+
 
 def build() -> None:
     """Build the whole scene into an empty file."""
@@ -41,6 +62,7 @@ def build() -> None:
     surroundings()
     light()
     walk()
+    kit.classify(CLASSES)
 
 
 # ---------------------------------------------------------------------------------------------- the building

@@ -19,6 +19,17 @@ import scene_kit as kit
 SLAB = 0.07  # height of the slab's top, metres
 RIM = 0.27  # radius of the slab
 
+# what is more than one object, or there more than once, by the names of its parts
+CLASSES = {
+    "Armillary sphere": ["Axis *", "Colure", "Ecliptic", "Equator", "Meridian", "Stem"],
+    "Bottle": ["Emerald bottle", "Stopper"],
+    "Gem": ["Amethyst", "Aquamarine", "Citrine"],
+    "Marble": ["Marble *"],
+    "Mirror ball": ["Mirror ball*"],
+    "Pot": ["Copper pot*"],
+    "Slab": ["Slab*", "Foot*"],
+}
+
 
 def build() -> None:
     """Build the whole scene into an empty file."""
@@ -40,6 +51,7 @@ def build() -> None:
     gems()
     studio()
     kit.camera("Camera", (-0.36, -0.99, 0.56), (0.0, 0.0, 0.24), 50.0, (1080, 1080))
+    kit.classify(CLASSES)
 
 
 def slab() -> None:

@@ -18,6 +18,22 @@ import scene_kit as kit
 BOARD = 0.11  # height of the board's top above the foot, metres
 RIM = 0.29  # radius of the board
 
+# what is more than one object, or there more than once, by the names of its parts
+CLASSES = {
+    "Ball flower": ["*[Bb]all flower*"],
+    "Basket": ["Basket *"],
+    "Book": ["* book *"],
+    "Cup": ["Cup", "Cup *"],
+    "Frond": ["*[Ff]rond*"],
+    "Grapes": ["Grape*"],
+    "Jug": ["Jug", "Jug *"],
+    "Lemon": ["Lemon*"],
+    "Orange": ["Orange*"],
+    "Pear": ["Pear*"],
+    "Plum": ["Plum*"],
+    "Tulip": ["Tulip*"],
+}
+
 
 def build() -> None:
     """Build the whole scene into an empty file."""
@@ -35,6 +51,7 @@ def build() -> None:
     plums(((0.012, 0.205, 0.3), (0.048, 0.232, 2.0), (-0.222, 0.085, 4.0)))
     lights()
     kit.camera("Camera", (-0.33, -1.20, 0.70), (0.005, 0.0, 0.262), 50.0, (1080, 1080))
+    kit.classify(CLASSES)
 
 
 def board() -> None:

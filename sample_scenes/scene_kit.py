@@ -7,6 +7,7 @@ Lengths are metres, colours scene-linear Rec.709, angles radians; z is up.
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import math
 import sys
@@ -106,6 +107,18 @@ def copy_of(thing: Object, name: str) -> Object:
     twin = thing.copy()
     twin.name = name
     return twin
+
+
+def classify(classes: dict[str, Sequence[str]]) -> None:
+    """Give objects their custom property `class`, which labels go by: the first class that has a pattern for the name.
+
+    Patterns are as in file names. What none fits is a class of its own, by its name.
+    """
+    for thing in open_scene().objects:
+        for name, patterns in classes.items():
+            if any(fnmatch.fnmatchcase(thing.name, pattern) for pattern in patterns):
+                thing["class"] = name
+                break
 
 
 # ---------------------------------------------------------------------------------------------------- shapes

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
+
+from radiance_twin.core.classes import class_of
 
 SCENES = Path(__file__).resolve().parents[2] / "sample_scenes"
 NAMES = ("still_life", "glass_and_metal", "courtyard")
@@ -20,9 +23,12 @@ def open_sample(name: str) -> bpy.types.Scene:
     return bpy.context.scene
 
 
-def described() -> dict[str, tuple[str, str, int]]:
-    """What stands in the open file: every object's kind, collection and number of points by its name."""
-    return {thing.name: (thing.type, thing.users_collection[0].name, points(thing)) for thing in bpy.data.objects}
+def described() -> dict[str, tuple[str, str, int, str]]:
+    """What stands in the open file: every object's kind, collection, number of points and class by its name."""
+    return {
+        thing.name: (thing.type, thing.users_collection[0].name, points(thing), thing.get("class", ""))
+        for thing in bpy.data.objects
+    }
 
 
 def points(thing: bpy.types.Object) -> int:
@@ -55,6 +61,22 @@ def test_the_script_makes_the_same_objects_again(name: str, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(SCENES))
     importlib.import_module(f"build_{name}").build()
     assert described() == saved
+
+
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        ("still_life", {"Orange": 3, "Book": 12, "Vase": 1}),
+        ("glass_and_metal", {"Marble": 6, "Pot": 4, "Goblet": 1}),
+        ("courtyard", {"Column": 32, "Shutter": 24, "Orange tree": 12}),
+    ],
+)
+def test_what_is_there_more_than_once_is_one_class(name: str, some: dict[str, int]) -> None:
+    scene = open_sample(name)
+    seen = [thing for thing in scene.objects if thing.type in ("MESH", "CURVE")]
+    classes = Counter(class_of([], thing.name, thing.get("class", "")) for thing in seen)
+    assert {one: classes[one] for one in some} == some
+    assert not [one for one in classes if one[-1].isdigit()]  # "Orange 2" would be a class of its own
 
 
 def test_the_courtyards_camera_walks_inside() -> None:
