@@ -7,9 +7,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from .. import __version__
 from .errors import UsageError
 from .presets import BAKES, PRESETS
-from .rendering.configuration import DEFAULTS, FIELDS, WITH_POSES
+from .rendering.configuration import DEFAULTS, FIELDS, SECTIONS, WITH_POSES
 from .rendering.configuration_file import read_configuration, rule_from_text
 
 DEVICES = ("auto", "cuda", "cpu")
@@ -44,6 +45,7 @@ def parse(arguments: Sequence[str], program: str, inside_blender: bool = False) 
         UsageError: unknown words or values.
     """
     parser = _Parser(prog=program, description="A scene rendered by Cycles, and its neural twin, side by side.")
+    parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     if not inside_blender:
         _add_demo(commands)
@@ -123,41 +125,43 @@ def _add_render(commands: Any, inside_blender: bool) -> None:
         parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 
 
-def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting of how a scene is rendered, and the file that holds them."""
+def _add_configuration(parser: argparse.ArgumentParser, usual: dict[str, Any] | None = None) -> None:
+    """A flag for each setting of how a scene is rendered, and the file that holds them; `usual` wins over defaults."""
     parser.add_argument(
         "--config", metavar="X.toml", help="settings from a file (radiance-twin config prints one); flags win over it"
     )
+    # as in the file
+    groups = {section: parser.add_argument_group(section) if section else parser for section in SECTIONS}
     for name, one in FIELDS.items():
-        about, default = one.metadata, DEFAULTS[name]
+        group = groups[one.metadata["section"]]
+        about, default = one.metadata, (usual or {}).get(name, DEFAULTS[name])
         flag, words = f"--{name.replace('_', '-')}", about["words"]
         if isinstance(default, bool):
-            parser.add_argument(
+            group.add_argument(
                 flag, action=argparse.BooleanOptionalAction, default=default, help=f"{about['help']} (%(default)s)"
             )
         elif name == "resolution":
             said = "x".join(map(str, default))
-            parser.add_argument(flag, type=resolution, default=default, metavar=words, help=f"{about['help']} ({said})")
+            group.add_argument(flag, type=resolution, default=default, metavar=words, help=f"{about['help']} ({said})")
         elif about["many"]:
             # a plain list of choices would be a page of usage
             said = f"{about['help']}: {', '.join(about['choices'])}" if about["choices"] else about["help"]
-            parser.add_argument(flag, nargs="*", default=default, metavar=words, help=said.replace("%", "%%"))
+            group.add_argument(flag, nargs="*", default=default, metavar=words, help=said.replace("%", "%%"))
         elif isinstance(default, tuple):
             said = " ".join(f"{value:g}" for value in default)
-            parser.add_argument(
+            group.add_argument(
                 flag, type=float, nargs=len(default), default=default, metavar=words, help=f"{about['help']} ({said})"
             )
         else:
-            usual = "" if default is None else " (%(default)s)"
-            parser.add_argument(
+            said = "" if default is None else " (%(default)s)"
+            group.add_argument(
                 flag,
                 type=str if default is None else type(default),
                 choices=about["choices"] or None,
                 default=default,
                 metavar=words,
-                help=about["help"] + usual,
+                help=about["help"] + said,
             )
-
     parser.add_argument(
         "--randomise",
         action="append",
@@ -320,8 +324,9 @@ def _add_bench(commands: Any) -> None:
     parser = _command(commands, "bench", "how fast a scene's views are rendered, and what memory they leave behind")
     parser.add_argument("what", choices=("render",))
     parser.add_argument("scene", metavar="SCENE.blend")
-    _add_configuration(parser)
-    parser.set_defaults(views=1000, val_views=0, test_views=0, resolution=(400, 400), samples=64)
+    _add_configuration(
+        parser, {"views": 1000, "val_views": 0, "test_views": 0, "resolution": (400, 400), "samples": 64}
+    )
     parser.add_argument("--allow-newer", action="store_true", help="accept a scene saved by a newer Blender")
     parser.add_argument("--blender", metavar="PATH", help="the Blender that renders, instead of the package bpy")
 

@@ -143,4 +143,4 @@ def _read(path: str, example: str) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no camera ({type(error).__name__}: {error}); it needs {example}") from error
+        raise UserError(f"{path} is no camera: it is no JSON; it needs {example}") from error

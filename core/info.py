@@ -10,7 +10,7 @@ import numpy as np
 
 from .dataset.digest import dataset_digest
 from .dataset.store import Dataset, open_dataset
-from .errors import UserError
+from .errors import UsageError, UserError
 from .rendering.configuration import SETTINGS
 from .twin_file import read_twin
 
@@ -19,11 +19,16 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
     """Describe a dataset (.h5) or a twin (.twin); with `digest`, only a dataset's hash; with `check`, read all of it.
 
     Raises:
+        UsageError: the digest of a twin is asked for.
         UserError: the file is missing or damaged.
     """
     path = Path(file)
+    if digest and path.suffix == ".twin":
+        raise UsageError(f"{path} is a twin, and --digest is of a dataset; name an .h5 file")
     if check and path.suffix != ".twin":  # a twin is always read as a whole
         _require_sound_views(path)
+    # what is damaged does not come this far
+    checked: dict[str, Any] = {"damaged": []} if check else {}
     if digest:
         return {"digest": dataset_digest(path)}
     if path.suffix == ".twin":
@@ -37,6 +42,7 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
                 if name in twin.metadata
             },
             "arrays": {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(twin.arrays.items())},
+            **checked,
         }
     with open_dataset(path) as dataset:
         return {
@@ -56,6 +62,7 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
             "seconds": round(float(dataset.seconds.sum()), 1),
             "coverage": dataset.configuration.get("coverage"),
             "configuration": _in_short(dataset.configuration),
+            **checked,
         }
 
 

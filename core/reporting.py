@@ -153,7 +153,8 @@ class TerminalReporter:
         **figures: float,
     ) -> None:
         notes = [text] if text else []
-        notes += [f"{name} {value:.4g}" for name, value in figures.items()]
+        for name, value in figures.items():
+            notes.append(f"{name.replace('_', ' ')} {format(value, ',.0f' if value >= 1000 else '.4g')}")
         if seconds_left is not None:
             notes.append(f"{format_seconds(seconds_left)} left")
         if stage not in self._tasks:

@@ -134,7 +134,8 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             for entry in chosen:
                 arrays[entry.filename.removesuffix(".npy")] = read_array(file, entry, path)
     except BROKEN as error:
-        raise UserError(f"{path} is not a complete .twin file; train again or fetch it again") from error
+        wrong = "is not a complete .twin file; train again or fetch it again"
+        raise UserError(f"{path} {wrong if path.suffix == '.twin' else 'is no twin; name a .twin file'}") from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot read {path}: {reason}; check the path and its permissions") from error

@@ -70,9 +70,14 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
     twin = read_twin(settings.twin)
     view_transform = view_transform_of(twin) if kind == ".png" else None
     field = load_field(twin, settings.device)
-    reporter.progress("view", 0.0, 1.0)
     began = time.perf_counter()
-    rgba, depth = render_view(field, camera, cancelled=reporter.cancelled)
+
+    def followed(share: float) -> None:
+        left = (time.perf_counter() - began) * (1.0 - share) / share if share else None
+        reporter.progress("view", share, 1.0, seconds_left=left)
+
+    followed(0.0)
+    rgba, depth = render_view(field, camera, cancelled=reporter.cancelled, followed=followed)
     seconds = time.perf_counter() - began
     reporter.progress("view", 1.0, 1.0)
     with atomic_path(target) as temporary:

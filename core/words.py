@@ -49,7 +49,7 @@ def in_words(command: str, result: dict[str, Any]) -> str:
         case "sheet":
             return "\n".join([*result["remarks"], result["page"]])
         case _:
-            return "\n".join(f"{name}: {value}" for name, value in result.items())
+            return "\n".join(lines_of(result))
 
 
 def imported_in_words(result: dict[str, Any]) -> str:
@@ -104,6 +104,39 @@ def exported_in_words(result: dict[str, Any]) -> str:
         f"{made}\nPSNR {decibels(loss['export_psnr'])}, the field's {decibels(loss['field_psnr'])}: "
         f"{loss['loss_db']:.2f} dB lost over {loss['views']} held-out views"
     )
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """What `info` tells, a line each; what belongs together is indented below its name."""
+    lines = []
+    for name, value in result.items():
+        title = name if "/" in name else name.replace("_", " ")  # an array keeps its name
+        if isinstance(value, dict) and value:
+            lines += [f"{title}:", *(f"  {line}" for line in lines_of(value))]
+        elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            lines += [f"{title}:", *(f"  {', '.join(lines_of(one))}" for one in value)]
+        else:
+            lines.append(f"{title}: {_value_in_words(name, value)}")
+    return lines
+
+
+def _value_in_words(name: str, value: Any) -> str:
+    if value is None or value in ([], {}, ""):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in ("bytes", "scene_bytes"):
+        return format_bytes(value)
+    if name == "seconds":
+        return format_seconds(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(
+            " ".join(_value_in_words("", part) for part in one) if isinstance(one, list) else _value_in_words("", one)
+            for one in value
+        )
+    return str(value)
 
 
 def metrics_in_words(metrics: dict[str, Any]) -> str:

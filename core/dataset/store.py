@@ -51,7 +51,8 @@ def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], Non
         require_walkable(path)
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UserError(f"{path} is not a complete .h5 file; render it again or fetch it again") from error
+        wrong = "is not a complete .h5 file; render it again or fetch it again"
+        raise UserError(f"{path} {wrong if path.suffix == '.h5' else 'is no dataset; name an .h5 file'}") from error
     try:
         dataset = Dataset(path, file)
         if skip_damaged is not None:

@@ -163,7 +163,7 @@ def _writes(data: bytes) -> Callable[[Path], None]:
 def _check(settings: ExportSettings) -> None:
     endings = EXPORT_ENDINGS.get(settings.format)
     if endings is None:
-        raise UsageError(f"--format {settings.format} is unknown; choose one of {', '.join(EXPORT_ENDINGS)}")
+        raise UsageError(f"a twin cannot become --format {settings.format}; choose one of {', '.join(EXPORT_ENDINGS)}")
     if Path(settings.output).suffix.lower() not in endings:
         raise UsageError(
             f"{settings.output} has another ending than --format {settings.format}; name it {' or '.join(endings)}"

@@ -87,17 +87,19 @@ def render_view(
     camera: Camera,
     pattern: Sequence[tuple[float, float, float]] = PATTERN,
     cancelled: Callable[[], bool] = lambda: False,
+    followed: Callable[[float], object] = lambda share: None,
 ) -> tuple[F4, F4]:
     """Picture [H, W, 4] (scene-linear, premultiplied) and depth [H, W] (scene units, 0 = nothing) of a camera.
 
     Args:
         pattern: the rays of a pixel (see `look`).
         cancelled: asked between blocks of rays.
+        followed: told between them which share of the picture is done, where that takes longer than a moment.
 
     Raises:
         Cancelled: `cancelled` said so.
     """
-    rgba, depth = look(field, camera, pattern, SOLID, cancelled)
+    rgba, depth = look(field, camera, pattern, SOLID, cancelled, followed)
     if field.model.config.background:
         rgba[..., 3] = 1.0
     return rgba, depth
@@ -109,6 +111,7 @@ def look(
     pattern: Sequence[tuple[float, float, float]],
     solid: float,
     cancelled: Callable[[], bool] = lambda: False,
+    followed: Callable[[float], object] = lambda share: None,
 ) -> tuple[F4, F4]:
     """Picture [H, W, 4] (scene-linear, premultiplied; alpha is the field's own, whatever lies behind it) and depth
     [H, W] (as the camera means it, scene units, 0 = nothing). What the lens does not draw is transparent.
@@ -124,7 +127,7 @@ def look(
     if field.kernels is not None and not camera.orthographic and camera.model.is_pinhole:
         seen = field.kernels.picture(_camera_in_field(field, camera), camera.size, pattern, cancelled).reshape(-1, 5)
     else:
-        seen = _seen_by_rays(field, camera, pattern, cancelled)
+        seen = _seen_by_rays(field, camera, pattern, cancelled, followed)
     mean_depth = seen[:, 4] * np.float32(uniform_scale(field.world_from_field)) / np.maximum(seen[:, 3], 1e-6)
     depth = np.where(seen[:, 3] > solid, mean_depth, 0.0).astype(np.float32)
     width, height = camera.size
@@ -143,15 +146,17 @@ def _seen_by_rays(
     camera: Camera,
     pattern: Sequence[tuple[float, float, float]],
     cancelled: Callable[[], bool],
+    followed: Callable[[float], object],
 ) -> F4:
     """[H·W, 5] premultiplied colour, alpha and depth times alpha (field units), by blocks of rays."""
     render = ray_renderer(field)
     centres = pixel_grid(*camera.size).reshape(-1, 2)
     seen = np.zeros((len(centres), 5), np.float32)
-    for right, down, jitter in pattern:
+    for turn, (right, down, jitter) in enumerate(pattern):
         for first in range(0, len(centres), 8 * RAYS_AT_ONCE):
             if cancelled():
                 raise Cancelled
+            followed((turn + first / len(centres)) / len(pattern))
             block = np.arange(first, min(first + 8 * RAYS_AT_ONCE, len(centres)))
             block = block[camera.draws(centres[block] + (right, down))]
             pixels = centres[block] + (right, down)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,8 @@ def fix_it(settings: FixItSettings, reporter: Reporter) -> dict[str, Any]:
     if not 1 <= settings.views <= MOST_VIEWS:
         raise UsageError(f"--views is {settings.views}; it must be between 1 and {MOST_VIEWS}")
     if settings.output is not None:
+        if Path(settings.output).suffix != ".json":
+            raise UsageError(f"the cameras {settings.output} have another ending than .json; name them like fix.json")
         require_writable_file(settings.output)
     with open_dataset(settings.dataset) as dataset:
         for name in ("train", "test"):

@@ -128,6 +128,7 @@ def train(
         clock.lap("loading")
         reporter.progress("prepare", 1, 2, text="compiling; that takes longer the first time")
         run.compile()
+        reporter.progress("prepare", 2, 2)
         clock.lap("compiling")
         reporter.log(run.describe())
         goal = _goal(settings, device, earlier)
@@ -200,6 +201,8 @@ class Clock:
 
 
 def _check(settings: TrainSettings) -> None:
+    if Path(settings.output).suffix != ".twin":
+        raise UsageError(f"the twin {settings.output} has another ending than .twin; name it like scene.twin")
     if settings.preset is not None and settings.preset not in PRESETS:
         raise UsageError(f"unknown preset {settings.preset!r}; use {', '.join(PRESETS)}")
     if settings.steps is not None and settings.steps < 1:

@@ -29,7 +29,7 @@ from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.training.recipe import Recipe
 from radiance_twin.core.training.trainer import TrainSettings, train
 from radiance_twin.core.twin_file import read_twin
-from radiance_twin.core.view import view_transform_of
+from radiance_twin.core.view import ViewSettings, view, view_transform_of
 from radiance_twin.core.worker.child import Child
 from radiance_twin.core.worker.frames import FrameFile, make_frame_file
 
@@ -120,6 +120,22 @@ def test_a_png_is_what_a_screen_shows_of_a_datasets_view(
     solid = alpha > 0.1
     shown = view_transform_of(read_twin(twin)).apply((rgba[..., :3] / np.maximum(alpha, 1e-6)[..., None])[solid])
     assert np.abs(seen[solid][:, :3] - 255 * shown).max() < 0.51
+
+
+def test_a_large_picture_says_how_far_it_is(twin: Path, dataset: Path, tmp_path: Path):
+    told = []
+
+    class Told(QuietReporter):
+        def progress(self, stage: str, done: float, total: float, **more: Any) -> None:
+            told.append((done / total, more.get("seconds_left")))
+
+    large = ViewSettings(
+        str(twin), str(tmp_path / "x.png"), dataset=str(dataset), view=8, size=(256, 256), device="cpu"
+    )
+    view(large, Told())
+    shares = [share for share, _ in told]
+    assert len(told) > 4 and shares == sorted(shares) and (shares[0], shares[-1]) == (0.0, 1.0)
+    assert all(left is not None for share, left in told if 0.0 < share < 1.0)
 
 
 def test_another_size_shows_the_same(twin: Path, dataset: Path, tmp_path: Path):

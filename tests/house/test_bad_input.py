@@ -173,6 +173,27 @@ def test_bad_files(
     refused(*filled, naming=bad.name)
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "naming"),
+    [
+        (["train", "GOOD/scene.h5", "-o", "GOOD/scene.h5", "--steps", "2"], 2, "name it like scene.twin"),
+        (["fix-it", "GOOD/scene.h5", "GOOD/scene.twin", "-o", "GOOD/scene.h5"], 2, ".json"),
+        (["compare", "GOOD/scene.twin", "GOOD/scene.h5", "-o", "OUT/report"], 1, "scene.twin is no dataset"),
+        (["verify", "GOOD/cube.blend", "GOOD/scene.h5"], 1, "cube.blend is no dataset"),
+        (["view", "GOOD/scene.h5", "-o", "OUT/x.png", "--dataset", "GOOD/scene.h5", "--view", "0"], 1, "is no twin"),
+        (["info", "GOOD/scene.twin", "--digest"], 2, "scene.twin is a twin"),
+        (["export", "GOOD/scene.twin", "--format", "coco", "-o", "OUT/coco"], 2, "a twin cannot become"),
+        (["export", "GOOD/scene.h5", "--format", "mesh", "-o", "OUT/x.glb"], 2, "a dataset cannot become"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else "",
+)
+def test_a_file_where_another_kind_belongs(
+    words: list[str], code: int, naming: str, good: Path, tmp_path: Path, refused: Refused
+) -> None:
+    filled = [word.replace("GOOD", str(good)).replace("OUT", str(tmp_path)) for word in words]
+    refused(*filled, code=code, naming=naming)
+
+
 def test_an_h5_of_another_program(tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "weather.h5"
     with h5py.File(path, "w") as file:
