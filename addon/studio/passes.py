@@ -119,7 +119,8 @@ class Passes:
             UserError: Cycles failed, or the file could not be written (disk full).
         """
         part = path.with_name(f".{path.stem}.{os.getpid()}.part.exr")
-        self._scene.render.filepath = str(part)
+        # what stands in braces would be a variable to Blender
+        self._scene.render.filepath = str(part).replace("{", "{{").replace("}", "}}")
         try:
             bpy.ops.render.render(write_still=True, scene=self._scene.name)
             _require_complete(part)

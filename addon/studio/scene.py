@@ -22,6 +22,8 @@ Answer = TypeVar("Answer")
 SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 OTHER_GEOMETRY = {"CURVES", "POINTCLOUD", "VOLUME"}
 LAYER = "view"
+# paths in a scene's animation of what we set
+SETTINGS_OF_RENDERS = ("render.", "cycles.", "view_layers[")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ def open_scene(path: str, allow_newer: bool) -> bpy.types.Scene:
             "which would lose what it does not know; name a newer one with --blender, "
             "or accept the loss with --allow-newer"
         )
+    if bpy.context.mode != "OBJECT":
+        # a mesh in Edit Mode has no faces for those who ask its datablock
+        bpy.ops.object.mode_set(mode="OBJECT")
     return bpy.context.scene
 
 
@@ -94,18 +99,38 @@ def rendered_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
 
 def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transparent: bool) -> None:
     """Everything that stays the same from view to view: Cycles, size, film, no compositor, no strips, still life."""
+    _stop_animated_settings(scene)
     chosen = rendered_layer(scene)
     for layer in scene.view_layers:
         layer.use = layer == chosen
+        if layer.name == LAYER:
+            layer.name = "another"  # the passes in the EXR are found by the layer's name
     chosen.name = LAYER
     render: Any = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = *resolution, 100
     render.use_border = render.use_crop_to_border = False
     render.use_compositing = render.use_sequencer = render.use_multiview = False
-    render.use_freestyle = render.use_motion_blur = False
+    render.use_freestyle = render.use_motion_blur = render.use_stamp = False
     render.film_transparent = transparent
     render.use_persistent_data = True
+
+
+def _stop_animated_settings(scene: bpy.types.Scene) -> None:
+    """Keep settings of renders as they are in this frame: seeds are often driven, and that would win over ours."""
+    animation = scene.animation_data
+    if animation is None:
+        return
+    played: list[Any] = [animation, *(strip for track in animation.nla_tracks for strip in track.strips)]
+    bags = [
+        strip.channelbag(one.action_slot)
+        for one in played
+        if one.action is not None
+        for layer in one.action.layers
+        for strip in layer.strips
+    ]
+    for curve in (*animation.drivers, *(curve for bag in bags if bag is not None for curve in bag.fcurves)):
+        curve.mute |= curve.data_path.startswith(SETTINGS_OF_RENDERS)
 
 
 def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
