@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
 import time
@@ -220,6 +221,13 @@ def test_a_frame_file_keeps_the_last_two_frames(tmp_path: Path):
         writer.write(5, np.ones((9, 6, 4), np.float32), np.ones((9, 6), np.float32))
     for file in (writer, reader):
         file.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot be asked for room")
+def test_a_frame_file_has_its_room_before_it_is_mapped(tmp_path: Path):
+    make_frame_file(tmp_path / "frame", (640, 480))
+    told = (tmp_path / "frame").stat()
+    assert told.st_blocks * 512 >= told.st_size >= 2 * 640 * 480 * 5 * 4
 
 
 def test_a_frame_file_that_is_none(tmp_path: Path):
