@@ -247,7 +247,7 @@ def noise_floor(dataset: Dataset, show: Show) -> dict[str, Any] | None:
         return None
     index, rgba = second
     first = dataset.rgba(index)
-    result = image_metrics(show(first), show(rgba), first[..., 3])
+    result = image_metrics(show(first), show(rgba), first[..., 3], dataset.valid(index))
     return {"index": index, **{name: getattr(result, name) for name in FIGURES}}
 
 

@@ -212,6 +212,16 @@ def test_the_noise_floor_is_the_difference_of_two_seeds(tmp_path: Path) -> None:
     assert floor["psnr"] == pytest.approx(20 * math.log10(255 / 2), abs=1e-6)
 
 
+def test_the_noise_floor_leaves_out_what_nobody_knows(tmp_path: Path) -> None:
+    known = np.arange(WIDTH)[None].repeat(HEIGHT, axis=0) < WIDTH // 2
+    first, second = (grey(level) * known[..., None] for level in (100, 102))
+    views = [ViewPixels(first, valid=known) for _ in range(6)]
+    write_dataset(tmp_path / "half.h5", header(), views, noise_floor=(TEST[0], second))
+    with open_dataset(tmp_path / "half.h5") as dataset:
+        floor = noise_floor(dataset, how_to_show(dataset, None))
+    assert floor is not None and floor["psnr"] == pytest.approx(20 * math.log10(255 / 2), abs=1e-6)
+
+
 def test_without_a_second_seed_there_is_no_noise_floor(example: CompareSettings) -> None:
     assert compare(example, QuietReporter())["noise_floor"] is None
 
