@@ -40,9 +40,13 @@ def _torch() -> Check:
     import torch
 
     built = f"{torch.__version__}, " + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA")
-    if torch.cuda.is_available():
-        memory = torch.cuda.mem_get_info()[1] / 1e9
-        return Check("PyTorch", "good", f"{built}, on {torch.cuda.get_device_name()} with {memory:.0f} GB")
+    try:
+        if torch.cuda.is_available():
+            memory = torch.cuda.mem_get_info()[1] / 1e9
+            return Check("PyTorch", "good", f"{built}, on {torch.cuda.get_device_name()} with {memory:.0f} GB")
+    except RuntimeError as error:  # its memory is full, or the driver is ill
+        said = " ".join(str(error).split())[:160]
+        return Check("PyTorch", "bad", f"{built}: the GPU does not answer ({said})", "close what uses it, or restart")
     if cuda_of_driver() is None:
         return Check("PyTorch", "good", f"{built}, on the processor")
     if torch.version.cuda is None:

@@ -60,6 +60,16 @@ def test_a_graphics_card_that_lies_idle_is_found_out(monkeypatch: pytest.MonkeyP
     assert check.state == "bad" and check.remedy
 
 
+def test_a_graphics_card_that_does_not_answer_is_one_check_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ill() -> tuple[int, int]:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported elsewhere")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", ill)
+    check = training._torch()
+    assert check.state == "bad" and "the GPU does not answer (CUDA error: out of memory CUDA" in check.found
+
+
 def test_folders_that_cannot_be_written_are_found_out(tmp_path: Path) -> None:
     checks = {one.name: one for one in machine_checks([str(tmp_path / "not there")])}
     assert checks["Write access"].state == "bad"
