@@ -201,8 +201,8 @@ def _look_at(folder: Path, build: Build, reporter: Reporter) -> Environment:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """One installation at a time.
+def alone() -> Iterator[Lock]:
+    """One installation at a time, by the lock that is given.
 
     Raises:
         UserError: another one is running, or the folder cannot be written.
@@ -215,7 +215,7 @@ def alone() -> Iterator[None]:
     if not taken:
         raise UserError("another installation is running; wait until it has ended")
     try:
-        yield
+        yield alone_here
     finally:
         alone_here.release()
 

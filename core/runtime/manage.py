@@ -58,12 +58,17 @@ def remove() -> None:
     """
     if not home().is_dir():
         return
-    with alone():
+    with alone() as lock:
         environment = current()
         if remove_unused() or (environment is not None and not remove_environment(environment.folder)):
             raise UserError("the runtime is at work; close what trains or shows a twin, and remove it again")
-    for path in ours():
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        for path in ours():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != lock.path:
+                with suppress(OSError):
+                    path.unlink()
+        lock.remove()
     with suppress(OSError):
         home().rmdir()  # somebody else's files may lie there
 

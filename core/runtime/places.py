@@ -25,7 +25,9 @@ from .process_lock import Lock
 VARIABLE = "RADIANCE_TWIN_HOME"
 FORMAT = 1
 IN_USE = "in_use.lock"
-OURS = re.compile(r"(gone-)?env-[0-9a-f]{12}-(cpu|cuda)-[0-9a-f]{6}|uv-.*|current\.json|install\.lock")
+OURS = re.compile(
+    r"(gone-)?env-[0-9a-f]{12}-(cpu|cuda)-[0-9a-f]{6}|uv-.*|current\.json|\.current\.json\..*\.part|install\.lock"
+)
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,15 @@ def hold(prefix: str) -> Lock | None:
 
 
 def nearest_folder(path: Path) -> Path:
-    """The folder itself, or the first above it that is there."""
-    while not path.is_dir():
-        path = path.parent
-    return path
+    """The folder itself, or the first above it that is there.
+
+    Raises:
+        UserError: there is none, as of a drive that Windows has lost.
+    """
+    for folder in (path, *path.parents):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{path} is on no disk that is there; name another folder by {VARIABLE}")
 
 
 def require_home() -> Path:

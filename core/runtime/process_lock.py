@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,20 +30,33 @@ class Lock:
         Raises:
             OSError: the file cannot be opened.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(descriptor, self._shared)
-        except OSError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                _lock(descriptor, self._shared)
+            except OSError:
+                os.close(descriptor)
+                return False
+            if os.fstat(descriptor).st_nlink:
+                self._descriptor = descriptor
+                return True
+            os.close(descriptor)  # whoever had it has removed the file meanwhile
 
     def release(self) -> None:
         """Let it go; the file stays."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def remove(self) -> None:
+        """Let it go, and its file with it."""
+        # while it is held, so that nobody takes a lock that is about to vanish; Windows removes nothing that is open
+        if sys.platform != "win32":
+            self.path.unlink(missing_ok=True)
+        self.release()
+        if sys.platform == "win32":
+            with suppress(OSError):
+                self.path.unlink()
 
 
 if sys.platform == "win32":

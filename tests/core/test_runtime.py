@@ -19,10 +19,10 @@ import pytest
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.processes import BOOTSTRAP
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.runtime import accelerator, lock, tools
-from radiance_twin.core.runtime.install import GB, InstallSettings, install, plan
+from radiance_twin.core.runtime import accelerator, lock, process_lock, tools
+from radiance_twin.core.runtime.install import GB, InstallSettings, alone, install, plan
 from radiance_twin.core.runtime.manage import manage, remove, status, update
-from radiance_twin.core.runtime.places import IN_USE, current, find_managed_python, hold, home
+from radiance_twin.core.runtime.places import IN_USE, current, find_managed_python, hold, home, nearest_folder
 from radiance_twin.core.runtime.process_lock import Lock
 
 from .runtime_wheels import fake_uv, folder_of_uv, make_wheel, make_wheels, run_python, write_lock
@@ -136,6 +136,43 @@ def test_what_is_at_work_stays_until_it_has_ended(settings: Settings) -> None:
     (home() / "env-of-somebody").mkdir()
     remove()
     assert [path.name for path in home().iterdir()] == ["env-of-somebody"], "what is not ours stays"
+
+
+def test_nobody_installs_while_the_runtime_is_removed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(settings(), QuietReporter())
+    (home() / ".current.json.4711.part").touch()  # of one who died while he wrote it
+    rmtree, refused = shutil.rmtree, []
+
+    def try_to_install(path: Path, **words: bool) -> None:
+        with pytest.raises(UserError, match="another installation is running"), alone():
+            pass
+        refused.append(path)
+        rmtree(path, **words)
+
+    monkeypatch.setattr(shutil, "rmtree", try_to_install)
+    remove()
+    assert refused and not home().exists()
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock_it, times = tmp_path / "a.lock", process_lock._lock, []
+
+    def removed_before(descriptor: int, shared: bool) -> None:
+        if not times:
+            path.unlink()
+        times.append(descriptor)
+        lock_it(descriptor, shared)
+
+    monkeypatch.setattr(process_lock, "_lock", removed_before)
+    taken = Lock(path)
+    assert taken.take() and len(times) == 2
+    assert not Lock(path).take(), "it is the lock that others see"
+
+
+def test_a_drive_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: False)
+    with pytest.raises(UserError, match="on no disk that is there; name another folder by RADIANCE_TWIN_HOME"):
+        nearest_folder(Path("/mnt/lost/runtime"))
 
 
 def changed(wheel: Path) -> None:
