@@ -10,12 +10,16 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+
+# Windows: access denied, sharing violation
+OPEN_ELSEWHERE = (5, 32)
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
-        os.replace(temporary, target)
+        _replace(temporary, target)
         _sync(target.parent)
     except OSError as error:
         raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
@@ -58,7 +62,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path).resolve()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(f"{target} exists already; name a new or empty folder")
-    with staged_folder(target, Path.replace) as staging:
+
+    def take_the_place(staging: Path, target: Path) -> None:
+        if target.exists():
+            target.rmdir()  # Windows replaces no folder, not even an empty one
+        staging.replace(target)
+
+    with staged_folder(target, take_the_place) as staging:
         yield staging
 
 
@@ -67,8 +77,10 @@ def staged_folder(target: Path, take_the_place: Callable[[Path, Path], object]) 
     """Yield an empty folder beside `target`; on success `take_the_place(folder, target)`, on any failure it is removed.
 
     Raises:
-        UserError: `target` cannot be written.
+        UserError: `target` cannot be written, or is where a disk is mounted.
     """
+    if os.path.ismount(target):
+        raise UserError(f"{target} is where a disk is mounted, so that nothing can take its place; name a folder in it")
     require_writable_folder(target.parent)
     # on the same disk, so that taking the place is one rename
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -142,6 +154,18 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {_reason(error)}; check the path and its permissions") from error
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename over `target`. Windows refuses that while somebody has it open, as virus scanners have for a moment."""
+    for pause in (0.1, 0.3, 1.0, None):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError as error:
+            if pause is None or getattr(error, "winerror", None) not in OPEN_ELSEWHERE:
+                raise
+            time.sleep(pause)
 
 
 def _sync(path: Path) -> None:

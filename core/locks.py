@@ -28,7 +28,8 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     target = Path(path).resolve()
     require_writable_folder(target.parent)
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    # other users may have to open it, too, or they would believe that nothing can be locked here
+    lock = FileLock(target.with_name(f".{target.name}.lock"), mode=0o666)
     try:
         lock.acquire(blocking=False)
     except Timeout:

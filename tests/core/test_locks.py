@@ -32,6 +32,7 @@ def test_the_second_is_told_and_a_dead_one_blocks_nobody(tmp_path: Path) -> None
             pass
         with locked(tmp_path / "scene.h5"):
             """Its neighbour is free."""
+        assert (tmp_path / ".scene[1].h5.lock").stat().st_mode & 0o666 == 0o666, "another user is told as well"
         other.kill()
         other.wait()
     assert list(tmp_path.glob(".scene*.part")), "it was killed while it wrote"
