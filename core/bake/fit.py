@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..field.cpu import RAYS_PER_BLOCK, Workspace
-from ..field.cpu_kernels import adam, adam_settings
+from ..field.cpu_kernels import adam_settings
 from ..field.render import PATTERN
 from . import kernels
 from .bricks import SIDE, Bricks, index_of
@@ -119,10 +119,9 @@ def fit_bricks(
     parts = [(int(bricks[i]), int(bricks[i + 1])) for i in range(PARTS)]
     step_length = np.float32(STRIDE / start.resolution)
 
-    def decode(part: tuple[int, int]) -> None:
-        kernels.decode(parameters, values, part[0] * kernels.VOXELS, part[1] * kernels.VOXELS)
-
-    list(pool.map(decode, parts))
+    kernels.decode(parameters, values)
+    least = kernels.least_shown(step_length)
+    solid, touched = values[:, 0] >= least, np.zeros((GROUPS, len(values)), np.bool_)
     for step in range(steps):
         if stopped():
             break
@@ -130,7 +129,7 @@ def fit_bricks(
         shifts = random.random(len(origins), dtype=np.float32)
         shifts[1 : 2 * pixels : 2] = (shifts[: 2 * pixels : 2] + np.float32(0.5)) % np.float32(1.0)
         sums = np.empty((len(origins), kernels.CHANNELS), np.float32)
-        marched = _march(values, index, origins, directions, shifts, step_length, spaces, sums, pool)
+        marched = _march(values, solid, index, origins, directions, shifts, step_length, spaces, sums, pool)
         upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind(directions), pixels)
         rate = LAST + (1.0 - LAST) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
         for group in optimiser.param_groups:
@@ -141,21 +140,22 @@ def fit_bricks(
             for number in range(group * len(marched) // GROUPS, (group + 1) * len(marched) // GROUPS):
                 block = upstream[number * RAYS_PER_BLOCK : (number + 1) * RAYS_PER_BLOCK]
                 positions, offsets, samples = marched[number]
-                kernels.scatter(index, positions, offsets, samples, step_length, block, gradients[group])
+                kernels.scatter(
+                    index, positions, offsets, samples, step_length, block, gradients[group], touched[group]
+                )
 
         list(pool.map(scatter, range(GROUPS)))
 
         def chain(part: tuple[int, int]) -> None:
-            kernels.chain(parameters, values, gradients, index, start.places, *part, SMOOTH)
+            kernels.chain(parameters, values, gradients, touched, index, start.places, *part, SMOOTH)
 
         list(pool.map(chain, parts))
         settings = adam_settings(RATE * rate, BETAS, step + 1, CALM)
 
         def move(part: tuple[int, int], settings: F4 = settings) -> None:
-            some = slice(part[0] * kernels.VOXELS, part[1] * kernels.VOXELS)
-            flat = [array[some].reshape(-1) for array in (parameters, gradients[0], first, second)]
-            adam(flat[0], flat[1], flat[2], flat[3], settings, True)
-            decode(part)
+            rows = (part[0] * kernels.VOXELS, part[1] * kernels.VOXELS)
+            moments = (first, second)
+            kernels.move(parameters, values, gradients[0], *moments, touched[0], solid, settings, least, *rows)
 
         list(pool.map(move, parts))
         done(step + 1)
@@ -176,6 +176,7 @@ def _batch(targets: Targets, random: np.random.Generator) -> tuple[F4, F4, F4, i
 
 def _march(
     values: F4,
+    solid: NDArray[np.bool_],
     index: NDArray[np.int32],
     origins: F4,
     directions: F4,
@@ -194,7 +195,7 @@ def _march(
         positions, samples = space.array("positions", most, 3), space.array("samples", most, kernels.CHANNELS + 1)
         offsets = space.array("offsets", len(origins[part]) + 1, dtype=np.int64)
         rays = (origins[part], directions[part], shifts[part])
-        kernels.see(values, index, *rays, step, positions, offsets, samples, sums[part])
+        kernels.see(values, solid, index, *rays, step, positions, offsets, samples, sums[part])
         return positions, offsets, samples
 
     return list(pool.map(block, range(-(-len(origins) // RAYS_PER_BLOCK))))

@@ -2,7 +2,8 @@
 """The loops of fitting bricks, compiled by numba: what rays see of them, and the gradient for each voxel.
 
 Voxels are rows of a table [k · 512, 12]: the density's logarithm, colour (3), features (8); those of a brick follow one
-another, z fastest.
+another, z fastest. Most of them are empty, and a step touches few of the others: a byte a voxel that says so spares
+reading the table, which is larger than the processor's caches.
 `index` [m + 2]³ i4 says which brick stands where, −1 where there is none; it has an empty border, so that the voxels
 around the cube are found to be nowhere. Sampling is that of `march.march_rays`.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..field.cpu_kernels import ONE, ZERO, compiled
+from ..field.cpu_kernels import ONE, ZERO, adam, compiled
 from .bricks import FEATURES, NEGLIGIBLE_DENSITY
 
 CHANNELS = 4 + FEATURES
@@ -29,11 +30,30 @@ NOTHING = np.float32(np.log(NEGLIGIBLE_DENSITY))
 MOST_LOGARITHM = np.float32(11.0)
 
 
+def least_shown(step: np.float32) -> np.float32:
+    """The logarithm of the density from which a sample in an interval of length `step` is not left out."""
+    # a little less, for the interpolation's rounding
+    return np.float32(np.log(UNSEEN / step) - 1e-3)
+
+
 @compiled
 def _row(index: Any, x: int, y: int, z: int) -> Any:
     """The row of voxel (x, y, z), each from −1 to n; −1 when it is in no brick."""
     brick = index[(x + 8) >> 3, (y + 8) >> 3, (z + 8) >> 3]
     return brick * VOXELS + ((x & 7) << 6) + ((y & 7) << 3) + (z & 7) if brick >= 0 else -1
+
+
+@compiled
+def _cell(index: Any, x: int, y: int, z: int, rows: Any) -> None:
+    """Fill `rows` [8] with those of the voxels x … x + 1, y … y + 1, z … z + 1, x fastest."""
+    if (x & 7) < 7 and (y & 7) < 7 and (z & 7) < 7:
+        row = _row(index, x, y, z)
+        for corner in range(8):
+            beyond = (corner & 1) * 64 + (corner >> 1 & 1) * 8 + (corner >> 2)
+            rows[corner] = row + beyond if row >= 0 else -1
+    else:
+        for corner in range(8):
+            rows[corner] = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
 
 
 @compiled
@@ -46,6 +66,7 @@ def _low(scaled: Any) -> Any:
 @compiled
 def see(
     values: Any,
+    solid: Any,
     index: Any,
     origins: Any,
     directions: Any,
@@ -60,6 +81,7 @@ def see(
 
     Args:
         values: [rows, 12].
+        solid: [rows] which voxels' logarithms are at least `least_shown(step)`.
         origins, directions: [R, 3] in field coordinates, unit directions.
         shifts: [R] 0..1 of where in each interval its sample stands.
         step: length of the intervals, field units.
@@ -69,6 +91,7 @@ def see(
     """
     n = (index.shape[0] - 2) * 8
     size, half, brick = np.float32(n), np.float32(0.5), np.float32(8.0) / np.float32(n)
+    rows = np.empty(8, np.int64)
     count = 0
     offsets[0] = 0
     for r in range(origins.shape[0]):
@@ -105,9 +128,15 @@ def see(
             x, wx = _low(px * size - half)
             y, wy = _low(py * size - half)
             z, wz = _low(pz * size - half)
+            _cell(index, x, y, z, rows)
+            shows = False
+            for corner in range(8):
+                shows = shows or (rows[corner] >= 0 and solid[rows[corner]])
+            if not shows:
+                continue
             logarithm = ZERO
             for corner in range(8):
-                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                row = rows[corner]
                 w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
                 w *= wz if corner & 4 else ONE - wz
                 logarithm += w * (values[row, 0] if row >= 0 else NOTHING)
@@ -117,7 +146,7 @@ def see(
             a1, a2, a3, a4, a5, a6 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
             a7, a8, a9, a10, a11 = ZERO, ZERO, ZERO, ZERO, ZERO
             for corner in range(8):
-                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                row = rows[corner]
                 w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
                 w *= wz if corner & 4 else ONE - wz
                 if row >= 0:
@@ -152,10 +181,16 @@ def see(
 
 
 @compiled
-def scatter(index: Any, positions: Any, offsets: Any, samples: Any, step: Any, upstream: Any, gradient: Any) -> None:
-    """Add the gradient for each voxel's values to `gradient` [rows, 12], from that for `see`'s `sums` [R, 12]."""
+def scatter(
+    index: Any, positions: Any, offsets: Any, samples: Any, step: Any, upstream: Any, gradient: Any, touched: Any
+) -> None:
+    """Add the gradient for each voxel's values to `gradient` [rows, 12], from that for `see`'s `sums` [R, 12].
+
+    `touched` [rows] becomes True where something is added.
+    """
     n = (index.shape[0] - 2) * 8
     size, half = np.float32(n), np.float32(0.5)
+    rows = np.empty(8, np.int64)
     for r in range(offsets.shape[0] - 1):
         transmittance = ONE
         for i in range(offsets[r], offsets[r + 1]):
@@ -178,11 +213,13 @@ def scatter(index: Any, positions: Any, offsets: Any, samples: Any, step: Any, u
             x, wx = _low(positions[i, 0] * size - half)
             y, wy = _low(positions[i, 1] * size - half)
             z, wz = _low(positions[i, 2] * size - half)
+            _cell(index, x, y, z, rows)
             for corner in range(8):
-                row = _row(index, x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2))
+                row = rows[corner]
                 w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
                 w *= wz if corner & 4 else ONE - wz
                 if row >= 0:
+                    touched[row] = True
                     gradient[row, 0] += w * u0
                     gradient[row, 1] += w * u1
                     gradient[row, 2] += w * u2
@@ -199,30 +236,39 @@ def scatter(index: Any, positions: Any, offsets: Any, samples: Any, step: Any, u
 
 @compiled
 def chain(
-    parameters: Any, values: Any, gradients: Any, index: Any, places: Any, first: int, end: int, smooth: Any
+    parameters: Any,
+    values: Any,
+    gradients: Any,
+    touched: Any,
+    index: Any,
+    places: Any,
+    first: int,
+    end: int,
+    smooth: Any,
 ) -> None:
     """From the gradients for values to that for parameters, in `gradients[0]`; the others become 0. Bricks first … end.
 
-    Colour is the exponential of its parameters, features are logistic. Where a voxel was seen, its difference
-    to its six neighbours' is pulled by `smooth`, bounded as Huber's: that calms the grain which views leave between
-    them.
+    Colour is the exponential of its parameters, features are logistic. Where a voxel was `touched` [groups, rows], its
+    difference to its six neighbours' is pulled by `smooth`, bounded as Huber's: that calms the grain which views leave
+    between them. `touched[0]` is then that of all groups, and the others become False.
     """
     for brick in range(first, end):
         bx, by, bz = places[brick, 0] * 8, places[brick, 1] * 8, places[brick, 2] * 8
         for voxel in range(VOXELS):
             row = brick * VOXELS + voxel
-            seen = False
+            for group in range(1, touched.shape[0]):
+                touched[0, row] |= touched[group, row]
+                touched[group, row] = False
+            if not touched[0, row]:
+                continue
             for c in range(CHANNELS):
                 g = ZERO
                 for group in range(gradients.shape[0]):
                     g += gradients[group, row, c]
                     gradients[group, row, c] = ZERO
                 value = values[row, c]
-                seen = seen or g != ZERO
                 slope = ONE if c == 0 else value if c < 4 else value * (ONE - value)
                 gradients[0, row, c] = g * slope
-            if not seen:
-                continue
             x, y, z = bx + (voxel >> 6), by + (voxel >> 3 & 7), bz + (voxel & 7)
             for side in range(6):
                 away = 1 if side & 1 else -1
@@ -240,11 +286,42 @@ def chain(
 
 
 @compiled
-def decode(parameters: Any, values: Any, first: int, end: int) -> None:
-    """The values [rows, 12] that parameters stand for, rows first … end."""
+def move(
+    parameters: Any,
+    values: Any,
+    gradient: Any,
+    first_moments: Any,
+    second_moments: Any,
+    touched: Any,
+    solid: Any,
+    settings: Any,
+    least: Any,
+    first: int,
+    end: int,
+) -> None:
+    """One step of Adam (`field.cpu_kernels.adam`) for the `touched` [rows] among rows first … end, which become False.
+
+    `values` follow `parameters`, and `solid` follows them: see `see`, and `least_shown` for `least`.
+    """
     for row in range(first, end):
-        values[row, 0] = min(max(parameters[row, 0], NOTHING), MOST_LOGARITHM)
-        for c in range(1, 4):
-            values[row, c] = np.exp(min(parameters[row, c], MOST_LOGARITHM))
-        for c in range(4, CHANNELS):
-            values[row, c] = ONE / (ONE + np.exp(-parameters[row, c]))
+        if touched[row]:
+            touched[row] = False
+            adam(parameters[row], gradient[row], first_moments[row], second_moments[row], settings, True)
+            _decode(parameters[row], values[row])
+            solid[row] = values[row, 0] >= least
+
+
+@compiled
+def decode(parameters: Any, values: Any) -> None:
+    """The values [rows, 12] that parameters stand for."""
+    for row in range(parameters.shape[0]):
+        _decode(parameters[row], values[row])
+
+
+@compiled
+def _decode(parameters: Any, values: Any) -> None:
+    values[0] = min(max(parameters[0], NOTHING), MOST_LOGARITHM)
+    for c in range(1, 4):
+        values[c] = np.exp(min(parameters[c], MOST_LOGARITHM))
+    for c in range(4, CHANNELS):
+        values[c] = ONE / (ONE + np.exp(-parameters[c]))

@@ -29,6 +29,7 @@ def bake_picture(bricks: Bricks, world_from_field: NDArray[np.float64], camera: 
     table = values.reshape(-1, kernels.CHANNELS)
     index = np.pad(bricks.index, 1, constant_values=-1)
     step = np.float32(1.0 / (SAMPLES_PER_VOXEL * bricks.resolution))
+    solid = table[:, 0] >= kernels.least_shown(step)
     most = int(np.ceil(np.sqrt(3.0) / step)) + 1
     centres = pixel_grid(*camera.size).reshape(-1, 2)
     seen = np.zeros((len(centres), 4), np.float32)
@@ -46,7 +47,7 @@ def bake_picture(bricks: Bricks, world_from_field: NDArray[np.float64], camera: 
             directions = ways.astype(np.float32)
             origins = np.ascontiguousarray(np.broadcast_to(origin, ways.shape), np.float32)
             middle = np.full(count, 0.5, np.float32)
-            kernels.see(table, index, origins, directions, middle, step, positions, offsets, samples, sums)
+            kernels.see(table, solid, index, origins, directions, middle, step, positions, offsets, samples, sums)
             alpha, light = sums[:, 0].astype(np.float64), sums[:, 1:4].astype(np.float64)
             if bricks.network is not None:
                 light = deferred_light(bricks.network, alpha, light, sums[:, 4:].astype(np.float64), ways)

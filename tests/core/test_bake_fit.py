@@ -78,15 +78,17 @@ def test_gradients_are_those_of_finite_differences() -> None:
     step = np.float32(1 / N)
     positions, samples = np.empty((4000, 3), np.float32), np.empty((4000, kernels.CHANNELS + 1), np.float32)
     offsets, sums = np.empty(5, np.int64), np.empty((4, kernels.CHANNELS), np.float32)
-    middle = np.full(4, 0.5, np.float32)
+    middle, touched = np.full(4, 0.5, np.float32), np.zeros(len(values), bool)
+    solid = np.ones(len(values), bool)
 
     def loss() -> float:
-        kernels.see(values, index, origins, directions, middle, step, positions, offsets, samples, sums)
+        kernels.see(values, solid, index, origins, directions, middle, step, positions, offsets, samples, sums)
         return float((sums.astype(np.float64) * upstream).sum())
 
     loss()
     gradient = np.zeros_like(values)
-    kernels.scatter(index, positions, offsets, samples, step, upstream, gradient)
+    kernels.scatter(index, positions, offsets, samples, step, upstream, gradient, touched)
+    np.testing.assert_array_equal(touched, gradient.any(axis=1))
     for channel in range(kernels.CHANNELS):
         row = int(np.abs(gradient[:, channel]).argmax())
         kept, difference = values[row, channel], np.float32(0.02)
