@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The field as two grids, density and colour: the 128³ textures that the viewport draws, and exported volumes."""
+"""The field as two grids, density and colour: what an exported volume holds, since Blender draws such grids alone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a baked grid look like the field: a few seconds of gradient descent on the voxels themselves.
 
-Copying the field's values into voxels shows a blurred, swollen field, since textures are read trilinearly. Here the
-grid is rendered as the viewport renders it (`dense_march.py`) and its voxels move until its pixels are the field's.
+Copying the field's values into voxels shows a blurred, swollen field, since volumes are read trilinearly. Here the
+grid is rendered as Blender renders volumes (`dense_march.py`) and its voxels move until its pixels are the field's.
 """
 
 from __future__ import annotations

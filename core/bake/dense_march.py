@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A ray-marcher for the bake that needs numpy alone: the truth that the viewport's shader is tested against."""
+"""A ray-marcher for dense grids that needs numpy alone: the truth that exported volumes are tested against."""
 
 from __future__ import annotations
 

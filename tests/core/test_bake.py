@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The baked grid and the numpy ray-marcher that the viewport's shader is held against."""
+"""The dense grid of exported volumes, and the numpy ray-marcher that they are held against."""
 
 from __future__ import annotations
 
