@@ -96,13 +96,12 @@ def fit_bricks(
     steps: int,
     pool: ThreadPoolExecutor,
     random: np.random.Generator,
-    done: Callable[[int], None] = lambda step: None,
-    stopped: Callable[[], bool] = lambda: False,
+    done: Callable[[], None] = lambda: None,
 ) -> Bricks:
     """Bricks whose pictures are closest to the targets. The loss is that of training: relative L2, and that of alpha.
 
     Args:
-        done: is told how many steps are done. stopped: is asked before each, and ends the fit where it stands.
+        done: is called after each step; what it raises stops the fit.
     """
     index = np.pad(index_of(start.places, start.resolution), 1, constant_values=-1)
     parameters = np.log(np.maximum(start.values, np.float32(1e-4)))
@@ -123,8 +122,6 @@ def fit_bricks(
     least = kernels.least_shown(step_length)
     solid, touched = values[:, 0] >= least, np.zeros((GROUPS, len(values)), np.bool_)
     for step in range(steps):
-        if stopped():
-            break
         origins, directions, shown, pixels = _batch(targets, random)
         shifts = random.random(len(origins), dtype=np.float32)
         shifts[1 : 2 * pixels : 2] = (shifts[: 2 * pixels : 2] + np.float32(0.5)) % np.float32(1.0)
@@ -158,7 +155,7 @@ def fit_bricks(
             kernels.move(parameters, values, gradients[0], *moments, touched[0], solid, settings, least, *rows)
 
         list(pool.map(move, parts))
-        done(step + 1)
+        done()
     return _bricks(start, values, network_arrays(network))
 
 

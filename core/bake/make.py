@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..field.cpu import RAYS_PER_BLOCK, CpuField, Grid, Workspace
 from ..field.cpu_kernels import ONE, ZERO, compiled
-from ..field.occupancy import dilate
 from ..field.render import TrainedField
 from .bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from .deferred import deferred_light, initial_network
@@ -41,6 +40,14 @@ NEAREST = 7
 LEARNING_STEPS = 300
 LEARNING_SAMPLES = 8192
 DARK = np.float32(1e-4)
+# what comes before the fit, in steps of it: a ray of the field, a step of learning, filling the bricks
+LOOKING = 1.0 / RAYS_PER_STEP
+LEARNING = 0.02
+FILLING = 10.0
+BRICKS_PER_BLOCK = 32
+
+# is told how much is done and how much there is, in steps of fitting
+Told = Callable[[float, float], None]
 
 
 class Rays(Protocol):
@@ -88,8 +95,7 @@ def bake_bricks(
     steps: int,
     *,
     seed: int = 0,
-    done: Callable[[int], None] = lambda step: None,
-    stopped: Callable[[], bool] = lambda: False,
+    told: Told = lambda done, total: None,
 ) -> Bricks:
     """Bricks whose pictures are as close as can be to the field's, and to the pictures it was trained on.
 
@@ -98,8 +104,7 @@ def bake_bricks(
         size: normal | small: how many voxels and bricks there may be.
         steps: of fitting.
         seed: of every random choice; the same gives the same bits.
-        done: is told how many steps are done.
-        stopped: is asked before each of them; the bake is then what it has come to.
+        told: is called many times a second; what it raises stops the bake.
     """
     random = np.random.default_rng(seed)
     model = field.model.on_cpu()
@@ -107,14 +112,15 @@ def bake_bricks(
     # no more rays than are going to be used: a short fit shall be short
     count = min(FIELD_RAYS, steps * RAYS_PER_STEP)
     looks = np.sort(random.choice(len(chosen), min(LOOKS, len(chosen)), replace=False))
+    learning = min(LEARNING_STEPS, 5 * steps)
+    work = Work(LOOKING * (len(looks) + count) + LEARNING * learning + FILLING + steps, told)
     rays = pixels.rays(chosen[looks])
-    seen = look(cpu_field, field, rays.origins, rays.directions, random, pool)
+    seen = look(cpu_field, field, rays.origins, rays.directions, random, pool, work)
     origins, directions = rays_between(pixels.centres, rays, seen.pixels, max(count, 1), random)
-    shown = look(cpu_field, field, origins, directions, random, pool).pixels[:, :4].copy()
+    shown = look(cpu_field, field, origins, directions, random, pool, work).pixels[:, :4].copy()
     n, places = places_of(seen, field.step, size)
     network = initial_network(seed)
-    learning = min(LEARNING_STEPS, 5 * steps)
-    values = initial_values(cpu_field, field.occupied, seen, n, places, network, learning, pool)
+    values = initial_values(cpu_field, field.occupied, seen, n, places, network, learning, pool, work)
     start = Start(n, places, values, network)
 
     deck = Deck(len(chosen))
@@ -130,7 +136,21 @@ def bake_bricks(
         return light
 
     shown[:, :3] += (1.0 - shown[:, 3:]) * behind(directions)
-    return fit_bricks(start, Targets(origins, directions, shown, behind, truths), steps, pool, random, done, stopped)
+    targets = Targets(origins, directions, shown, behind, truths)
+    return fit_bricks(start, targets, steps, pool, random, lambda: work.add(1.0))
+
+
+class Work:
+    """How much of a bake is done, counted in steps of fitting."""
+
+    def __init__(self, total: float, told: Told) -> None:
+        self._done, self._total, self._told = 0.0, total, told
+        told(0.0, total)
+
+    def add(self, done: float) -> None:
+        """So much more is done."""
+        self._done += done
+        self._told(min(self._done, self._total), self._total)
 
 
 class Deck:
@@ -155,6 +175,7 @@ def look(
     directions: F4,
     random: np.random.Generator,
     pool: ThreadPoolExecutor,
+    work: Work,
 ) -> Seen:
     """March rays [R] through the field, each with a shift of its own, so that no lattice shows."""
     grid = Grid.of(trained.occupied)
@@ -170,7 +191,10 @@ def look(
         geometry, ways = seen.density_values[-1][shaded], directions[part][seen.ray[shaded]]
         return seen.positions[shaded], seen.weights[shaded], radiance, geometry, ways, seen.pixels
 
-    parts = pool.map(block, range(0, len(origins), RAYS_PER_BLOCK))
+    parts = []
+    for part in pool.map(block, range(0, len(origins), RAYS_PER_BLOCK)):
+        parts.append(part)
+        work.add(LOOKING * len(part[-1]))
     return Seen(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -203,11 +227,11 @@ def places_of(seen: Seen, step: float, size: str) -> tuple[int, NDArray[np.int64
     n = VOXELS_PER_PIXEL[size] * 0.8 / step
     while True:
         voxels = int(np.clip(SIDE * round(n / SIDE), 64, MOST_VOXELS[size]))
-        marked = np.zeros((voxels,) * 3, np.bool_)
-        marked[tuple(np.clip((seen.positions * voxels).astype(np.int64), 0, voxels - 1).T)] = True
+        bricks = np.zeros((voxels // SIDE,) * 3, np.bool_)
         # one voxel for what the rays have missed, one that interpolation reaches
-        m = voxels // SIDE
-        bricks = dilate(marked, 2).reshape(m, SIDE, m, SIDE, m, SIDE).any(axis=(1, 3, 5))
+        for corner in np.ndindex(2, 2, 2):
+            near = (seen.positions * voxels).astype(np.int64) + 4 * np.array(corner) - 2
+            bricks[tuple(np.clip(near, 0, voxels - 1).T // SIDE)] = True
         if bricks.sum() <= MOST_BRICKS[size] or voxels == 64:
             return voxels, np.argwhere(bricks)
         n = min(n, voxels) * 0.85
@@ -222,6 +246,7 @@ def initial_values(
     network: dict[str, Tensor],
     learning: int,
     pool: ThreadPoolExecutor,
+    work: Work,
 ) -> F4:
     """[k · 512, 12] what the bricks hold at first. In `learning` steps `network` learns what to make of the features.
 
@@ -230,23 +255,27 @@ def initial_values(
     index = index_of(places, n)
     rows = rows_at(index, seen.positions)
     colour, known = mean_of_rows(rows, seen.weights, seen.radiance, len(places) * SIDE**3)
-    encoded = learn_features(network, seen, colour[rows], learning)
+    encoded = learn_features(network, seen, colour[rows], learning, work)
     features, _ = mean_of_rows(rows, seen.weights, encoded, len(places) * SIDE**3)
     values = np.concatenate([np.ones((len(colour), 1), np.float32), colour, features], axis=1)
-    held, there = values.reshape(-1, SIDE, SIDE, SIDE, values.shape[1]), known.reshape(-1, SIDE, SIDE, SIDE)
-    # within each brick; what is farther from anything seen shows next to nothing
-    for _ in range(SIDE):
-        held, there = _spread(held, there)
-    values = held.reshape(values.shape)
-    values[:, 1:4] = np.maximum(values[:, 1:4], DARK)
-    values[~there.reshape(-1), 4:] = 0.5
-    inside = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    held, known = values.reshape(-1, SIDE, SIDE, SIDE, values.shape[1]), known.reshape(-1, SIDE, SIDE, SIDE)
+    inside = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1)
 
-    def block(brick: int) -> None:
-        voxels = places[brick] * SIDE + inside
-        values[brick * SIDE**3 : (brick + 1) * SIDE**3, 0] = density_of(field, occupied, voxels, n)
+    def block(first: int) -> int:
+        part = slice(first, first + BRICKS_PER_BLOCK)
+        filled, there = held[part], known[part]
+        # within each brick; what is farther from anything seen shows next to nothing
+        for _ in range(SIDE):
+            filled, there = _spread(filled, there)
+        filled[..., 1:4] = np.maximum(filled[..., 1:4], DARK)
+        filled[~there, 4:] = 0.5
+        voxels = places[part, None, None, None] * SIDE + inside
+        filled[..., 0] = density_of(field, occupied, voxels.reshape(-1, 3), n).reshape(there.shape)
+        held[part] = filled
+        return len(filled)
 
-    list(pool.map(block, range(len(places))))
+    for done in pool.map(block, range(0, len(places), BRICKS_PER_BLOCK)):
+        work.add(FILLING * done / len(places))
     return values
 
 
@@ -267,7 +296,7 @@ def mean_of_rows(rows: NDArray[np.int64], weights: F4, values: F4, count: int) -
     return mean.astype(np.float32), weight >= SHOWN
 
 
-def learn_features(network: dict[str, Tensor], seen: Seen, colour: F4, steps: int) -> F4:
+def learn_features(network: dict[str, Tensor], seen: Seen, colour: F4, steps: int, work: Work) -> F4:
     """What features [S, 8] of 0 … 1 the network needs to make the field's light of a voxel's mean `colour` [S, 3].
 
     The features are a linear map of those of the field itself, learned together with the network, which is changed:
@@ -289,6 +318,7 @@ def learn_features(network: dict[str, Tensor], seen: Seen, colour: F4, steps: in
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        work.add(LEARNING)
     with torch.no_grad():
         features: F4 = torch.sigmoid(geometry @ encoder).numpy()
     return features

@@ -320,29 +320,15 @@ def _bake(
     Raises:
         Cancelled: the user stopped it.
     """
-    began = 0.0
-    reporter.progress("bake", 0, steps)
+    began = time.monotonic()
 
-    def done(step: int) -> None:
-        nonlocal began
-        began = began or time.monotonic()
-        left = (time.monotonic() - began) / (step - 1) * (steps - step) if step > 1 else None
-        reporter.progress("bake", step, steps, seconds_left=left)
+    def told(done: float, total: float) -> None:
+        if reporter.cancelled():
+            raise Cancelled
+        left = (time.monotonic() - began) / done * (total - done) if done else None
+        reporter.progress("bake", done, total, seconds_left=left)
 
-    bricks = bake_bricks(
-        field,
-        run.pixels,
-        run.chosen,
-        pool,
-        settings.bake,
-        steps,
-        seed=settings.seed,
-        done=done,
-        stopped=reporter.cancelled,
-    )
-    if reporter.cancelled():
-        raise Cancelled
-    return bricks
+    return bake_bricks(field, run.pixels, run.chosen, pool, settings.bake, steps, seed=settings.seed, told=told)
 
 
 def validate(

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import runpy
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from radiance_twin.core.dataset.store import Dataset, open_dataset  # noqa: E402
 from radiance_twin.core.field.cpu import thread_pool  # noqa: E402
 from radiance_twin.core.field.render import TrainedField, load_field, render_view  # noqa: E402
 from radiance_twin.core.presets import BAKES  # noqa: E402
+from radiance_twin.core.reporting import TerminalReporter  # noqa: E402
 from radiance_twin.core.training.recipe import Recipe  # noqa: E402
 from radiance_twin.core.training.run import prepare  # noqa: E402
 from radiance_twin.core.twin_file import read_twin, write_twin  # noqa: E402
@@ -97,11 +98,9 @@ def rows(dataset: Dataset, field: TrainedField, given: argparse.Namespace, pool:
     for size in given.bakes:
         began = time.process_time()
 
-        def done(step: int, size: str = size) -> None:
-            if step % 50 == 0:
-                sys.stderr.write(f"{size}: {step} of {given.steps} steps\n")
-
-        bricks = bake_bricks(field, run.pixels, run.chosen, pool, size, given.steps, seed=given.seed, done=done)
+        with TerminalReporter() as reporter:
+            told = functools.partial(reporter.progress, size)
+            bricks = bake_bricks(field, run.pixels, run.chosen, pool, size, given.steps, seed=given.seed, told=told)
         seconds = time.process_time() - began
         held, megabytes = stored(bricks)
         baked = shown(dataset, lambda camera, held=held: bake_over_background(held, field, camera, pool))

@@ -14,10 +14,11 @@ from radiance_twin.core.bake import fit, kernels
 from radiance_twin.core.bake.bricks import FEATURES, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from radiance_twin.core.bake.deferred import initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
-from radiance_twin.core.bake.make import Deck, bake_bricks, rays_between
+from radiance_twin.core.bake.make import Deck, Told, bake_bricks, rays_between
 from radiance_twin.core.bake.march import inside_box, march_rays, render_bake
 from radiance_twin.core.bake.picture import bake_picture
 from radiance_twin.core.cameras import Camera, look_at
+from radiance_twin.core.errors import Cancelled
 from radiance_twin.core.field.model import FieldConfig, RadianceField
 from radiance_twin.core.field.render import TrainedField
 from radiance_twin.core.training.sampler import Rays
@@ -121,11 +122,10 @@ def rough_start(seed: int = 0) -> Start:
     return Start(N, EVERYWHERE, values.reshape(-1, kernels.CHANNELS), initial_network(seed))
 
 
-def fitted(pool: ThreadPoolExecutor, steps: int, seed: int = 0, **further: object) -> Bricks:
+def fitted(pool: ThreadPoolExecutor, steps: int, seed: int = 0) -> Bricks:
     origins, directions = rays_at(20000, 3)
     targets = Targets(origins, directions, shiny_ball(origins, directions), np.zeros_like, None)
-    random = np.random.default_rng(seed)
-    return fit_bricks(rough_start(), targets, steps, pool, random, **further)  # type: ignore[arg-type]
+    return fit_bricks(rough_start(), targets, steps, pool, np.random.default_rng(seed))
 
 
 @pytest.fixture
@@ -155,15 +155,6 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(pool: Thread
     for name in one.network or {}:
         np.testing.assert_array_equal((one.network or {})[name], (other.network or {})[name])
     assert not np.array_equal(one.density, fitted(pool, 6, seed=1).density)
-
-
-@pytest.mark.usefixtures("few_rays")
-def test_a_fit_that_is_stopped_keeps_what_it_has(pool: ThreadPoolExecutor) -> None:
-    steps: list[int] = []
-    bricks = fitted(pool, 1000, done=steps.append, stopped=lambda: len(steps) == 3)
-    assert steps == [1, 2, 3]
-    assert np.isfinite(bricks.density).all()
-    assert np.isfinite(bricks.colour).all()
 
 
 def test_rays_between_cameras_pass_through_what_the_views_hit() -> None:
@@ -210,11 +201,8 @@ class _Around:
         return Rays(origins, directions.astype(np.float32), shown.astype(np.float32), last, behind=green)
 
 
-@pytest.mark.usefixtures("few_rays")
-@pytest.mark.parametrize("world", [False, True])
-def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor, world: bool) -> None:
-    # a field that is the same everywhere: a box of fog of radiance 1 that lets a good part through. What its views are
-    # shown over, or what the field knows to be behind it, is no part of the bake
+def box_of_fog(world: bool) -> TrainedField:
+    """A field that is the same everywhere in a box, and shows radiance 1 there; in a `world` also behind it."""
     model = RadianceField(FieldConfig(levels=1, log2_table_size=8, density_shift=np.log(FOG), background=world))
     with torch.no_grad():
         model.table.zero_()
@@ -222,8 +210,15 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor, world: bool) -> N
             matrices[-1].zero_()
     occupied = np.zeros((16, 16, 16), bool)
     occupied[4:12, 4:12, 4:12] = True
-    field = TrainedField(model, occupied, WORLD, 1 / 64)
-    bricks = bake_bricks(field, _Around(world), np.arange(6 * 256), pool, "small", 32)
+    return TrainedField(model, occupied, WORLD, 1 / 64)
+
+
+@pytest.mark.usefixtures("few_rays")
+@pytest.mark.parametrize("world", [False, True])
+def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor, world: bool) -> None:
+    # the fog lets a good part through: what its views are shown over, or what the field knows to be behind it, is no
+    # part of the bake
+    bricks = bake_bricks(box_of_fog(world), _Around(world), np.arange(6 * 256), pool, "small", 32)
     assert bricks.resolution == 64
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     picture = bake_picture(bricks, WORLD, camera, pool)
@@ -234,6 +229,41 @@ def test_a_bake_looks_like_its_field(pool: ThreadPoolExecutor, world: bool) -> N
     np.testing.assert_allclose(picture[7:9, 7:9, 3], alpha, atol=0.03)
     np.testing.assert_allclose(picture[7:9, 7:9, :3], alpha, atol=0.05)
     assert picture[0, 0].max() < 0.01
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_a_bake_says_how_far_it_is_from_its_start_to_its_end(pool: ThreadPoolExecutor) -> None:
+    said: list[tuple[float, float]] = []
+    bake_bricks(
+        box_of_fog(False), _Around(False), np.arange(6 * 256), pool, "small", 4, told=lambda *how: said.append(how)
+    )
+    done = [done for done, _ in said]
+    total = said[0][1]
+    assert {total for _, total in said} == {total}
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0.0, pytest.approx(total))
+    # of a fit as short as this, most is what comes before it
+    assert sum(part < total - 4.5 for part in done) > 20
+
+
+@pytest.mark.usefixtures("few_rays")
+def test_a_bake_stops_wherever_it_is_told_to(pool: ThreadPoolExecutor) -> None:
+    def bake(told: Told) -> None:
+        bake_bricks(box_of_fog(False), _Around(False), np.arange(6 * 256), pool, "small", 2, told=told)
+
+    calls: list[float] = []
+    bake(lambda done, total: calls.append(done))
+    for last in (0, 4, len(calls) // 2, len(calls) - 1):
+        heard: list[float] = []
+
+        def stop(done: float, total: float, last: int = last, heard: list[float] = heard) -> None:
+            heard.append(done)
+            if len(heard) > last:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            bake(stop)
+        assert heard == calls[: last + 1]
 
 
 def test_a_deck_deals_every_number_before_any_comes_again() -> None:
