@@ -205,8 +205,8 @@ def rays_between(centres: F4, rays: Rays, pixels: F4, count: int, random: np.ran
     """
     which = random.integers(0, len(pixels), count)
     origins, directions = rays.origins[which], rays.directions[which]
-    # where nothing is hit, silhouettes pass by: aim where the ray is closest to the cube's middle
-    distance = ((np.float32(0.5) - origins) * directions).sum(axis=1)
+    # where nothing is hit, silhouettes pass by: aim where the ray is closest to the cube's middle, but never backwards
+    distance = np.maximum(((np.float32(0.5) - origins) * directions).sum(axis=1), np.float32(0.5))
     hit = pixels[which, 3] > SOMETHING
     distance[hit] = pixels[which[hit], 4] / pixels[which[hit], 3]
     aims = origins + distance[:, None] * directions

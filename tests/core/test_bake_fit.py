@@ -175,6 +175,15 @@ def test_rays_between_cameras_pass_through_what_the_views_hit() -> None:
     assert missed.max() < 1e-5
 
 
+def test_rays_between_cameras_look_where_the_views_look_even_at_nothing() -> None:
+    # from inside, away from the cube's middle, at a sky
+    centres = np.array([[0.4, 0.5, 0.5], [0.4, 0.52, 0.5], [0.4, 0.5, 0.52]], np.float32)
+    ways = np.broadcast_to(np.array([-1.0, 0.0, 0.0], np.float32), (3, 3))
+    rays = Rays(centres, ways, np.zeros((3, 4), np.float32), np.full(3, 1e30, np.float32))
+    _, directions = rays_between(centres, rays, np.zeros((3, 5), np.float32), 50, np.random.default_rng(7))
+    assert directions[:, 0].max() < -0.99
+
+
 class _Around:
     """Six cameras on the axes that look at a box of fog of radiance 1, 16 × 16 pixels each, shown over green; in a
     `world` over what is behind it, as bright as the fog, and with an opacity that nobody knows.
