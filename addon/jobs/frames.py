@@ -133,7 +133,7 @@ class Frames:
         """
         # of its own: the worker may still be at the files of a question that this one overtakes
         self._flips += 1
-        answer = FlipAnswer(*(self.folder / f"{name}{self._flips}.npy" for name in ("pair", "flip")))
+        answer = FlipAnswer(self.folder / f"pair{self._flips}.npy", self.folder / f"flip{self._flips}.npy")
         try:
             np.save(answer.pair_file, pair, allow_pickle=False)
         except OSError as error:

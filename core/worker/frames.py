@@ -101,12 +101,12 @@ def make_frame_file(path: str | os.PathLike[str], size: Sequence[int]) -> None:
         raise UserError(f"a frame of {width} x {height} pixels cannot be made; the largest side is {LARGEST_SIDE}")
     try:
         with open(path, "wb") as file:
-            size = ROOMS * (HEADER.itemsize + width * height * CHANNELS * 4)
+            length = ROOMS * (HEADER.itemsize + width * height * CHANNELS * 4)
             # whoever touches a mapped page for which a full disk has no room is killed, Blender with its scene, too
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
+                os.posix_fallocate(file.fileno(), 0, length)
             else:
-                file.truncate(size)
+                file.truncate(length)
     except OSError as error:
         raise UserError(
             f"cannot make the frame file {path} ({error.strerror}); is the temporary folder full?"
