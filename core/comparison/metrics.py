@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
-import flip_evaluator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from skimage.metrics import structural_similarity
@@ -119,6 +118,8 @@ def flip_error(classic: Image, neural: Image) -> tuple[float, NDArray[np.float32
 
     Andersson et al., FLIP: A Difference Evaluator for Alternating Images (2020), by the authors' own package.
     """
+    import flip_evaluator  # who only trains may lack it
+
     reference, test = (image.astype(np.float32) / np.float32(255.0) for image in (classic, neural))
     error, mean, _ = flip_evaluator.evaluate(
         reference, test, "LDR", applyMagma=False, parameters={"ppd": FLIP_PIXELS_PER_DEGREE}

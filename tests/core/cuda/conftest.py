@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from radiance_twin.core.field.cuda.program import program_of
-from radiance_twin.core.field.model import RadianceField
+from radiance_twin.core.field.model import FieldConfig, RadianceField
 from radiance_twin.core.training import run
 
 from .batch import SMALL
@@ -46,16 +46,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cuda")
 
 
-@pytest.fixture(scope="session", params=SHAPES)
+# what runs kernels alone: the CPU's build of them, and a GPU where there is one
+RUN_BY = ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]
+
+
+def kernels_run_by(what: str, config: FieldConfig, folder: Path) -> Any:
+    if what == "gpu":
+        return gpu_device.DeviceKernels(config, folder)
+    return HostKernels(program_of(config, intrinsics=False), folder)
+
+
+@pytest.fixture(scope="session", params=[(what, name) for what in RUN_BY for name in SHAPES], ids="-".join)
 def shape(request: pytest.FixtureRequest, folder: Path) -> Any:
-    config = SHAPES[request.param]
-    return SimpleNamespace(config=config, host=HostKernels(program_of(config, intrinsics=False), folder))
+    what, name = request.param
+    return SimpleNamespace(config=SHAPES[name], host=kernels_run_by(what, SHAPES[name], folder))
 
 
-@pytest.fixture(scope="session")
-def host(folder: Path) -> Any:
+@pytest.fixture(scope="session", params=RUN_BY)
+def host(request: pytest.FixtureRequest, folder: Path) -> Any:
     """Kernels for what does not depend on the field's shape."""
-    return HostKernels(program_of(SMALL, intrinsics=False), folder)
+    return kernels_run_by(request.param, SMALL, folder)
 
 
 @pytest.fixture(scope="session")

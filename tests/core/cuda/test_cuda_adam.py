@@ -41,8 +41,9 @@ def test_adam_is_that_of_pytorch(shape: Any) -> None:
             optimiser.step()
     assert device.count(Counter.UPDATES) == 3
     assert (device.table_gradient == 0).all() and (device.matrix_gradient == 0).all()
-    assert relative(device.table_master, table) < 1e-6
-    assert relative(device.matrix_master, matrices) < 1e-6
+    # a GPU's logarithms, quotients and roots are approximate
+    assert relative(device.table_master, table) < 1e-5
+    assert relative(device.matrix_master, matrices) < 1e-5
     assert (device.table == device.table_master.astype(np.float16)).all()
     kept = device.weights.copy()
     device.weights[:] = 0xFFFFFFFF

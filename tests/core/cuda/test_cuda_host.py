@@ -4,6 +4,7 @@ would not forgive are noticed."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from radiance_twin.core.field.cuda.signatures import KERNELS
 
 from .batch import SMALL
 from .host import HostKernels, LaunchError
+from .host.device import DEVICE, DeviceKernels, without_gpu
 
 
-def test_the_signatures_are_those_of_the_sources(host: Any) -> None:
+def test_the_signatures_are_those_of_the_sources(folder: Path) -> None:
+    host = HostKernels(program_of(SMALL, intrinsics=False), folder)
     letters = {"pointer": "p", "u4": "u", "f4": "f"}
     for name, parameters in KERNELS.items():
         assert host.kinds(name) == "".join(letters[parameter.kind] for parameter in parameters), name
@@ -43,6 +46,18 @@ def test_halves_are_rounded_as_numpy_rounds_them(host: Any) -> None:
     beyond = np.array([[65504.0, 65536.0, -1e30, np.inf]], np.float32)
     host.run("pack_table", rows=1, table_master=beyond, table=table)
     assert table[0].tolist() == [65504.0, 65504.0, -65504.0, 65504.0]
+
+
+def test_what_tests_ask_of_a_gpu_goes_through_the_driver(folder: Path) -> None:
+    """As `host` does on a machine with a GPU."""
+    values = np.array([[1.0, -2.5, 65536.0, 1e-7]], np.float32)
+    with without_gpu() if DEVICE.type == "cpu" else nullcontext():
+        device = DeviceKernels(SMALL, folder)
+        table = np.zeros(values.shape, np.float16)
+        device.run("pack_table", rows=1, table_master=values, table=table)
+        assert table[0].tolist() == [1.0, -2.5, 65504.0, np.float16(1e-7)]
+        with pytest.raises(LaunchError, match="pack_table wrote outside of table"):
+            device.run("pack_table", rows=1, table_master=values, table=table[:, :3].copy())
 
 
 FAULTY = """

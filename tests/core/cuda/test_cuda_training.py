@@ -61,7 +61,8 @@ def test_a_step_has_the_loss_and_the_gradient_of_the_reference(folder: Path, kin
     loss, samples = reference.loss(rays, drawn[:, 7], stride)
     loss.backward()
     pixels = count // together
-    assert samples == counters[Counter.SAMPLES]
+    # a sample that rounding puts on a cell's face may fall to either side
+    assert abs(samples - int(counters[Counter.SAMPLES])) <= 0.001 * samples
     assert float(arrays["state"][State.LOSS_SUM]) / pixels == pytest.approx(loss.item(), rel=2e-3)
     field, first = reference._field, 0
     found = {"table": on_host(arrays["table_gradient"])}

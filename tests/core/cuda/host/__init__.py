@@ -16,8 +16,8 @@ The library's own functions, for another caller:
     const char* kinds(name)   one letter for each parameter: p (8 bytes), u, f (4 bytes)
 
 Blocks run one after another, their threads as fibres (`intrinsics.hpp`). With `backwards` everything runs in the
-opposite order, so that a missing barrier shows as another result. Shared memory is filled with NaN at a block's start,
-and what lies behind it is checked at the end.
+opposite order, and one warp ahead of the others, so that a missing barrier shows as another result. Shared memory is
+filled with NaN at a block's start, and what lies behind it is checked at the end.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from radiance_twin.core.field.cuda.program import Program
+from radiance_twin.core.field.cuda.launch import Argument
+from radiance_twin.core.field.cuda.program import Kernel, Program
 
 HERE = Path(__file__).parent
 # stands before and behind every array
@@ -106,27 +109,39 @@ class HostKernels:
             LaunchError: also when the kernel wrote before or behind an array.
         """
         kernel = self.program.kernels[name]
-        values: list[Any] = []
-        held: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for parameter in kernel.parameters:
-            given = arguments.pop(parameter.name)
-            if parameter.kind != "pointer":
-                values.append(ctypes.c_uint32(given) if parameter.kind == "u4" else ctypes.c_float(given))
-            elif given is None:
-                values.append(ctypes.c_uint64(0))
-            else:
-                assert given.flags.c_contiguous, parameter.name
-                octets = given.reshape(-1).view(np.uint8)
-                fenced = np.concatenate([FENCE, octets, FENCE])
-                held[parameter.name] = octets, fenced
-                values.append(ctypes.c_uint64(fenced.ctypes.data + len(FENCE)))
-        assert not arguments, f"{name} has no parameter {', '.join(arguments)}"
-        pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
-        self.launch(name, grid, kernel.threads, kernel.shared_bytes, pointers)
-        for array, (octets, fenced) in held.items():
-            if (fenced[: len(FENCE)] != FENCE).any() or (fenced[-len(FENCE) :] != FENCE).any():
-                raise LaunchError(f"{name} wrote outside of {array}")
-            octets[:] = fenced[len(FENCE) : -len(FENCE)]
+
+        def launch(values: list[Argument]) -> None:
+            pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+            self.launch(name, grid, kernel.threads, kernel.shared_bytes, pointers)
+
+        run_fenced(launch, kernel, torch.device("cpu"), arguments)
+
+
+def run_fenced(
+    launch: Callable[[list[Argument]], None], kernel: Kernel, device: torch.device, given: dict[str, Any]
+) -> None:
+    """`launch` with a kernel's arguments, of which numpy arrays lie between fences on `device` meanwhile."""
+    values: list[Argument] = []
+    held: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
+    for parameter in kernel.parameters:
+        value = given.pop(parameter.name)
+        if parameter.kind != "pointer":
+            values.append(ctypes.c_uint32(value) if parameter.kind == "u4" else ctypes.c_float(value))
+        elif value is None:
+            values.append(ctypes.c_void_p(0))
+        else:
+            assert value.flags.c_contiguous, parameter.name
+            octets = value.reshape(-1).view(np.uint8)
+            fenced = torch.from_numpy(np.concatenate([FENCE, octets, FENCE])).to(device)
+            held[parameter.name] = octets, fenced
+            values.append(ctypes.c_void_p(fenced.data_ptr() + len(FENCE)))
+    assert not given, f"{kernel.name} has no parameter {', '.join(given)}"
+    launch(values)
+    for array, (octets, tensor) in held.items():
+        fenced = tensor.cpu().numpy()
+        if (fenced[: len(FENCE)] != FENCE).any() or (fenced[-len(FENCE) :] != FENCE).any():
+            raise LaunchError(f"{kernel.name} wrote outside of {array}")
+        octets[:] = fenced[len(FENCE) : -len(FENCE)]
 
 
 def build(program: Program, folder: Path) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from radiance_twin.core.field.cuda.load import load_kernels
 from radiance_twin.core.field.cuda.program import program_of
 from radiance_twin.core.field.model import FieldConfig
 
-from . import HostKernels
+from . import HostKernels, run_fenced
 
 DEVICE = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
@@ -68,3 +69,17 @@ def kernels_for(config: FieldConfig, folder: Path) -> Kernels:
     module = HostModule(loaded._driver, loaded._handle, 0)
     module.device = DEVICE
     return Kernels(program, module)
+
+
+class DeviceKernels:
+    """What `HostKernels` is to the tests, on `DEVICE`: arrays go there and come back with each launch."""
+
+    def __init__(self, config: FieldConfig, folder: Path) -> None:
+        kernels = kernels_for(config, folder)
+        self.program, self._launcher = kernels.program, kernels._launcher
+        self.backwards = False  # a GPU has no order
+
+    def run(self, name: str, grid: int = 2, **arguments: Any) -> None:
+        """As `HostKernels.run`."""
+        kernel = self.program.kernels[name]
+        run_fenced(lambda values: self._launcher.launch(kernel, grid, values), kernel, DEVICE, arguments)

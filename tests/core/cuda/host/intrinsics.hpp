@@ -31,7 +31,7 @@ typedef unsigned long long u64;
 
 constexpr u32 ALL = 0xffffffffu;
 
-struct float2 { float x, y; };
+struct alignas(8) float2 { float x, y; };
 struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(8) uint2 { u32 x, y; };
@@ -136,7 +136,9 @@ static Context outside;
 static char* stacks;
 static uint4* shared;
 static u32 threads, current, at_barrier, finished;
-static bool backwards;  // runs blocks, warps and lanes in the opposite order: what depends on it is a race
+// Runs blocks, warps and lanes in the opposite order, and each warp as far as it gets without the others, where
+// otherwise all of a block's warps keep step: what depends on it is a race.
+static bool backwards;
 static std::string error;
 static void (*body)(void**);
 static void** arguments;
@@ -153,12 +155,21 @@ static void enter(u32 fibre) {
     abort();
 }
 
+// the next fibre among `count` around the current one that can go on; `threads` when there is none
+static u32 next_ready(u32 first, u32 count) {
+    for (u32 i = 1; i <= count; ++i) {
+        u32 next = first + (current - first + i) % count;
+        if (fibres[next].state == READY) return next;
+    }
+    return threads;
+}
+
 // goes on with the next fibre that can; the one that called is not ready or done
 static void leave() {
-    u32 from = current;
-    for (u32 i = 1; i <= threads; ++i) {
-        u32 next = from + i < threads ? from + i : from + i - threads;
-        if (fibres[next].state != READY) continue;
+    u32 from = current, next = threads;
+    if (backwards) next = next_ready(from / 32 * 32, 32);
+    if (next == threads) next = next_ready(0, threads);
+    if (next < threads) {
         enter(next);
         if (next != from) switch_fibre(&fibres[from].context, &fibres[next].context);
         return;
@@ -333,7 +344,8 @@ inline u32 transposed(u32 fragment) {
 
 // ---- memory and arithmetic ------------------------------------------------------------------------------------------
 
-inline float exponential(float x) { return expf(x); }
+// as __expf: a power of two of a rounded product
+inline float exponential(float x) { return exp2f(x * 1.4426950408889634f); }
 inline void add(float* address, float a) { *address += a; }
 inline void add2(float* address, float a, float b) {
     add(address, a);
