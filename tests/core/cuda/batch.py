@@ -23,6 +23,11 @@ RAYS = 256
 CAPACITY = 4096
 CELLS = 16
 LOSS_SCALE = 128.0
+WRITTEN_FIRST = (
+    *("ray_first", "ray_count", "seen", "samples", "sample_ray", "encoded", "geometry", "logarithm", "shares", "slot"),
+    *("shaded", "alive", "colour", "colour_gradient", "geometry_gradient", "logarithm_gradient"),
+    *("background_encoded", "background_gradient"),
+)
 EPSILON, ALPHA_WEIGHT = 0.02, 0.7
 
 
@@ -58,6 +63,9 @@ class Device:
             "weights": np.full(program.weight_words, 0xDEADBEEF, word),
             "error": None,
         }
+        # what a step has to write before it reads must not look like anything sensible
+        for name in WRITTEN_FIRST:
+            self.arrays[name].view(np.uint8)[:] = 0xFF
         matrices = [*self.field.density, *self.field.colour, *self.field.background]
         self.arrays["matrix_master"] = np.concatenate([matrix.detach().float().numpy().ravel() for matrix in matrices])
         for name in ("gradient", "first", "second"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CUDA kernels on the CPU: the same sources, compiled by g++ with `intrinsics.hpp` instead of `intrinsics.cuh`.
+r"""The CUDA kernels on the CPU: the same sources, compiled by g++ with `intrinsics.hpp` instead of `intrinsics.cuh`.
 
     host = HostKernels(program_of(config, intrinsics=False), folder)
     host.launch("weigh", grid, block, shared_bytes, parameters)
@@ -17,13 +17,20 @@ The library's own functions, for another caller:
 
 Blocks run one after another, their threads as fibres (`intrinsics.hpp`). With `backwards` everything runs in the
 opposite order, and one warp ahead of the others, so that a missing barrier shows as another result. Shared memory is
-filled with NaN at a block's start, and what lies behind it is checked at the end.
+filled with NaN at a block's start, and what lies behind it is checked at the end. Every address that the kernels read,
+whether a vector of numbers is aligned, and what C++ leaves undefined is checked by the compiler's sanitizers (no leaks:
+Python has its own view of them):
+
+    export CUDA_HOST_SANITIZERS=address,undefined ASAN_OPTIONS=detect_leaks=0
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
+    python -m pytest tests/core/cuda --ignore tests/core/cuda/test_cuda_host.py
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -38,8 +45,9 @@ from radiance_twin.core.field.cuda.launch import Argument
 from radiance_twin.core.field.cuda.program import Kernel, Program
 
 HERE = Path(__file__).parent
-# stands before and behind every array
-FENCE = np.full(256, 0xA5, np.uint8)
+SANITIZERS = os.environ.get("CUDA_HOST_SANITIZERS")
+# stands before and behind every array; the address sanitizer has its own, which reading finds, too
+FENCE = np.full(0 if SANITIZERS else 256, 0xA5, np.uint8)
 
 FOOTER = """
 static const Entry ENTRIES[] = {%s};
@@ -138,10 +146,10 @@ def run_fenced(
     assert not given, f"{kernel.name} has no parameter {', '.join(given)}"
     launch(values)
     for array, (octets, tensor) in held.items():
-        fenced = tensor.cpu().numpy()
-        if (fenced[: len(FENCE)] != FENCE).any() or (fenced[-len(FENCE) :] != FENCE).any():
+        before, inside, behind = np.split(tensor.cpu().numpy(), [len(FENCE), len(FENCE) + len(octets)])
+        if (before != FENCE).any() or (behind != FENCE).any():
             raise LaunchError(f"{kernel.name} wrote outside of {array}")
-        octets[:] = fenced[len(FENCE) : -len(FENCE)]
+        octets[:] = inside
 
 
 def build(program: Program, folder: Path) -> Path:
@@ -157,6 +165,8 @@ def build(program: Program, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         stem.with_suffix(".cpp").write_text(source, "utf-8")
         options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Wno-unknown-pragmas", "-ffp-contract=off"]
+        if SANITIZERS:
+            options += [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "--param=asan-stack=0", "-g1"]
         command = [compiler, *options, "-o", str(library), str(stem.with_suffix(".cpp"))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:4000]
