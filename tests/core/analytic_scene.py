@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +124,9 @@ def write(
         distortion=np.tile(model.distortion, (count, 1)),
     )
 
-    def pixels() -> Iterator[ViewPixels]:
-        for matrix in matrices:
-            yield view(Camera(matrix, intrinsics, (size, size), model=model), film, depth)
+    def pixels(matrix: np.ndarray) -> ViewPixels:
+        return view(Camera(matrix, intrinsics, (size, size), model=model), film, depth)
 
-    write_dataset(path, header, pixels())
+    with ThreadPoolExecutor() as pool:
+        write_dataset(path, header, pool.map(pixels, matrices))
     return path
