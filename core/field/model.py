@@ -70,14 +70,12 @@ class FieldConfig:
         for item in fields(cls):
             value: Any = metadata.get(item.name) if isinstance(metadata, dict) else None
             kind: type[Any] = type(item.default)
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            if type(value) is not kind:
+            if type(value) is not kind and not (kind is float and type(value) is int):
                 raise UserError(f"the twin's model lacks a valid {item.name}; train again")
             low, high = _SANE.get(item.name, (0, 1))
             if not low <= value <= high:
                 raise UserError(f"the twin's model has {item.name} = {value}, outside of {low} to {high}; train again")
-            values[item.name] = value
+            values[item.name] = kind(value)
         return cls(**values)
 
 
@@ -173,7 +171,12 @@ def field_from_arrays(metadata: Any, arrays: dict[str, NDArray[Any]], device: to
     Raises:
         UserError: an array is missing, has another shape, or holds something that is not finite.
     """
-    field = RadianceField(FieldConfig.from_metadata(metadata))
+    config = FieldConfig.from_metadata(metadata)
+    shape, table = (config.layout.rows, config.features), arrays.get("field/table")
+    # before memory is taken for one of its own
+    if table is None or table.shape != shape:
+        raise UserError(f"the twin's field lacks a table of shape {shape}; train again")
+    field = RadianceField(config)
     with torch.no_grad():
         for name, parameter in field.named_parameters():
             values = arrays.get("field/" + name.replace(".", "_"))

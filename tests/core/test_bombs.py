@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from radiance_twin.core import twin_file
@@ -22,6 +23,7 @@ from radiance_twin.core.dataset.readers import pictures
 from radiance_twin.core.dataset.readers.posed import Unsound
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.field.model import FieldConfig, config_metadata, field_from_arrays
 from radiance_twin.core.twin_file import read_twin
 
 from .analytic_scene import write
@@ -74,6 +76,14 @@ def test_a_twin_that_unpacks_to_more_than_a_machine_holds(tmp_path: Path, monkey
         read_twin(path)
 
 
+def test_a_twin_whose_field_claims_the_largest_table() -> None:
+    claimed = {"levels": 12, "base_resolution": 4096, "finest_resolution": 65536, "log2_table_size": 24}
+    with pytest.raises(UserError, match=r"lacks a table of shape \(201326592, 4\)"):
+        field_from_arrays({**config_metadata(FieldConfig()), **claimed}, {}, torch.device("cpu"))
+    with pytest.raises(UserError, match="has density_shift = 1000"):
+        FieldConfig.from_metadata({**config_metadata(FieldConfig()), "density_shift": 10**400})
+
+
 def test_a_picture_with_channels_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import OpenEXR
 
@@ -101,7 +111,7 @@ def test_a_png_with_a_chunk_without_end(tmp_path: Path, monkeypatch: pytest.Monk
 def test_json_that_is_deep_or_without_end(tmp_path: Path) -> None:
     path = tmp_path / "cameras.json"
     path.write_text('{"cameras": ' + "[" * 1_000_000)
-    with pytest.raises(UserError, match="RecursionError"):
+    with pytest.raises(UserError, match="it is no JSON"):
         read_cameras(str(path))
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a terabyte of nothing, in no bytes
