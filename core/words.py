@@ -113,7 +113,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         title = name if "/" in name else name.replace("_", " ")  # an array keeps its name
         if isinstance(value, dict) and value:
             lines += [f"{title}:", *(f"  {line}" for line in lines_of(value))]
-        elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
             lines += [f"{title}:", *(f"  {', '.join(lines_of(one))}" for one in value)]
         else:
             lines.append(f"{title}: {_value_in_words(name, value)}")
@@ -125,9 +125,11 @@ def _value_in_words(name: str, value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("bytes", "scene_bytes"):
+    # a twin of anybody may have any of these words for anything
+    measured = isinstance(value, int | float) and 0 <= value < 1e18
+    if name in ("bytes", "scene_bytes") and measured:
         return format_bytes(value)
-    if name == "seconds":
+    if name == "seconds" and measured:
         return format_seconds(value)
     if isinstance(value, float):
         return f"{value:.6g}"

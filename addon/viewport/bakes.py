@@ -228,15 +228,15 @@ def read_bake(path: str) -> Bake:
 def _psnr(metadata: dict[str, Any]) -> float | None:
     try:
         values = [float(view["psnr"]) for view in metadata["training"]["views"] if view["psnr"] is not None]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return float(np.mean(values)) if values else None
+    return float(np.mean(values)) if values and np.isfinite(values).all() else None
 
 
 def _own_psnr(metadata: dict[str, Any]) -> float | None:
     try:
         value = float(metadata["bake"]["psnr"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return value if np.isfinite(value) else None
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -376,3 +377,9 @@ def test_a_newer_file_is_refused_with_what_to_do(file, tmp_path):
         archive.writestr("twin.json", json.dumps(header))
     with pytest.raises(RuntimeError, match="newer Radiance Twin .*update the extension"):
         bpy.ops.radiance_twin.load_twin(filepath=str(tmp_path / "newer.twin"))
+
+
+@pytest.mark.parametrize("figure", [10**400, math.nan, "much", None, [1]])
+def test_figures_that_are_none_are_not_shown(figure: object) -> None:
+    metadata: dict = {"training": {"views": [{"psnr": figure}, {"psnr": figure}]}, "bake": {"psnr": figure}}
+    assert bakes._psnr(metadata) is None and bakes._own_psnr(metadata) is None

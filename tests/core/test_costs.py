@@ -130,7 +130,13 @@ def test_without_times_nothing_is_made_up(tmp_path: Path) -> None:
     assert (costs["dataset_seconds"], costs["train_seconds"], costs["fixed_seconds"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("training", [None, [], {"seconds": "long", "stages": 3, "views": [1], "history": "none"}])
+# JSON has integers that no float holds
+HUGE = {"seconds": 10**400, "stages": {"baking": -(10**400)}, "views": [{"psnr": 10**400}], "history": [[10**400, 1]]}
+
+
+@pytest.mark.parametrize(
+    "training", [None, [], {"seconds": "long", "stages": 3, "views": [1], "history": "none"}, HUGE]
+)
 def test_a_twin_may_say_nonsense_of_its_training(training: Any) -> None:
     found = training_of(Twin({"training": training}, {}))
     assert found == {"seconds": None, "whole_seconds": None, "history": [], "psnr": None}

@@ -63,3 +63,14 @@ def test_the_flags_of_bench_say_what_is_usual_there(capsys: pytest.CaptureFixtur
         cli.main(["bench", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "(400x400)" in told and "render (1000)" in told and "(200x200)" not in told
+
+
+def test_a_twin_of_anybody_may_say_nonsense() -> None:
+    said = {"training": {"seconds": "long", "stages": [1, {"a": 2}]}, "bytes": None, "scene_bytes": 10**400}
+    assert lines_of(said) == [
+        "training:",
+        "  seconds: long",
+        "  stages: 1, {'a': 2}",
+        "bytes: none",
+        f"scene bytes: {10**400}",
+    ]
