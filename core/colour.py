@@ -181,7 +181,7 @@ class ViewTransform:
                 stages = [_stage(kind, arrays.get(f"stage_{i:02}", ())) for i, kind in enumerate(kinds)]
             display, view, look = (str(metadata[name]) for name in ("display", "view", "look"))
             exposure, gamma = (float(metadata[name]) for name in ("exposure", "gamma"))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"the view transform is incomplete ({error}); render or train again") from error
         return cls(tuple(stages), display, view, look, exposure, gamma)
 

@@ -257,7 +257,7 @@ def read_view_transform(folder: Path, plan: Plan) -> ViewTransform:
                 arrays = dict(file)
         else:
             arrays = {"lut": np.load(folder / "view_transform.npy", allow_pickle=False)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{folder} holds no view transform ({error}); render again") from error
     return ViewTransform.from_metadata(plan.view_transform, arrays)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,22 @@ import numpy as np
 
 from radiance_twin.core.bake.bricks import from_arrays
 from radiance_twin.core.camera_file import read_camera, read_cameras
+from radiance_twin.core.colour import standard_view_transform
+from radiance_twin.core.comparison.costs import training_of
 from radiance_twin.core.comparison.error_points import ErrorPoints, read_error_points, write_error_points
 from radiance_twin.core.dataset.checksums import ATTRIBUTE, read_attributes
 from radiance_twin.core.dataset.readers import colmap, nerf, nerfstudio, ngp
 from radiance_twin.core.dataset.readers.pictures import check_picture, read_depth, read_grey, read_picture
 from radiance_twin.core.dataset.readers.posed import Problems, Unsound
-from radiance_twin.core.dataset.staging import read_plan
+from radiance_twin.core.dataset.staging import Plan, PlannedView, read_plan, read_view_transform, write_plan
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import UserError
+from radiance_twin.core.field.model import FieldConfig, RadianceField, config_metadata, field_arrays
+from radiance_twin.core.field.occupancy import occupancy_bits
+from radiance_twin.core.field.render import load_field
 from radiance_twin.core.rendering.configuration_file import configuration_text, read_configuration
-from radiance_twin.core.twin_file import read_twin, write_twin
+from radiance_twin.core.twin_file import SUMS, read_twin, write_twin
+from radiance_twin.core.view import view_transform_of
 
 CORE_TESTS = Path(__file__).resolve().parent.parent / "core"
 FOREIGN = SimpleNamespace(**runpy.run_path(str(CORE_TESTS / "foreign_datasets.py")))
@@ -81,16 +88,46 @@ def _dataset(folder: Path) -> None:
 
 def _twin(folder: Path) -> None:
     twin = read_twin(folder / "scene.twin")
-    _ = twin.bounds, twin.training_history
+    _ = twin.bounds, twin.training_history, training_of(twin)
     from_arrays(twin.arrays, twin.metadata)
+    view_transform_of(twin)
+    load_field(twin, "cpu")
 
 
 def _write_twin(folder: Path) -> None:
     density = np.zeros((8, 8, 8), np.float16)
     density[2:5, 2:5, 2:5] = 30.0
-    metadata = {"world_from_field": np.eye(4).tolist(), "bake": {"kind": "grid"}, "bounds": [[0, 0, 0], [1, 1, 1]]}
-    arrays = {"bake/density": density, "bake/colour": np.full((8, 8, 8, 3), 0.5, np.float16)}
+    config = FieldConfig(levels=2, base_resolution=2, finest_resolution=4, log2_table_size=4, hidden=16)
+    view_transform = standard_view_transform()
+    metadata = {
+        "world_from_field": np.eye(4).tolist(),
+        "bake": {"kind": "grid"},
+        "bounds": [[0, 0, 0], [1, 1, 1]],
+        "model": config_metadata(config),
+        "march": {"step": 0.1, "occupancy_resolution": 8},
+        "view_transform": view_transform.to_metadata(),
+        "training": {"seconds": 3.0, "stages": {"baking": 1.0}, "views": [{"psnr": 20.0}], "history": [[1.0, 15.0]]},
+    }
+    arrays = {
+        "bake/density": density,
+        "bake/colour": np.full((8, 8, 8, 3), 0.5, np.float16),
+        **field_arrays(RadianceField(config)),
+        **occupancy_bits(density > 0.0),
+        **{f"view_transform/{name}": array for name, array in view_transform.arrays().items()},
+    }
     write_twin(folder / "scene.twin", metadata, arrays)
+
+
+def _write_earlier_twin(folder: Path) -> None:
+    """As they were before they had checksums, likewise."""
+    _write_twin(folder)
+    with zipfile.ZipFile(folder / "scene.twin") as sealed:
+        members = {name: sealed.read(name) for name in sealed.namelist()}
+    words = json.loads(members["twin.json"])
+    del words[SUMS]
+    with zipfile.ZipFile(folder / "scene.twin", "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in {**members, "twin.json": json.dumps(words).encode()}.items():
+            file.writestr(name, content)
 
 
 def _posed(reader: Any) -> Callable[[Path], None]:
@@ -142,13 +179,40 @@ def _write_points(folder: Path) -> None:
 
 
 def _write_plan(folder: Path) -> None:
-    (folder / "plan.json").write_text(json.dumps({"format": "radiance-twin-plan", "version": 2, "views": []}))
+    view = PlannedView("view_000000", 1, np.eye(4).tolist(), [9.0, 9.0, 4.0, 4.0], {"lens": 50.0}, 4, True, 7)
+    view_transform = standard_view_transform()
+    plan = Plan(
+        views=[view, view],
+        splits={"train": [0], "val": [], "test": [1]},
+        noise_floor=view,
+        noise_floor_of=1,
+        resolution=(8, 8),
+        film="transparent",
+        bounds=[[-1.0, -1.0, 0.0], [1.0, 1.0, 1.0]],
+        objects=[{"index": 3, "name": "Teapot", "bounds": [[-1.0, -1.0, 0.0], [1.0, 1.0, 1.0]]}],
+        passes={"depth": "Depth"},
+        scene_name="tea",
+        scene_hash="abc",
+        scene_bytes=1234,
+        blender_version="5.2.3",
+        unit_scale=1.0,
+        device="CPU",
+        view_transform=view_transform.to_metadata(),
+        configuration={"rig": "sphere"},
+        noise_ladder=[view],
+    )
+    write_plan(folder, plan, view_transform)
+
+
+def _plan(folder: Path) -> None:
+    read_view_transform(folder, read_plan(folder))
 
 
 READERS = [
     Reader("dataset", "scene.h5", lambda folder: SCENE.write(folder / "scene.h5", views=2, size=8), _dataset),
     Reader("dataset_without_checksums", "scene.h5", _write_earlier_dataset, _dataset),
     Reader("twin", "scene.twin", _write_twin, _twin),
+    Reader("twin_without_checksums", "scene.twin", _write_earlier_twin, _twin),
     Reader("nerf", "transforms_train.json", FOREIGN.write_nerf, _posed(nerf)),
     Reader("ngp", "transforms.json", lambda folder: FOREIGN.write_transforms(folder, count=2), _posed(ngp)),
     Reader(
@@ -175,7 +239,7 @@ READERS = [
         lambda folder: read_configuration(folder / "render.toml"),
     ),
     Reader("error_points", "errors.npz", _write_points, lambda folder: read_error_points(folder / "errors.npz")),
-    Reader("plan", "plan.json", _write_plan, read_plan),
+    Reader("plan", "plan.json", _write_plan, _plan),
 ]
 BY_NAME = {reader.name: reader for reader in READERS}
 
