@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.handlers import persistent
 
 from ...core.camera_file import camera_from
 from ...core.errors import UserError
@@ -88,6 +89,8 @@ class RADIANCE_TWIN_OT_look_from_view(bpy.types.Operator):
             return refuse(self, error)
         stand_at(context.scene, camera, metrics["dataset"]["bounds"], frames.pop() if len(frames) == 1 else None)
         look_through(context)
+        lists = held_out_of(context)
+        lists.view = next((row for row, one in enumerate(lists.views) if one.index == self.index), lists.view)
         self.report({"INFO"}, f"View {self.index}, {camera.size[0]} × {camera.size[1]} pixels")
         return {"FINISHED"}
 
@@ -178,6 +181,18 @@ def _refresh() -> None:
     redraw()
 
 
+@persistent
+def _state_replaced(*_: Any) -> None:
+    # undo takes the pictures away, or brings those of another view; handlers are too early to load others
+    if held_out_of(bpy.context).views and not bpy.app.timers.is_registered(_show_pictures):
+        bpy.app.timers.register(_show_pictures, first_interval=0.0)
+
+
+def _show_pictures() -> None:
+    _load_pictures(held_out_of(bpy.context), bpy.context)
+    redraw()
+
+
 def selected_view() -> dict[str, Any] | None:
     """What metrics.json says of the view that is selected in the list; None when there is none."""
     held_out = held_out_of(bpy.context)
@@ -231,17 +246,25 @@ CLASSES = (
 )
 
 
+HANDLERS = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.load_post)
+
+
 def register() -> None:
     for each in CLASSES:
         bpy.utils.register_class(each)
+    for handlers in HANDLERS:
+        handlers.append(_state_replaced)
     bpy.types.WindowManager.radiance_twin_held_out = bpy.props.PointerProperty(  # type: ignore[attr-defined]
         type=RadianceTwinHeldOut, options={"SKIP_SAVE"}
     )
 
 
 def unregister() -> None:
-    if bpy.app.timers.is_registered(_refresh):
-        bpy.app.timers.unregister(_refresh)
+    for handlers in HANDLERS:
+        handlers.remove(_state_replaced)
+    for timer in (_refresh, _show_pictures):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
     del bpy.types.WindowManager.radiance_twin_held_out  # type: ignore[attr-defined]
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -80,6 +81,36 @@ def test_leaving_the_view_brings_the_scene_back_as_it_was(compared: Path) -> Non
     assert scene.camera == own and scene.frame_current == 9
     assert (scene.render.resolution_x, scene.render.pixel_aspect_x) == (777, 1.25)
     assert "Radiance Twin View" not in bpy.data.objects and len(bpy.data.cameras) == 1
+
+
+def shown_pictures() -> list[str]:
+    return sorted(image.name for image in bpy.data.images if image.name.startswith("View "))
+
+
+def test_pictures_are_those_of_the_view_that_is_looked_from(compared: Path) -> None:
+    for index in (67, 70):
+        bpy.ops.radiance_twin.look_from_view(index=index)
+        assert held_out.selected_view()["index"] == index
+        assert shown_pictures() == [f"View {index}, Classic", f"View {index}, FLIP", f"View {index}, Neural"]
+
+
+def test_pictures_come_back_after_undo(compared: Path) -> None:
+    for image in list(bpy.data.images):
+        bpy.data.images.remove(image)
+    bpy.ops.ed.undo_push(message="before there were pictures")
+    bpy.ops.radiance_twin.look_from_view(index=67)
+    bpy.ops.ed.undo_push(message="looked")
+    bpy.ops.ed.undo()
+    assert not shown_pictures()
+    run_timer(held_out._show_pictures)
+    assert len(shown_pictures()) == 3
+
+
+def run_timer(function: Callable[[], None]) -> None:
+    """What a window's Blender does with the next tick: in the background timers only wait."""
+    assert bpy.app.timers.is_registered(function)
+    bpy.app.timers.unregister(function)
+    function()
 
 
 def test_the_animated_rig_does_not_follow_a_held_out_view(compared: Path) -> None:
