@@ -71,7 +71,7 @@ class RADIANCE_TWIN_UL_objects(bpy.types.UIList):
     def draw_item(
         self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active_property: Any
     ) -> None:
-        row = layout.row(align=True)
+        row = layout.split(factor=0.7, align=True)
         there = item.name in context.scene.objects
         name = row.row(align=True)
         name.alignment = "LEFT"
