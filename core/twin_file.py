@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -122,7 +123,7 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
         raise UserError(f"{path} does not exist; train first, or check the path")
     wanted = None if names is None else tuple(names)
     try:
-        with zipfile.ZipFile(path) as file:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as file:
             metadata = _read_metadata(file, path)
             members = [entry for entry in file.infolist() if entry.filename.endswith(".npy")]
             if len(members) > MOST_ARRAYS:
@@ -130,9 +131,7 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
             chosen = [entry for entry in members if _is_wanted(entry.filename.removesuffix(".npy"), wanted)]
             if sum(entry.file_size for entry in chosen) > LARGEST_TWIN_BYTES:
                 raise UserError(f"{path} claims more memory than any twin takes; it is not used")
-            arrays = {}
-            for entry in chosen:
-                arrays[entry.filename.removesuffix(".npy")] = read_array(file, entry, path)
+            arrays = _read_members(stream, file, chosen, path)
     except BROKEN as error:
         wrong = "is not a complete .twin file; train again or fetch it again"
         raise UserError(f"{path} {wrong if path.suffix == '.twin' else 'is no twin; name a .twin file'}") from error
@@ -144,6 +143,25 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; train again")
     return Twin(metadata, arrays)
+
+
+def _read_members(
+    stream: BinaryIO, file: zipfile.ZipFile, members: list[zipfile.ZipInfo], path: Path
+) -> dict[str, NDArray[Any]]:
+    """The arrays of `members` of a `file` that is read from `stream`: the largest here, the others meanwhile in a
+    thread. What takes long, zlib and checksums, runs beside Python."""
+    members = sorted(members, key=lambda entry: -entry.file_size)
+    # threads cannot share a ZipFile, and between two openings another file may take this one's place
+    with path.open("rb") as again:
+        if len(members) < 2 or not os.path.sameopenfile(stream.fileno(), again.fileno()):
+            return _read_all(file, members, path)
+        with zipfile.ZipFile(again) as other, ThreadPoolExecutor(1) as thread:
+            rest = thread.submit(_read_all, other, members[1:], path)
+            return _read_all(file, members[:1], path) | rest.result()
+
+
+def _read_all(file: zipfile.ZipFile, members: list[zipfile.ZipInfo], path: Path) -> dict[str, NDArray[Any]]:
+    return {entry.filename.removesuffix(".npy"): read_array(file, entry, path) for entry in members}
 
 
 def _is_wanted(name: str, wanted: tuple[str, ...] | None) -> bool:

@@ -24,7 +24,7 @@ from . import refuse
 # distance between the original's middle and the twin's, in widths of the twin
 BESIDE = 1.2
 # how long a click waits for a file to be read, seconds
-PATIENCE = 0.3
+PATIENCE = 0.1
 # types of objects that a twin may have been made of
 RENDERED_TYPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME"}
 
@@ -83,10 +83,12 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
         forget_unused()
         try:
             twin = read_twin(path, [])
+            # its thread reads on meanwhile
+            bake_at(path)
+            prepare_view_transform(context.scene)
             # a large one is shown when it is there, and what is wrong with it then is said in its panel
             if bake_at(path, PATIENCE) is None and problem_at(path):
                 raise UserError(problem_at(path))
-            prepare_view_transform(context.scene)
         except UserError as error:
             return refuse(self, error)
         thing = new_twin(context, path, twin)

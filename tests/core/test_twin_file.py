@@ -5,11 +5,14 @@ import io
 import json
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from radiance_twin.core import twin_file
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.twin_file import Twin, read_twin, write_twin
 
@@ -44,6 +47,25 @@ def test_round_trip(tmp_path: Path) -> None:
         assert twin.arrays[name].dtype == array.dtype
     assert set(read_twin(tmp_path / "a.twin", ["bake"]).arrays) == {"bake/density"}
     assert list(tmp_path.iterdir()) == [tmp_path / "a.twin"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("moment", ["_read_metadata", "_read_members", "read_array"])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    for name, value in (("a.twin", 1), ("b.twin", 2)):
+        write_twin(tmp_path / name, METADATA, {f"field/{array}": np.full(1000, value) for array in "xyz"})
+    read = getattr(twin_file, moment)
+
+    def replace_and_read(*arguments: Any) -> Any:
+        with suppress(FileNotFoundError):
+            (tmp_path / "b.twin").replace(tmp_path / "a.twin")
+        return read(*arguments)
+
+    monkeypatch.setattr(twin_file, moment, replace_and_read)
+    arrays = read_twin(tmp_path / "a.twin").arrays
+    assert {name: array[0] for name, array in arrays.items()} == {"field/x": 1, "field/y": 1, "field/z": 1}
+    assert read_twin(tmp_path / "a.twin").arrays["field/x"][0] == 2
 
 
 @pytest.mark.parametrize("bounds", [[[-1, 0, 0], [1, 0.5, 2]], None, "no box", [[1, 1, 1], [0, 0, 0]]])
