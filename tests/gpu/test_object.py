@@ -93,7 +93,29 @@ def by_geometry_nodes(twin: bpy.types.Object) -> bpy.types.Object:
     return thing
 
 
-@pytest.mark.parametrize("by", [by_collection, by_vertices, by_geometry_nodes])
+def by_particles(twin: bpy.types.Object, kind: str) -> bpy.types.Object:
+    thing = points((5.0, 0.0, 0.0))
+    settings: Any = thing.modifiers.new("Instances", "PARTICLE_SYSTEM").particle_system.settings
+    settings.type, settings.count, settings.emit_from, settings.use_emit_random = kind, 1, "VERT", False
+    settings.render_type, settings.instance_object, settings.particle_size = "OBJECT", twin, 1.0
+    # as it is: Blender turns it by the particle's direction otherwise
+    settings.use_rotations, settings.rotation_mode = True, "GLOB_Y"
+    if kind == "EMITTER":
+        settings.frame_end, settings.physics_type, settings.normal_factor = 1.0, "NO", 0.0
+    else:
+        settings.use_advanced_hair, settings.hair_length = True, 1.0
+    return thing
+
+
+def by_hair(twin: bpy.types.Object) -> bpy.types.Object:
+    return by_particles(twin, "HAIR")
+
+
+def by_emitter(twin: bpy.types.Object) -> bpy.types.Object:
+    return by_particles(twin, "EMITTER")
+
+
+@pytest.mark.parametrize("by", [by_collection, by_vertices, by_geometry_nodes, by_hair, by_emitter])
 def test_an_instance_is_drawn_where_blender_has_it(loaded, by):
     window = bpy.context.window_manager.windows[0]
     area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
@@ -105,7 +127,7 @@ def test_an_instance_is_drawn_where_blender_has_it(loaded, by):
         assert placed is not None and thing == loaded
         moved = np.eye(4)
         moved[0, 3] = 5.0
-        assert placed.world_from_field == pytest.approx(moved @ WORLD_FROM_FIELD)
+        assert placed.world_from_field == pytest.approx(moved @ WORLD_FROM_FIELD, abs=1e-6)
         # moved, hidden and gone with what instances it
         parent.location.z += 2.0
         bpy.context.view_layer.update()
