@@ -145,6 +145,24 @@ def test_nerfstudio_has_splits_depth_in_millimetres_and_the_same_world(shifted: 
             assert ((millimetres > 0) == (dataset.depth(index) > 0)).all()
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e5])
+def test_depth_of_tiny_and_huge_scenes_keeps_its_precision(size: float, tmp_path: Path) -> None:
+    source = write(tmp_path / "scene.h5", CENTRED)
+    with h5py.File(source, "r+") as file:
+        file["views/depth"][...] *= size
+    for format in ("ngp", "nerfstudio"):
+        exported(source, tmp_path / format, format)
+    unit = json.loads((tmp_path / "ngp" / "transforms.json").read_text())["integer_depth_scale"]
+    with open_dataset(source) as dataset:
+        for index in (2, 4):
+            depth = dataset.depth(index)
+            steps = np.asarray(Image.open(tmp_path / "ngp" / "depth" / f"{index:06d}.png"))
+            assert np.abs(steps * unit - depth).max() < 1e-4 * depth.max()
+            # nerfstudio multiplies whatever the file holds by a thousandth
+            millimetres = np.load(tmp_path / "nerfstudio" / "depth" / f"{index:06d}.npy")
+            assert np.allclose(millimetres / 1000, depth, rtol=1e-6)
+
+
 def test_ngp_keeps_held_out_views_apart_and_the_scene_in_its_unit_cube(shifted: Path, tmp_path: Path) -> None:
     exported(shifted, tmp_path / "ngp", "ngp", images="exr")
     assert [path.name for path in (tmp_path / "ngp").glob("*.json")] == ["transforms.json"]

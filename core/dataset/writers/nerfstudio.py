@@ -68,7 +68,7 @@ def _depth_in_millimetres(task: Task, index: int) -> str:
     if task.depth_unit == DEPTH_STEP:
         name = f"depth/{index:06d}.png"
         task.depth(index, name)
-    else:  # too far for 16 bits
+    else:  # too far for 16 bits, or too near for whole millimetres
         name = f"depth/{index:06d}.npy"
         np.save(task.new_file(name), (task.planar_depth(index) / DEPTH_STEP).astype(np.float32))
     return name

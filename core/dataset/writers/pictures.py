@@ -13,8 +13,9 @@ from PIL import Image
 
 from ...colour import ViewTransform
 
-# a millimetre where the scene's unit is a metre
+# a millimetre where the scene's unit is a metre; steps of it up to the farthest depth, without which it is too coarse
 DEPTH_STEP = 1e-3
+FEWEST_STEPS = 1000
 
 
 def straight_image(rgba: NDArray[np.float32], view_transform: ViewTransform) -> NDArray[np.uint8]:
@@ -79,5 +80,7 @@ def write_depth(path: Path, depth: NDArray[np.float32], unit: float) -> None:
 
 
 def depth_unit(farthest: float) -> float:
-    """What one step of a 16-bit depth is in scene units: a thousandth, or more where the scene reaches too far."""
-    return max(DEPTH_STEP, farthest / 65535.0)
+    """What one step of a 16-bit depth is in scene units: a thousandth where that reaches and is fine enough, else a
+    part of the farthest depth."""
+    suits = FEWEST_STEPS <= farthest / DEPTH_STEP <= 65535
+    return DEPTH_STEP if suits or farthest <= 0.0 else farthest / 65535.0
