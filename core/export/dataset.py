@@ -98,6 +98,10 @@ def export_dataset(settings: DatasetExportSettings, reporter: Reporter) -> dict[
     _check(settings)
     began = time.monotonic()
     with open_dataset(settings.dataset, reporter.log if settings.skip_damaged else None) as dataset:
+        if not any(len(views) for views in dataset.splits.values()):
+            raise UserError(
+                f"{settings.dataset} has no views that could be exported; render it again or fetch it again"
+            )
         if settings.format == "points":
             return _export_points(settings, dataset, began)
 

@@ -21,6 +21,7 @@ from pxr import Sdf, Usd, UsdGeom, UsdRender
 from ..cameras import Camera, corners_of_bounds, pixel_grid
 from ..dataset.readers import colmap, nerf, nerfstudio, ngp
 from ..dataset.readers.posed import PosedImages, Problems
+from ..dataset.readers.transforms import TRANSFORMS
 from ..dataset.store import Dataset
 from ..errors import UserError
 from ..lenses import COEFFICIENTS, CameraModel
@@ -94,7 +95,8 @@ def _read_nerf(folder: Path) -> dict[str, Camera]:
 
 
 def _read_ngp(folder: Path) -> dict[str, Camera]:
-    return _posed(*(ngp.read(place, None, _no_problems()) for place in (folder, folder / "test") if place.is_dir()))
+    places = [place for place in (folder, folder / "test") if (place / TRANSFORMS).is_file()]
+    return _posed(*(ngp.read(place, None, _no_problems()) for place in places))
 
 
 def _read_nerfstudio(folder: Path) -> dict[str, Camera]:
@@ -102,8 +104,8 @@ def _read_nerfstudio(folder: Path) -> dict[str, Camera]:
 
 
 def _read_colmap(folder: Path) -> dict[str, Camera]:
-    places = (folder, folder / "test")
-    return _posed(*(colmap.read(place, None, _no_problems()) for place in places if place.is_dir()))
+    places = [place for place in (folder, folder / "test") if (place / "sparse").is_dir()]
+    return _posed(*(colmap.read(place, None, _no_problems()) for place in places))
 
 
 def _read_plain(folder: Path) -> dict[str, Camera]:

@@ -289,6 +289,30 @@ def test_a_dataset_without_objects_or_depth_says_what_it_lacks(tmp_path: Path) -
     assert result["remarks"] == ["The dataset has no depth, so there are no points to begin splats with."]
 
 
+def without(source: Path, *splits: str) -> Path:
+    """The dataset with no view in these splits."""
+    with h5py.File(source, "r+") as file:
+        for split in splits:
+            del file[f"splits/{split}"]
+            file[f"splits/{split}"] = np.zeros(0, np.int64)
+    return source
+
+
+def test_held_out_views_alone_can_be_exported(tmp_path: Path) -> None:
+    source = without(write(tmp_path / "scene.h5", CENTRED), "train")
+    for format in ("ngp", "nerfstudio", "colmap", "coco", "yolo", "bop", "kitti", "kubric", "webdataset", "usd"):
+        assert exported(source, tmp_path / format, format)["views"] == 3
+    with pytest.raises(UserError, match="needs training views"):
+        exported(source, tmp_path / "nerf", "nerf")
+
+
+def test_a_dataset_without_any_views_is_one_line(tmp_path: Path) -> None:
+    source = without(write(tmp_path / "scene.h5", CENTRED), "train", "val", "test")
+    for format in (*DATASET_EXPORTS, "points"):
+        with pytest.raises(UserError, match="has no views that could be exported"):
+            exported(source, tmp_path / "out.ply", format)
+
+
 def test_a_folder_with_something_in_it_stays_as_it_is(centred: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
