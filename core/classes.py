@@ -67,4 +67,4 @@ def class_of(
     if own:
         return own
     names = {"object": [name], "collection": list(collections), "material": list(materials)}
-    return next((rule.name for rule in rules if rule.fits(names[rule.kind])), COPY.sub("", name))
+    return next((rule.name for rule in rules if rule.fits(names[rule.kind])), COPY.sub("", name) or name)
