@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 from skimage.measure import grid_points_in_poly
@@ -17,6 +18,7 @@ from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writers.outline import outer_rings, outline_of
 from radiance_twin.core.errors import UserError
 
+from . import labelled_dataset
 from .labelled_dataset import CENTRED, HEIGHT, PLACES, SHIFTED, WIDTH, alone, exported, write
 
 
@@ -32,6 +34,7 @@ def test_coco_opens_in_pycocotools_with_masks_boxes_and_names(
     read = COCO(tmp_path / "coco" / "annotations" / "instances_train.json")
     names = {category["id"]: category["name"] for category in read.loadCats(read.getCatIds())}
     assert sorted(names.values()) == ["Ball", 'Slab "old": 1']
+    assert read.getCatIds(supNms=["Ball"]) == [1]
     with open_dataset(shifted) as dataset:
         for image in read.loadImgs(read.getImgIds()):
             index = int(image["file_name"][:6])
@@ -127,6 +130,15 @@ def test_yolo_pose_without_keypoints_says_so(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain.h5", CENTRED, labelled=False)
     with pytest.raises(UserError, match=r"has no keypoints; render it again with --keypoints NAME, or choose"):
         exported(plain, tmp_path / "yolo", "yolo-pose")
+
+
+def test_yaml_readers_get_any_name_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["Räder \N{ROCKET}: 'neu'", "no"]
+    things = [{**thing, "class": name} for thing, name in zip(labelled_dataset.OBJECTS, names, strict=True)]
+    monkeypatch.setattr(labelled_dataset, "OBJECTS", things)
+    exported(write(tmp_path / "scene.h5", CENTRED), tmp_path / "yolo", "yolo")
+    read = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))
+    assert sorted(read["names"].values()) == sorted(names)
 
 
 def test_yolo_has_a_line_an_object_in_shares_of_the_picture(shifted: Path, tmp_path: Path) -> None:

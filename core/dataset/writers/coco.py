@@ -63,7 +63,12 @@ def _write(task: Task, format: str, segmentation_of: Callable[[NDArray[np.bool_]
             "info": {"description": task.dataset.scene_name, "version": "1.0"},
             "licenses": [],
             "categories": [
-                {"id": place + 1, "name": name, **({"keypoints": names[name], "skeleton": []} if name in names else {})}
+                {
+                    "id": place + 1,
+                    "name": name,
+                    "supercategory": name,  # there is nothing above a class
+                    **({"keypoints": names[name], "skeleton": []} if name in names else {}),
+                }
                 for place, name in enumerate(categories)
             ],
             "images": [],

@@ -90,11 +90,15 @@ def _write(task: Task, format: str, row: Row, further: Sequence[str] = ()) -> Wr
         written.names[index] = f"{split}/{index:06d}"
         task.opaque_picture(index, f"images/{written.names[index]}.png")
         task.new_file(f"labels/{written.names[index]}.txt").write_text("".join(lines), encoding="ascii")
-    # a JSON text is a YAML text: names with quotes or colons are safe
+    # a JSON text is a YAML text, as far as it has no surrogates: names with quotes or colons are safe
     there = [split for split in SPLITS if len(task.dataset.splits[split])]
     rows = [f"{split}: images/{split}" for split in there]
     if "val" not in there and "test" in there:
         rows.append("val: images/test")  # trainers insist on one
-    rows += [*further, "names:", *(f"  {place}: {json.dumps(name)}" for place, name in enumerate(categories))]
+    rows += [
+        *further,
+        "names:",
+        *(f"  {place}: {json.dumps(name, ensure_ascii=False)}" for place, name in enumerate(categories)),
+    ]
     task.new_file("data.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return written
