@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -20,6 +21,9 @@ from .words import in_words
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a name that the terminal has no letters for must not make a failure of what was done
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         words = parse(sys.argv[1:] if arguments is None else arguments, "radiance-twin")
         with TerminalReporter(interrupt_main_thread) as reporter:

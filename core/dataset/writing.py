@@ -125,7 +125,8 @@ def _write_header(file: h5py.File, header: DatasetHeader) -> None:
     file.attrs.update(
         format=FORMAT,
         version=VERSION,
-        scene_name=header.scene_name,
+        # a name in bytes that are no text, as a file may have one
+        scene_name=header.scene_name.encode("utf-8", "replace").decode("utf-8"),
         scene_hash=header.scene_hash,
         scene_bytes=header.scene_bytes,
         blender_version=header.blender_version,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dataset file: what is written is read back, and what is damaged is named."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from radiance_twin.core import cameras
+from radiance_twin.core.cli import main
 from radiance_twin.core.colour import lattice, linear_to_srgb, standard_view_transform
 from radiance_twin.core.dataset.checksums import ATTRIBUTE, seal_attributes
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
@@ -91,6 +93,20 @@ def test_infinity_and_nan_do_not_get_in(tmp_path: Path) -> None:
     write_dataset(tmp_path / "a.h5", header(), pixels)
     with open_dataset(tmp_path / "a.h5") as dataset:
         assert dataset.rgba(0)[0, 0].tolist() == [65504.0] * 4 and dataset.rgba(0)[0, 1].tolist() == [0.0] * 4
+
+
+def test_names_that_are_no_text_or_that_a_terminal_has_no_letters_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what Python makes of a file's name in bytes that are no UTF-8
+    made = header(scene_name="caf\udce9", objects=[{"index": 1, "name": "Räder"}])
+    write_dataset(tmp_path / "a.h5", made, views())
+    with open_dataset(tmp_path / "a.h5") as dataset:
+        assert dataset.scene_name == "caf?" and dataset.objects[0]["name"] == "Räder"
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert main(["info", str(tmp_path / "a.h5")]) == 0
+    assert b"R\\xe4der" in terminal.buffer.getvalue()
 
 
 def test_digest_ignores_seconds_and_nothing_else(tmp_path: Path) -> None:
