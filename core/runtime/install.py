@@ -143,7 +143,8 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     run = partial(run_step, environment=environment, reporter=reporter, look=progress)
     source: list[Word] = ["--only-binary", ":all:"]
     if settings.wheels:
-        source += ["--find-links", Path(settings.wheels).resolve()]
+        # uv parts a list of folders at commas
+        source += ["--find-links", Path(settings.wheels).resolve().as_uri()]
         environment["UV_OFFLINE"] = "1"  # nor is a Python fetched
     if settings.wheels or no_index(pip_settings):
         source.append("--no-index")

@@ -38,7 +38,7 @@ def wheels(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of an installation without a network, on a machine with uv, a lock and an empty home."""
-    monkeypatch.setenv("RADIANCE_TWIN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RADIANCE_TWIN_HOME", str(tmp_path / "Jürgen's home, 100%"))
     monkeypatch.setenv("PATH", folder_of_uv() + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("UV_PYTHON", raising=False)
     monkeypatch.setattr(tools, "WHEELS", tmp_path / "no uv in here")
@@ -72,6 +72,15 @@ def test_a_runtime_is_made_and_found(settings: Settings) -> None:
     # nothing of the Python that it was made of
     assert run_python(python, "import importlib.util as u; print(u.find_spec('pytest'))") == "None"
     assert reporter.stages == ["install", "check"] and not (home() / "uv-cache").exists() and status()["bytes"] > 0
+
+
+def test_a_folder_of_wheels_may_have_any_name(
+    settings: Settings, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = str(wheels.rename(tmp_path / "Groß, Jörg 100% %20"))
+    assert install(settings(wheels=named), QuietReporter()).torch == "9.9"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert install(settings(wheels=named), QuietReporter()).torch == "9.9"
 
 
 def test_packages_come_from_where_pip_is_set_to_take_them(
