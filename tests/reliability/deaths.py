@@ -31,7 +31,8 @@ from radiance_twin.core.worker.child import Child
 from .readers import SCENE
 from .table import Row
 
-VIEWS = 240
+# more than are rendered between most of two deaths
+VIEWS = 480
 # after a death, seconds until nothing of it may run any more: the worker's 2, its own child's 2, and a busy machine
 SECONDS_TO_END = 15.0
 
