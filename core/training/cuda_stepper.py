@@ -24,7 +24,7 @@ from ..field.render import PATTERN
 from .cuda_arrays import F2, F4, U4, adam_shapes, allocate, batch_shapes, pixel_shapes
 from .host_stepper import CELLS_AT_ONCE, KEEP, THIN
 from .recipe import ADAM_EPSILON, Recipe, Scale
-from .sampler import ViewPixels
+from .sampler import Rays, ViewPixels
 
 # steps between two looks at the counters, and looks under way at most: the host is never further ahead than that
 LOOK_EVERY = 16
@@ -49,6 +49,27 @@ class _State:
     steps: int
     updates: int
     arrays: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a step would descend by.
+
+    Attributes:
+        rays, jitter: the batch that was drawn; jitter [R] in steps.
+        stride: samples are so many of the field's steps apart. samples: that the rays want.
+        dropped: rays for whose samples there was no room.
+        loss: the mean over the other rays' pixels.
+        by_name: of each of the field's parameters.
+    """
+
+    rays: Rays
+    jitter: NDArray[np.float32]
+    stride: float
+    samples: int
+    dropped: int
+    loss: float
+    by_name: dict[str, Tensor]
 
 
 class CudaStepper:
@@ -262,6 +283,28 @@ class CudaStepper:
             self.synchronise()
         elif self._steps % LOOK_EVERY == 0:
             self._look()
+
+    @failures_told
+    def gradients(self, progress: float, rays: int | None = None) -> Gradients:
+        """Those of another batch, of so many rays when it is said, without taking a step."""
+        before = self._counter(Counter.RAYS)
+        self._write_controls(progress)
+        if rays is not None:
+            self._set_counter(Counter.RAYS, rays)
+        for call in self._gradients:
+            call()
+        count, pixels = self._counter(Counter.RAYS), self._counter(Counter.PIXELS)
+        drawn, targets = (self._arrays[name][:count].cpu().numpy() for name in ("rays", "targets"))
+        scale = 1.0 / (LOSS_SCALE * max(pixels, 1))
+        found = {name: self._arrays[f"{name}_gradient"] * scale for name in self._parts()}
+        found |= self._parameters.matrices_of(found.pop("matrix"))
+        batch = Rays(drawn[:, :3], drawn[:, 4:7], targets, drawn[:, 3], self._together, self._background)
+        loss = float(self._arrays["state"][State.LOSS_SUM]) / max(pixels, 1)
+        samples, dropped = self._counter(Counter.SAMPLES), self._counter(Counter.DROPPED_RAYS)
+        for name in self._parts():
+            self._arrays[f"{name}_gradient"].zero_()
+        self._set_counter(Counter.RAYS, before)
+        return Gradients(batch, drawn[:, 7], self._stride, samples, dropped, loss, found)
 
     @failures_told
     def synchronise(self) -> None:

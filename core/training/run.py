@@ -21,6 +21,7 @@ from ..field.cuda.failure import DeviceFull, KernelsUnavailable
 from ..field.cuda.load import load_kernels
 from ..field.model import FieldConfig, RadianceField
 from ..field.render import TrainedField, ray_renderer
+from .agreement import require_same_gradients
 from .cpu_execution import CpuExecution
 from .cuda_stepper import CudaStepper
 from .execution import Execution
@@ -215,6 +216,7 @@ def prepare(
         kernels = load_kernels(field.config, device)
         require_agreement(field, kernels)
         stepper = CudaStepper(field, pixels, chosen, candidates, kernels, recipe, scale, seed, log)
+        require_same_gradients(stepper, field, recipe, scale)
         return Run(field, stepper, pixels, chosen, dataset, scale.step, log)
 
     if device.type == "cuda" and not reference:

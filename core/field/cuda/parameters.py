@@ -19,12 +19,12 @@ class Parameters:
 
     def __init__(self, field: RadianceField, kernels: Kernels) -> None:
         program = kernels.program
-        self._field = field
-        self._matrices = [*field.density, *field.colour, *field.background]
+        # in the order of `matrix_master`, which is the field's own
+        self._matrices = {name: value for name, value in field.named_parameters() if not name.endswith("table")}
         self.arrays: dict[str, Tensor] = {
             "table_master": field.table.detach(),
             "table": torch.zeros_like(field.table, dtype=torch.float16),
-            "matrix_master": torch.cat([matrix.detach().reshape(-1) for matrix in self._matrices]),
+            "matrix_master": torch.cat([matrix.detach().reshape(-1) for matrix in self._matrices.values()]),
             "weights": torch.zeros(program.weight_words, dtype=torch.int32, device=kernels.device),
         }
         packing = ["table"]
@@ -53,11 +53,15 @@ class Parameters:
 
     def adopt(self) -> None:
         """From now on the field's matrices are views of `matrix_master`: what the kernels change is changed there."""
-        first = 0
-        for matrix in self._matrices:
-            values = self.arrays["matrix_master"][first : first + matrix.numel()]
-            matrix.data = values.view(matrix.shape)
-            first += matrix.numel()
+        for name, values in self.matrices_of(self.arrays["matrix_master"]).items():
+            self._matrices[name].data = values
+
+    def matrices_of(self, values: Tensor) -> dict[str, Tensor]:
+        """The parts of an array like `matrix_master` that belong to each matrix, by the field's names of them."""
+        parts = values.split([matrix.numel() for matrix in self._matrices.values()])
+        return {
+            name: part.view(matrix.shape) for (name, matrix), part in zip(self._matrices.items(), parts, strict=True)
+        }
 
 
 def occupancy_words(occupied: Tensor) -> tuple[Tensor, Tensor]:

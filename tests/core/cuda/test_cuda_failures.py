@@ -22,6 +22,7 @@ from radiance_twin.core.field.cuda.program import program_of
 from radiance_twin.core.field.cuda.renderer import CudaRenderer
 from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.training import run
+from radiance_twin.core.training.cuda_stepper import CudaStepper
 from radiance_twin.core.training.host_stepper import HostStepper
 
 from .host import device as gpu_device
@@ -75,6 +76,21 @@ def test_kernels_that_compute_something_else_are_not_trusted(ball: Path, monkeyp
     said: list[str] = []
     training = prepared(ball, log=said.append)
     assert len(said) == 1 and "something else" in said[0] and "plain PyTorch" in said[0]
+    assert isinstance(training._stepper, HostStepper)
+
+
+def test_kernels_that_descend_by_something_else_are_not_trusted(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients = CudaStepper.gradients
+
+    def other(self: CudaStepper, *given: Any) -> Any:
+        found = gradients(self, *given)
+        found.by_name["colour.1"].t_()  # as products would have it that take another order
+        return found
+
+    monkeypatch.setattr(CudaStepper, "gradients", other)
+    said: list[str] = []
+    training = prepared(ball, log=said.append)
+    assert len(said) == 1 and "colour.1: off by" in said[0] and "plain PyTorch" in said[0]
     assert isinstance(training._stepper, HostStepper)
 
 

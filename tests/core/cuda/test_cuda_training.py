@@ -17,13 +17,11 @@ from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.field.cpu import thread_pool
 from radiance_twin.core.field.cuda.parameters import occupancy_words, occupied_cells
 from radiance_twin.core.field.cuda.renderer import CudaRenderer
-from radiance_twin.core.field.cuda.signatures import Counter, State
+from radiance_twin.core.field.cuda.signatures import Counter
 from radiance_twin.core.field.render import TrainedField, render_view
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.training import cuda_stepper, run, trainer
-from radiance_twin.core.training.cuda_stepper import LOSS_SCALE
 from radiance_twin.core.training.host_stepper import HostStepper
-from radiance_twin.core.training.sampler import Rays
 from radiance_twin.core.training.torch_execution import TorchExecution
 from radiance_twin.core.training.trainer import TrainSettings, train
 from radiance_twin.core.twin_file import read_twin
@@ -40,42 +38,28 @@ def test_a_step_has_the_loss_and_the_gradient_of_the_reference(folder: Path, kin
     training = prepared(write_scene(folder, kind), replace(QUICK, samples_on_cuda=4096 if kind == "blind" else 1024))
     advance(training, 8 if kind != "blind" else 4)
     stepper = stepper_of(training)
-    arrays = stepper._arrays
     progress = 0.9 if whole_pixels else 0.1
     training.step(progress)  # samples are as far apart as they are then
     stride = QUICK.stride(progress, kind != "blind")
     assert (stride > 1) == (kind == "blind")
-    stepper._write_controls(progress)
-    for call in stepper._gradients:
-        call()
-    counters = on_host(arrays["counters"]).view(np.uint32)
-    count, together = int(counters[Counter.RAYS]), 4 if whole_pixels else 1
-    assert count >= 256 and count % together == 0
-    assert counters[Counter.PIXELS] == count // together
-    assert counters[Counter.NONFINITE] == 0
-    drawn, targets = on_host(arrays["rays"])[:count], on_host(arrays["targets"])[:count]
-    rays = Rays(drawn[:, :3], drawn[:, 4:7], targets, drawn[:, 3], together, training.pixels.background)
+    found = stepper.gradients(progress)
+    count, together = len(found.rays.origins), 4 if whole_pixels else 1
+    assert count >= 256 and count % together == 0 and found.rays.together == together
+    assert stepper._counter(Counter.PIXELS) == count // together and not found.dropped
+    assert stepper._counter(Counter.NONFINITE) == 0
     reference = TorchExecution(
         copy.deepcopy(training._field).cpu().double(), stepper.occupied(), stepper._scale.step, QUICK
     )
-    loss, samples = reference.loss(rays, drawn[:, 7], stride)
+    loss, samples = reference.loss(found.rays, found.jitter, stride)
     loss.backward()
-    pixels = count // together
     # a sample that rounding puts on a cell's face may fall to either side
-    assert abs(samples - int(counters[Counter.SAMPLES])) <= 0.001 * samples
-    assert float(arrays["state"][State.LOSS_SUM]) / pixels == pytest.approx(loss.item(), rel=2e-3)
-    field, first = reference._field, 0
-    found = {"table": on_host(arrays["table_gradient"])}
-    if field.background_table is not None:
-        found["background_table"] = on_host(arrays["background_table_gradient"])
-    for name, parameter in field.named_parameters():
-        if not name.endswith("table"):
-            found[name] = on_host(arrays["matrix_gradient"])[first : first + parameter.numel()].reshape(parameter.shape)
-            first += parameter.numel()
-    for name, parameter in field.named_parameters():
+    assert abs(samples - found.samples) <= 0.001 * samples
+    assert found.loss == pytest.approx(loss.item(), rel=2e-3)
+    for name, parameter in reference._field.named_parameters():
         wanted = on_host(parameter.grad)
-        difference = np.linalg.norm(found[name] / (LOSS_SCALE * pixels) - wanted) / np.linalg.norm(wanted)
+        difference = np.linalg.norm(on_host(found.by_name[name]) - wanted) / np.linalg.norm(wanted)
         assert difference < 0.02, name
+    assert not stepper._arrays["table_gradient"].any() and not stepper._arrays["matrix_gradient"].any()
 
 
 def test_a_scene_is_learned_from_the_first_ray_to_the_twin(
