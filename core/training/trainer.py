@@ -19,7 +19,7 @@ from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
 from ..bake.make import bake_bricks
 from ..bake.picture import bake_over_background
 from ..cameras import Camera
-from ..comparison.metrics import display_image, image_metrics
+from ..comparison.metrics import display_image, view_psnr
 from ..dataset.digest import dataset_digest
 from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError
@@ -344,8 +344,8 @@ def validate(
         rgba = draw(dataset.camera(int(index)))
         truth = dataset.rgba(int(index))
         shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
-        figures = image_metrics(shown[0], shown[1], truth[..., 3], dataset.valid(int(index)))
-        views.append({"index": int(index), "psnr": figures.psnr, "psnr_foreground": figures.psnr_foreground})
+        whole, foreground = view_psnr(shown[0], shown[1], truth[..., 3], dataset.valid(int(index)))
+        views.append({"index": int(index), "psnr": whole, "psnr_foreground": foreground})
     return views
 
 
