@@ -8,6 +8,7 @@ file and ends with Blender.
 import shutil
 import tempfile
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import bpy
 
-from ...core.errors import Cancelled, UserError
+from ...core.errors import Cancelled, Fault, UserError
 from ...core.processes import worker_command
 from ...core.twin_file import Twin
 from ...core.worker.child import Child, ChildCrashed
@@ -165,6 +166,8 @@ class Job:
                 self._take(self._unheard.popleft())
             except (UserError, Cancelled) as error:
                 self._answer = error
+            except Exception as error:  # Blender never calls a timer again that has raised
+                self._answer = _fault(error)
             if self._answer is not None and self._answered_at is None:
                 self._answered_at = time.monotonic()
         if gone and not self._unheard:
@@ -196,30 +199,38 @@ class Job:
         self._child.close()
         if self._frames is not None:
             self._frames.close()
-        try:
-            if isinstance(answer, Exception):
-                raise answer
+        if isinstance(answer, Exception):
+            self.error = answer
+        else:
             self.clear()
             self.result = answer
-            self.outcome = self._finish(self, answer)
-        except ChildCrashed as crash:
-            self.error = crash
-            self._finish(self, None)
-            self.outcome = sentence(f"{crash}; its last words: {crash.log}" if crash.log else str(crash))
-        except Cancelled as stopped:
-            self.error = stopped
-            self.outcome = sentence(self._finish(self, None) or str(stopped))
-        except (UserError, OSError, RuntimeError) as failure:
-            self.error = failure
-            if self.result is None:
-                self._finish(self, None)
-            self.outcome = sentence(str(failure))
+        said = ""
+        try:
+            said = self._finish(self, self.result)
+        except Exception as error:  # likewise
+            if self.error is None or isinstance(self.error, Cancelled):
+                self.error = error if isinstance(error, UserError | OSError | RuntimeError) else _fault(error)
+        match self.error:
+            case None:
+                self.outcome = said
+            case ChildCrashed() as crash:
+                self.outcome = sentence(f"{crash}; its last words: {crash.log}" if crash.log else str(crash))
+            case Cancelled() as stopped:
+                self.outcome = sentence(said or str(stopped))
+            case failure:
+                self.outcome = sentence(str(failure))
 
     def clear(self) -> None:
         """Remove the session's folder: this job is not needed any more."""
         if self.session is not None:
             shutil.rmtree(self.session, ignore_errors=True)
             self.session = None
+
+
+def _fault(error: Exception) -> Fault:
+    """What nobody foresaw; the console has the rest."""
+    traceback.print_exception(error)
+    return Fault(f"{type(error).__name__}: {error} (a fault of Radiance Twin; please report it)")
 
 
 _current: Job | None = None
