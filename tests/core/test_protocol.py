@@ -202,6 +202,43 @@ def test_a_child_that_ignores_a_cancel_is_terminated_and_killed(deafness: str, m
     process.close()
 
 
+def test_a_child_that_does_not_heed_is_terminated_before_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "SECONDS_UNTIL_TERMINATE", 0.1)
+    source = CHILD.replace("unheeded=interrupt", "unheeded=None")
+    process = Child([sys.executable, "-c", source], "compute", {})
+    until(lambda: any(event["event"] == "log" for event in process.events()), "it computes")
+    process.cancel()
+    until(lambda: not process.events() and process.finished, "it is terminated")
+    assert process.returncode == -signal.SIGTERM
+    process.close()
+
+
+def test_a_cancel_that_ends_in_a_kill_is_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "SECONDS_UNTIL_KILL", 0.1)
+    reporter = QuietReporter()
+    reporter.cancel_requested = True
+    with pytest.raises(Cancelled, match="stopped"):
+        child("ignore").run(reporter)
+
+
+def test_a_child_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "SECONDS_UNTIL_TERMINATE", 0.2)
+    process = child("wait")
+    os.kill(process.pid, signal.SIGSTOP)
+    process.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_child_has_nothing_of_its_parents_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"):
+        monkeypatch.setenv(name, "/of/somebody/else")
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    tells = 'import json, os; print(json.dumps({"event": "result", "id": 1, "result": dict(os.environ)}))'
+    told = Child([sys.executable, "-c", tells], "environment", {}, environment={"OURS": "1"}).run(QuietReporter())
+    assert not {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"} & told.keys()
+    assert (told["PYTHONNOUSERSITE"], told["OURS"], told["PATH"]) == ("1", "1", os.environ["PATH"])
+
+
 @pytest.mark.parametrize("what", ["parent", "parent with a busy child"])
 def test_a_child_ends_with_its_killed_parent(what: str) -> None:
     request = "wait" if what == "parent" else "compute"
