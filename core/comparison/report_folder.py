@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ PICTURE = "classic_neural.png"
 IMAGES = "images"
 ERRORS = "errors.npz"
 FILM = "turntable.mp4"
+EARLIER = ".old"
 OURS = (PAGE, METRICS, PICTURE, IMAGES, ERRORS, FILM)
 
 
@@ -36,6 +38,9 @@ def report_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     require_free_or_a_report(target)
+    # who died while a report took the place of an earlier one left that beside it
+    for earlier in target.parent.glob(f".{glob.escape(target.name)}.{8 * '[0-9a-f]'}{EARLIER}"):
+        _carry_over(earlier, target) if target.exists() else earlier.rename(target)
     with staged_folder(target, _take_the_place) as staging:
         yield staging
 
@@ -61,7 +66,7 @@ def require_free_or_a_report(target: Path) -> None:
 
 
 def _take_the_place(staging: Path, target: Path) -> None:
-    earlier = staging.with_suffix(".old")
+    earlier = staging.with_suffix(EARLIER)
     if not target.exists():
         staging.rename(target)
         return
@@ -71,6 +76,11 @@ def _take_the_place(staging: Path, target: Path) -> None:
     except OSError:
         earlier.rename(target)
         raise
+    _carry_over(earlier, target)
+
+
+def _carry_over(earlier: Path, target: Path) -> None:
+    """Bring what somebody else put into an earlier report to the new one, and remove the rest of it."""
     for entry in earlier.iterdir():
         if entry.name not in OURS:
             entry.rename(target / entry.name)

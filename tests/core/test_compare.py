@@ -24,6 +24,7 @@ from radiance_twin.core.comparison.compare import (
     noise_floor,
 )
 from radiance_twin.core.comparison.objects import ErrorsOfObjects
+from radiance_twin.core.comparison.report_folder import report_folder
 from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels
 from radiance_twin.core.dataset.digest import dataset_digest
 from radiance_twin.core.dataset.store import open_dataset
@@ -317,6 +318,22 @@ def test_a_new_report_takes_the_place_of_the_old_one_and_keeps_other_peoples_fil
     assert (report / "notes.txt").read_text() == "mine"
     assert not (report / "images" / "classic_999.png").exists()
     assert siblings(example) == {"fog.h5", "fog.twin", "report"}
+
+
+@pytest.mark.parametrize("died", ["before the new one took its place", "afterwards"])
+def test_an_earlier_report_survives_who_died_while_it_was_replaced(example: CompareSettings, died: str) -> None:
+    compare(example, QuietReporter())
+    output = Path(example.output)
+    (output / "notes.txt").write_text("mine")
+    beside = output.with_name(f".{output.name}.0123abcd.old")
+    shutil.copytree(output, beside) if died == "afterwards" else output.rename(beside)
+    (output / "notes.txt").unlink(missing_ok=True)
+    theirs = output.with_name(f".{output.name}.theirs.old")
+    theirs.write_text("of somebody else")
+    with pytest.raises(ZeroDivisionError), report_folder(output):
+        1 / 0  # noqa: B018
+    assert (output / "notes.txt").read_text() == "mine" and (output / "index.html").is_file()
+    assert not beside.exists() and theirs.exists()
 
 
 def test_a_folder_of_other_things_is_refused_and_not_touched(example: CompareSettings) -> None:
