@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parent and child: an answer, progress, a cancel, a crash, a lost parent."""
 
+import io
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from radiance_twin.core.processes import ROOT, blender_command, is_python, worke
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.worker import child as child_module
 from radiance_twin.core.worker.child import Child, ChildCrashed
+from radiance_twin.core.worker.protocol import Requests
 
 CHILD = f"""
 import os, runpy, signal, sys, time
@@ -237,6 +239,24 @@ def test_a_child_has_nothing_of_its_parents_python(monkeypatch: pytest.MonkeyPat
     told = Child([sys.executable, "-c", tells], "environment", {}, environment={"OURS": "1"}).run(QuietReporter())
     assert not {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"} & told.keys()
     assert (told["PYTHONNOUSERSITE"], told["OURS"], told["PATH"]) == ("1", "1", os.environ["PATH"])
+
+
+def test_of_the_requests_that_wait_the_newest_counts_and_a_dropped_one_is_dropped_alone() -> None:
+    handlers = {"double": lambda arguments, reporter: {"is": 2 * arguments["of"]}}
+    said = io.StringIO()
+    requests = Requests(said)
+    for dropped, answered in ((1, 2), (4, 4)):
+        for number in (answered - 1, answered):
+            requests.put({"id": number, "request": "double", "arguments": {"of": number}})
+        requests.drop(dropped)
+        requests.answer_newest(handlers)
+    events = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [(event["id"], event.get("message", event.get("result"))) for event in events] == [
+        (1, "a newer request came"),
+        (2, {"is": 4}),
+        (3, "a newer request came"),
+        (4, "dropped"),
+    ]
 
 
 @pytest.mark.parametrize("what", ["parent", "parent with a busy child"])
