@@ -90,7 +90,8 @@ def fill_view(
     camera: Camera,
     objects: Sequence[dict[str, Any]],
 ) -> None:
-    """Enter what is known of view `index`: what Blender's part said, and what its pixels show.
+    """Enter what is known of view `index`, of which `labels` say nothing yet: what Blender's part said, and what its
+    pixels show.
 
     Args:
         staged: the arrays of STAGED. objects: the table, with "index" and "local_bounds".
@@ -101,7 +102,10 @@ def fill_view(
     labels.object_to_world[index], labels.keypoints[index] = staged["object_to_world"], staged["keypoints"]
     assert pixels.object_index is not None and pixels.depth is not None and labels.amodal_masks is not None
     silhouettes = split_runs(staged["silhouette_runs"], staged["silhouette_run_counts"])
+    shown = np.bincount(pixels.object_index.ravel(), minlength=1 << 16)
     for place, entry in enumerate(objects):
+        if not shown[entry["index"]] and place not in silhouettes:
+            continue  # of thousands of objects, most views show few
         mask = pixels.object_index == entry["index"]
         labels.visible_pixels[index, place] = mask.sum()
         labels.visible_box[index, place] = box_around(mask)
