@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Camera conventions: a point seen at a pixel is the point that the pixel's ray passes through."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from radiance_twin.core import cameras
+from radiance_twin.core.lenses import CameraModel
 
 
 def test_a_point_straight_ahead_lands_on_the_principal_point() -> None:
@@ -30,6 +33,18 @@ def test_rays_and_projection_are_inverse() -> None:
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1.0)
     points = camera_to_world[:3, 3] + directions * random.uniform(1.0, 9.0, (len(pixels), 1))
     np.testing.assert_allclose(cameras.project(points, camera_to_world, intrinsics)[0], pixels, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["opencv", "fisheye"])
+def test_a_picture_of_another_shape_shows_the_same_stretched_to_it(kind: Any) -> None:
+    model = CameraModel(kind, (0.05, 0.0, 0.0, 0.0, 0.0, 0.0))
+    matrix = cameras.look_at((3.0, -2.0, 1.5), (0.0, 0.0, 0.0))
+    camera = cameras.Camera(matrix, np.array([90.0, 80.0, 45.0, 41.0]), (100, 80), model=model)
+    points = np.random.default_rng(2).uniform(-0.8, 0.8, (40, 3))
+    pixels, depth = camera.project(points)
+    other, other_depth = camera.resized((50, 160)).project(points)
+    assert np.allclose(other, pixels * [0.5, 2.0]) and np.array_equal(other_depth, depth)
+    assert camera.resized((50, 160)).size == (50, 160)
 
 
 def test_a_distance_along_the_ray_is_planar_depth_times_its_stretch() -> None:
