@@ -16,7 +16,8 @@ from radiance_twin.addon.jobs import viewer
 from radiance_twin.addon.viewport.compare.flip import flip_wish_of, forget_flip_wishes
 from radiance_twin.addon.viewport.compare.settings import comparison_of, shown
 from radiance_twin.addon.viewport.compare.wipe import Wipe, part_at
-from radiance_twin.addon.viewport.compare.words import quality_in_words, ramp_numbers
+from radiance_twin.addon.viewport.compare.words import place_of_name, quality_in_words, ramp_numbers
+from radiance_twin.addon.viewport.march import Rectangle
 
 SIZE = (200, 100)
 
@@ -154,3 +155,13 @@ def test_a_map_stays_until_the_next_one_of_the_same_view_comes():
     assert following is not wish and following.came is None and following.error is wish.error
     assert flip_wish_of(7, None) is None, "the view moves"
     forget_flip_wishes()
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_sides_name_stands_beside_blenders_own_lines_or_below_them(scale: float) -> None:
+    # three lines in the upper left corner, as wide as "(1) Scene Collection | Cube"
+    width, height = 220 * scale, 60 * scale
+    for wide in (1200, 700, 500, 330):
+        x, y = place_of_name(Rectangle(50, 0, round(wide * scale), 800), scale)
+        assert 50 < x < 50 + wide * scale
+        assert x - 30 * scale > 50 + width or y < 800 - height

@@ -26,6 +26,8 @@ SIDE_NAMES = {"CLASSIC": "Classic", "NEURAL": "Neural"}
 # pixels at a scale of one
 BESIDE_LINE = 10
 BELOW_TOP = 18
+# of Blender's own lines in the upper left corner; in a view that is wider there is room beside them
+NARROW, BELOW_LINES = 600, 74
 RAMP = (220, 10)
 LOUPE_PIXELS = 11
 LOUPE_ENLARGEMENT = 10
@@ -40,7 +42,7 @@ def draw_words(context: bpy.types.Context, compared: Compared, view_transform: V
     if compared.shown == "WIPE":
         _draw_sides(wipe_of(settings, context.region), free, scale)
     elif compared.shown != "DIFFERENCE":
-        write(SIDE_NAMES[compared.shown], (free.x + free.width / 2, free.y + free.height - BELOW_TOP * scale), 0.5)
+        write(SIDE_NAMES[compared.shown], place_of_name(free, scale), 0.5)
     _draw_legend(settings, compared, free, scale, view_transform)
     pointer = pointer_in(context.region)
     if settings.loupe and pointer is not None and compared.sides is not None:
@@ -83,6 +85,12 @@ def pointer_in(region: bpy.types.Region) -> Point | None:
 
 
 # ---- which side is which ----
+
+
+def place_of_name(free: Rectangle, scale: float) -> Point:
+    """Where the name of the one side stands that a whole view shows."""
+    below = BELOW_LINES if free.width < NARROW * scale else BELOW_TOP
+    return free.x + free.width / 2, free.y + free.height - below * scale
 
 
 def _draw_sides(wipe: Wipe, free: Rectangle, scale: float) -> None:
