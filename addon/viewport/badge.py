@@ -11,8 +11,10 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from .bakes import Bake
 from .compare.stale import stale
+from .compare.words import free_rectangle
 from .exact import Wish, wishes_of
 from .instances import instances_in
+from .march import Point
 from .pens import MARGIN, POINTS, write
 from .twin import bake_of, twins_of
 
@@ -41,11 +43,25 @@ def draw_badge(context: bpy.types.Context) -> None:
     bake = next((one for one in bakes if one is not None), None)
     if bake is None:
         return
-    margin = MARGIN * context.preferences.system.ui_scale
+    scale = context.preferences.system.ui_scale
     theme = context.preferences.themes[0].view_3d
-    write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (margin, margin))
-    above = margin + LINE * POINTS * context.preferences.system.ui_scale
-    write(stale(), (margin, above), colour=theme.object_active[:])
+    x, y = (side + MARGIN * scale for side in free_corner(context.area, region))
+    write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (x, y))
+    write(stale(), (x, y + LINE * POINTS * scale), colour=theme.object_active[:])
+
+
+def free_corner(area: bpy.types.Area, region: bpy.types.Region) -> Point:
+    """The lower left corner of a 3D view, in its own pixels, that toolbar and the last operation's panel leave free."""
+    free = free_rectangle(area, region)
+    panels = (
+        other.y + other.height - region.y
+        for other in area.regions
+        if other.type == "HUD"
+        and other.height > 1
+        and 0 <= other.x - region.x < region.width
+        and 0 <= other.y - region.y < region.height
+    )
+    return free.x, max(free.y, *panels, 0)
 
 
 def in_words(bake: Bake, wishes: Sequence[Wish], twins: int) -> str:

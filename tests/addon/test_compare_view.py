@@ -6,6 +6,8 @@ from __future__ import annotations
 import subprocess
 import time
 from math import pi, radians, sqrt
+from types import SimpleNamespace
+from typing import Any
 
 import bpy
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 from radiance_twin.addon import flip_maps
 from radiance_twin.addon.jobs import viewer
+from radiance_twin.addon.viewport.badge import free_corner
 from radiance_twin.addon.viewport.compare.flip import flip_wish_of, forget_flip_wishes
 from radiance_twin.addon.viewport.compare.settings import comparison_of, shown
 from radiance_twin.addon.viewport.compare.wipe import Wipe, part_at
@@ -165,3 +168,17 @@ def test_a_sides_name_stands_beside_blenders_own_lines_or_below_them(scale: floa
         x, y = place_of_name(Rectangle(50, 0, round(wide * scale), 800), scale)
         assert 50 < x < 50 + wide * scale
         assert x - 30 * scale > 50 + width or y < 800 - height
+
+
+def test_the_badge_stands_beside_the_toolbar_and_above_the_last_operations_panel() -> None:
+    def region(kind: str, x: int, y: int, width: int, height: int) -> Any:
+        return SimpleNamespace(type=kind, x=x, y=y, width=width, height=height)
+
+    # as Blender says of a 3D view with its toolbar, its sidebar and a panel, alone and as four views
+    toolbar, sidebar = region("TOOLS", 2, 87, 58, 732), region("UI", 1021, 87, 292, 732)
+    area = SimpleNamespace(regions=[toolbar, sidebar, region("HUD", 65, 92, 168, 25)])
+    assert free_corner(area, region("WINDOW", 2, 87, 1311, 786)) == (58, 30)
+    assert free_corner(area, region("WINDOW", 2, 480, 656, 393)) == (58, 0)
+    assert free_corner(area, region("WINDOW", 660, 87, 656, 393)) == (0, 0)
+    area.regions[2] = region("HUD", 65, 92, 1, 1)
+    assert free_corner(area, region("WINDOW", 2, 87, 1311, 786)) == (58, 0)

@@ -64,7 +64,7 @@ def free_rectangle(area: bpy.types.Area, region: bpy.types.Region) -> Rectangle:
             continue
         if other.type in {"HEADER", "TOOL_HEADER"}:
             top, bottom = (min(top, y), bottom) if y > region.height / 2 else (top, max(bottom, y + other.height))
-        elif other.type == "UI":
+        elif other.type in {"UI", "TOOLS"}:
             left, right = (left, min(right, x)) if x > region.width / 2 else (max(left, x + other.width), right)
     return Rectangle(left, bottom, max(right - left, 1), max(top - bottom, 1))
 
