@@ -17,7 +17,7 @@ from ..colour import linear_to_srgb
 from ..dataset.labels import HIDDEN, SEEN, ObjectLabels
 from ..dataset.store import Dataset
 from ..passes import FLOWS, FURTHER
-from .pictures import LARGEST, colour_of
+from .pictures import LARGEST, colour_of, enlargement
 
 INDICES = ("material_index", "class_index")
 # pixels: of what stands still, rounding alone would be drawn
@@ -54,7 +54,8 @@ def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Im
             number = int(dataset.objects[place]["index"])
             hidden = whole & (visible != number)
             shaded[hidden] = 0.5 * shaded[hidden] + 0.4 * np.array(colour_of(number), np.float32)
-    image = Image.fromarray(shaded.round().astype(np.uint8))
+    times = enlargement(*visible.shape)
+    image = Image.fromarray(shaded.round().astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1))
     draw, camera = ImageDraw.Draw(image), dataset.camera(index)
     for place in largest:
         entry = dataset.objects[place]
@@ -64,13 +65,13 @@ def labels_picture(dataset: Dataset, labels: ObjectLabels, index: int, light: Im
             drawn = (depth > 0) & np.isfinite(pixels).all(axis=1)
             for a, b in EDGES:
                 if drawn[a] and drawn[b]:
-                    draw.line([tuple(pixels[a]), tuple(pixels[b])], fill=colour_of(int(entry["index"])))
+                    draw.line([tuple(times * pixels[a]), tuple(times * pixels[b])], fill=colour_of(int(entry["index"])))
         around, seen = labels.amodal_box[index, place], labels.visible_box[index, place]
         if labels.amodal_masks is None and np.isfinite(around).all() and not np.array_equal(around, seen):
-            left, top, right, bottom = (float(value) for value in around)
+            left, top, right, bottom = (times * float(value) for value in around)
             draw.rectangle((left, top, right - 1, bottom - 1), outline=(150, 150, 150))
     pixels, _ = camera.project(labels.keypoints[index])
-    for (x, y), state in zip(pixels.tolist(), labels.keypoint_state[index].tolist(), strict=True):
+    for (x, y), state in zip((times * pixels).tolist(), labels.keypoint_state[index].tolist(), strict=True):
         if state in (HIDDEN, SEEN):
             fill = (255, 255, 255) if state == SEEN else None
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(255, 255, 255), fill=fill)

@@ -31,10 +31,10 @@ def contact_sheet(
 ) -> Image.Image:
     """A row a view (split, index), a column each of `pictures`, in as many blocks as fit beside each other.
 
-    Small views are enlarged by whole numbers.
+    Small views are enlarged by whole numbers; a picture may be so much larger than its view already.
     """
     largest = dataset.size[[index for _, index in views]].max(axis=0)
-    scale = TILE / int(largest.max()) if largest.max() > TILE else TILE // int(largest.max())
+    scale = TILE / int(largest.max()) if largest.max() > TILE else enlargement(*largest)
     width, height = (max(1, round(int(side) * scale)) for side in largest)
     block = len(pictures) * (width + GAP) + MARGIN
     blocks = min(max(1, SHEET // block), len(views))
@@ -48,12 +48,17 @@ def contact_sheet(
             if number % rows == 0:
                 draw.text((x, 5), name, font=heading, fill=INK)
             picture = picture_of(index)
-            shown = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            way = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
-            sheet.paste(picture.resize(shown, way), (x, y))
+            wide, high = (max(1, round(int(side) * scale)) for side in dataset.size[index])
+            way = Image.Resampling.NEAREST if wide >= picture.width else Image.Resampling.BOX
+            sheet.paste(picture.resize((wide, high), way), (x, y))
             if column == 0:
                 draw.text((x, y + height + 2), f"{split} {index}", font=caption, fill=QUIET)
     return sheet
+
+
+def enlargement(width: int, height: int) -> int:
+    """By which whole number a view of this size is enlarged, so that what is drawn into it can be read."""
+    return max(1, TILE // max(int(width), int(height)))
 
 
 def depth_picture(depth: NDArray[np.float32], least: float, most: float) -> Image.Image:
@@ -70,30 +75,29 @@ def normal_picture(normal: NDArray[np.float32]) -> Image.Image:
 
 
 def objects_picture(dataset: Dataset, index: int, categories: list[str]) -> Image.Image:
-    """Each object in a colour of its own; the largest ones with their boxes and names."""
+    """Each object in a colour of its own; the largest ones with their boxes, and names where these do not overlap."""
     things = visible_objects(dataset, index, categories)
     labels = dataset.object_index(index)
     picture = np.zeros((*labels.shape, 3), np.uint8)
     for thing in things:
         picture[thing.mask] = np.array(colour_of(thing.index)) * 0.72
     names = {int(entry["index"]): str(entry["name"]) for entry in dataset.objects}
-    image = Image.fromarray(picture)
-    draw, letters = ImageDraw.Draw(image), font(max(9, labels.shape[1] // 22))
+    times = enlargement(*labels.shape)
+    image = Image.fromarray(picture.repeat(times, axis=0).repeat(times, axis=1))
+    draw, letters = ImageDraw.Draw(image), font(max(9, image.width // 22))
     largest = sorted(things, key=lambda thing: -thing.mask.sum())[:LARGEST]
     for thing in largest:
-        left, top, wide, high = thing.box
+        left, top, wide, high = (times * int(side) for side in thing.box)
         draw.rectangle((left, top, left + wide - 1, top + high - 1), outline=colour_of(thing.index))
+    taken: list[tuple[float, float, float, float]] = []
     for thing in largest:
         rows, columns = np.nonzero(thing.mask)
-        draw.text(
-            (float(np.median(columns)), float(np.median(rows))),
-            names[thing.index],
-            font=letters,
-            fill=INK,
-            anchor="mm",
-            stroke_width=1,
-            stroke_fill=PAPER,
-        )
+        middle = (times * (float(np.median(columns)) + 0.5), times * (float(np.median(rows)) + 0.5))
+        room = draw.textbbox(middle, names[thing.index], letters, "mm", stroke_width=1)
+        if any(room[0] < x1 and x0 < room[2] and room[1] < y1 and y0 < room[3] for x0, y0, x1, y1 in taken):
+            continue
+        taken.append(room)
+        draw.text(middle, names[thing.index], INK, letters, "mm", stroke_width=1, stroke_fill=PAPER)
     return image
 
 

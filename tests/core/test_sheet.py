@@ -25,6 +25,8 @@ from radiance_twin.core.sheet.statistics import statistics
 from .analytic_scene import cameras
 from .labelled_dataset import CENTRED, HEIGHT, WIDTH, write
 
+TIMES = 4  # a view of 48 x 36 pixels is enlarged so often
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,7 +98,9 @@ def test_pictures_say_what_they_mean() -> None:
 def test_boxes_are_drawn_around_what_is_seen(path: Path) -> None:
     with open_dataset(path) as dataset:
         picture = np.asarray(objects_picture(dataset, 0, ["Ball", 'Slab "old": 1']))
-        rows, columns = np.nonzero(dataset.object_index(0) == 3)
+        rows, columns = np.nonzero(dataset.object_index(0).repeat(TIMES, axis=0).repeat(TIMES, axis=1) == 3)
+    # names are lettered into what is enlarged already: in 48 x 36 pixels they would lie over each other
+    assert picture.shape == (TIMES * HEIGHT, TIMES * WIDTH, 3)
     assert picture[rows.min(), columns.min()].tolist() == list(colour_of(3))
     assert picture[rows.min(), columns.max()].tolist() == list(colour_of(3))
 
@@ -112,12 +116,12 @@ def test_keypoints_and_boxes_in_space_are_drawn_where_they_project(path: Path) -
         assert labels is not None
         labels.keypoints[0, 0], labels.keypoint_state[0] = dataset.bounds.mean(axis=0), OUTSIDE
         labels.keypoint_state[0, 0] = SEEN
-        (u, v), _ = (values[0] for values in dataset.camera(0).project(labels.keypoints[0, :1]))
+        (u, v), _ = (TIMES * values[0] for values in dataset.camera(0).project(labels.keypoints[0, :1]))
         picture = np.asarray(labels_picture(dataset, labels, 0, dark))
         assert picture[int(v), int(u)].tolist() == [255, 255, 255]
         boxed = [place for place in range(2) if labels.amodal_pixels[0, place]]
         corner = labels.object_to_world[0, boxed[0]] @ [*dataset.objects[boxed[0]]["local_bounds"][1], 1.0]
-        (u, v), _ = (values[0] for values in dataset.camera(0).project(corner[None, :3]))
+        (u, v), _ = (TIMES * values[0] for values in dataset.camera(0).project(corner[None, :3]))
         around = picture[max(int(v) - 1, 0) : int(v) + 2, max(int(u) - 1, 0) : int(u) + 2].reshape(-1, 3).tolist()
         assert list(colour_of(dataset.objects[boxed[0]]["index"])) in around
 
