@@ -83,7 +83,7 @@ def cameras_of_rig(
     if settings["rig"] == "walk":
         return _walking(scene, settings, counts, resolution, measured, lens), remarks
     camera = camera_of(np.eye(4), lens, scene, resolution)
-    distance = fitting_distance(measured.radius, camera)
+    distance = fitting_distance(measured.radius, camera, lens.fisheye_fov if lens.kind == "fisheye" else 2.0 * np.pi)
     shape = rig_shape(settings)
     # everything that renders lies within this of every camera
     furthest = distance * shape.distance[1] * max(shape.stretch)

@@ -228,23 +228,24 @@ def walk(count: int, begin: ArrayLike, step: float, clearance: float, reach: Rea
     return np.array(poses).reshape(-1, 4, 4)
 
 
-def fitting_distance(radius: float, camera: Camera) -> float:
+def fitting_distance(radius: float, camera: Camera, image_circle: float = 2.0 * np.pi) -> float:
     """How far away a sphere fits into the picture, with 10 % margin, whatever the lens shift.
 
     A lens that sees wider than WIDEST is used as if it did not: cameras should stand beside their target, not on it.
+
+    Args:
+        image_circle: the angle across it, radians; beyond it a fisheye draws nothing, however large its picture is.
 
     Raises:
         UserError: the shift moves the centre out of the picture.
     """
     (fx, fy, cx, cy), (width, height) = camera.intrinsics, camera.size
     nearest = min(cx / fx, (width - cx) / fx, cy / fy, (height - cy) / fy)
-    if camera.model.kind == "opencv":
-        narrowest = np.arctan(nearest)
-        if camera.model.is_distorted:
-            borders = camera.local_directions([[0.0, cy], [width, cy], [cx, 0.0], [cx, height]])
-            narrowest = min(narrowest, np.nanmin(np.arccos(-borders[:, 2])))
-    else:
-        narrowest = min(nearest, WIDEST)
+    narrowest = np.arctan(nearest) if camera.model.kind == "opencv" else min(nearest, 0.5 * image_circle, WIDEST)
+    if camera.model.is_distorted:
+        borders = camera.local_directions([[0.0, cy], [width, cy], [cx, 0.0], [cx, height]])
+        # a fisheye may draw nothing at any of them
+        narrowest = np.nanmin([narrowest, *np.arccos(-borders[:, 2])])
     if narrowest <= 1e-3:
         raise UserError(
             "the middle of the lens lies outside of the picture; set the camera's Shift X and Y to 0, or name "

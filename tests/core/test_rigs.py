@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the rigs put their cameras."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,27 @@ def test_the_target_fits_with_ten_per_cent_to_spare(width: int, height: int, shi
     pixels, _ = cameras.project(ball, cameras.look_at((distance, 0, 0), (0, 0, 0)), intrinsics)
     to_spare = min(pixels.min(), (np.array([width, height]) - pixels).min())
     assert to_spare == pytest.approx(0.0, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("distortion", "degrees"),
+    [((0.0,) * 6, 360.0), ((0.0,) * 6, 70.0), ((0.3, 0.0, 0.0, 0.0, 0.0, 0.0), 360.0)],
+    ids=["plain", "a small image circle", "bent inwards"],
+)
+def test_the_target_fits_into_what_a_fisheye_draws(distortion: tuple[float, ...], degrees: float) -> None:
+    """Of one lens of 96 degrees from side to side, of which distortion or a small image circle leaves less."""
+    model = cameras.CameraModel("fisheye", distortion)
+    camera = cameras.Camera(np.eye(4), np.array([60.0, 60, 50, 50]), (100, 100), model=model)
+    distance = rigs.fitting_distance(2.0, camera, np.radians(degrees))
+    ball = np.random.default_rng(1).normal(size=(50000, 3))
+    ball *= 2.0 * rigs.MARGIN / np.linalg.norm(ball, axis=1, keepdims=True)
+    there = cameras.look_at((distance, 0, 0), (0, 0, 0))
+    pixels, _ = replace(camera, camera_to_world=there).project(ball)
+    from_axis = np.degrees(
+        np.arccos((ball - there[:3, 3]) @ -there[:3, 2] / np.linalg.norm(ball - there[:3, 3], axis=1))
+    )
+    to_spare = min(pixels.min(), (100.0 - pixels).min())
+    assert min(to_spare, 0.5 * degrees - from_axis.max()) == pytest.approx(0.0, abs=0.3)
 
 
 def test_a_lens_shift_that_loses_the_target_says_so() -> None:
