@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .comparison.metrics import display_image
 from .dataset.contents import SPLITS
 from .dataset.store import Dataset, open_dataset
 from .files import require_writable_folder, write_json
+from .lenses import CameraModel
 from .reporting import Reporter, followed
 from .sheet.pictures import depth_picture, depth_range
 
@@ -108,7 +110,9 @@ def listed_stamp(folder: Path) -> str:
 def _write_view(folder: Path, dataset: Dataset, index: int, reach: tuple[float, float] | None) -> dict[str, Any]:
     camera, rgba, depth = dataset.camera(index), dataset.rgba(index), dataset.depth(index)
     if not camera.model.is_pinhole:
-        camera, places = straightened(camera, dataset.valid(index))
+        lens = camera.model, camera.size, tuple(camera.intrinsics.tolist())
+        pinhole, places = straightened(*lens, dataset.valid(index).tobytes())
+        camera = replace(pinhole, camera_to_world=camera.camera_to_world)
         rgba = np.asarray(cv2.remap(rgba, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
         depth = np.asarray(cv2.remap(depth, places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
     scale = min(1.0, LONGEST_SIDE / max(camera.size))
@@ -124,28 +128,34 @@ def _write_view(folder: Path, dataset: Dataset, index: int, reach: tuple[float, 
     return {"index": index, "split": split, "frame": int(dataset.frame[index]), **names, **of_picture}
 
 
-def straightened(camera: Camera, valid: NDArray[np.bool_]) -> tuple[Camera, NDArray[np.float32]]:
+@lru_cache(maxsize=1)  # most views of a dataset have one lens, and finding its pinhole takes as long as drawing a view
+def straightened(
+    model: CameraModel, size: tuple[int, int], intrinsics: tuple[float, ...], valid: bytes
+) -> tuple[Camera, NDArray[np.float32]]:
     """The pinhole in the place of a bent lens that sees the most of what that has drawn, and nothing else.
 
     Args:
-        valid: [H, W] where the lens has drawn anything.
+        valid: [H, W] bool, where the lens has drawn anything.
 
     Returns:
-        The pinhole; and where in the lens's picture each of its pixels is, [H, W, 2] with centres at whole numbers.
+        The pinhole, at the world's origin; and where in the lens's picture each of its pixels is, [H, W, 2] with
+        centres at whole numbers.
     """
-    (width, height), (fx, fy, cx, cy) = camera.size, camera.intrinsics
+    (width, height), (fx, fy, cx, cy) = size, intrinsics
+    camera = Camera(np.eye(4), np.array(intrinsics), size, model=model)
+    drawn = np.frombuffer(valid, np.bool_).reshape(height, width)
     pixels = pixel_grid(width, height)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
     def places(straight: Camera, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         ways = straight.ray_directions(pixels).reshape(-1, 3)
-        return camera.project(camera.camera_to_world[:3, 3] + ways)[0].reshape(pixels.shape)
+        return camera.project(ways)[0].reshape(pixels.shape)
 
     for degrees in range(WIDEST, 0, -1):
         focal = 0.5 * max(width, height) / math.tan(0.5 * math.radians(degrees))
-        straight = Camera(camera.camera_to_world, np.array([focal, focal * fy / fx, cx, cy]), camera.size)
+        straight = Camera(np.eye(4), np.array([focal, focal * fy / fx, cx, cy]), size)
         column, row = np.nan_to_num(np.floor(places(straight, border)), nan=-1.0).astype(int).T
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        if inside.all() and valid[row, column].all():
+        if inside.all() and drawn[row, column].all():
             break
     return straight, (places(straight, pixels) - 0.5).astype(np.float32)

@@ -13,7 +13,7 @@ from PIL import Image
 from radiance_twin.core.camera_file import camera_from
 from radiance_twin.core.colour import linear_to_srgb
 from radiance_twin.core.dataset.store import open_dataset
-from radiance_twin.core.dataset_pictures import LIST, PicturesSettings, write_pictures
+from radiance_twin.core.dataset_pictures import LIST, PicturesSettings, straightened, write_pictures
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.lenses import CameraModel
 from radiance_twin.core.reporting import QuietReporter
@@ -57,9 +57,11 @@ def test_a_bent_lens_becomes_the_pinhole_in_its_place(
     tmp_path: Path, model: CameraModel, intrinsics: np.ndarray
 ) -> None:
     source = write(tmp_path / "bent.h5", intrinsics, model=model)
+    straightened.cache_clear()
     folder = Path(write_pictures(PicturesSettings(str(source), str(tmp_path / "pictures")), QuietReporter())["folder"])
     listed = json.loads((folder / LIST).read_text())
     assert listed["straightened"]
+    assert straightened.cache_info().misses == 1  # all views have one lens
     for words in listed["views"][:3]:
         camera = camera_from(words, "a view")
         assert camera.model.is_pinhole
