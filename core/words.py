@@ -96,7 +96,9 @@ def exported_in_words(result: dict[str, Any]) -> str:
     made = f"{result['output']}: {', '.join(counts)}, {size} in {seconds}"
     if "worst_error" in result:
         worst = result["worst_error"]
-        return made if worst is None else f"{made}\nRead back: points are at most {worst:.2g} pixels off"
+        if worst is None:  # of a format without cameras
+            return made if result["format"] == "points" else f"{made}\nRead back: all labels are the dataset's"
+        return f"{made}\nRead back: points are at most {worst:.2g} pixels off"
     loss = result["loss"]
     if loss is None or loss["loss_db"] is None:
         return f"{made}; loss not measured"
