@@ -2,6 +2,7 @@
 """Parent and child: an answer, progress, a cancel, a crash, a lost parent."""
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -19,8 +20,9 @@ from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.processes import ROOT, blender_command, is_python, worker_command
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.worker import child as child_module
+from radiance_twin.core.worker import protocol
 from radiance_twin.core.worker.child import Child, ChildCrashed
-from radiance_twin.core.worker.protocol import Requests
+from radiance_twin.core.worker.protocol import ChildReporter, Requests
 
 CHILD = f"""
 import os, runpy, signal, sys, time
@@ -77,7 +79,14 @@ def die(arguments, reporter):
     print("last words", file=sys.stderr, flush=True)
     os.kill(os.getpid(), 9)
 
+def exhaust(arguments, reporter):
+    raise MemoryError
+
+def ramble(arguments, reporter):
+    raise UserError("no views;\\n  ask for at least one\\n")
+
 handlers = {{"add": add, "refuse": refuse, "wait": wait, "ignore": ignore, "compute": compute, "die": die}}
+handlers |= {{"exhaust": exhaust, "ramble": ramble}}
 serve({{**handlers, "toil": toil, "fail": lambda a, r: 1 / 0}}, "test", unheeded=interrupt)
 """
 
@@ -130,6 +139,20 @@ def test_errors_come_back_as_what_they_are() -> None:
         child("fail").run(QuietReporter())
     with pytest.raises(UserError, match="KeyError"):
         child("unknown request").run(QuietReporter())
+    with pytest.raises(UserError, match="^out of memory; use fewer or smaller views$"):
+        child("exhaust").run(QuietReporter())
+    with pytest.raises(UserError, match="^no views; ask for at least one$"):
+        child("ramble").run(QuietReporter())
+
+
+def test_progress_is_told_five_times_a_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, clock = io.StringIO(), itertools.count(step=0.01)
+    monkeypatch.setattr(protocol, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    reporter = ChildReporter(said, 1)
+    for done in range(301):
+        reporter.progress("work", done, 300)
+    told = [json.loads(line)["done"] for line in said.getvalue().splitlines()]
+    assert 14 <= len(told) <= 17 and (told[0], told[-1]) == (0, 300), "three seconds"
 
 
 def test_cancel_reaches_the_child() -> None:

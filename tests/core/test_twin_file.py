@@ -153,3 +153,26 @@ def test_an_array_that_claims_more_than_it_holds(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.twin", twin_dot_json=HEADER, field__x_dot_npy=lying)
     with pytest.raises(UserError, match="claims|damaged"):
         read_twin(path)
+
+
+def test_an_array_without_a_checksum_is_held_against_the_zips(tmp_path: Path) -> None:
+    data = npy(np.arange(10.0))
+    path = write_zip(tmp_path / "a.twin", twin_dot_json=HEADER, field__x_dot_npy=data)
+    assert np.array_equal(read_twin(path).arrays["field/x"], np.arange(10.0))
+    path.write_bytes(path.read_bytes().replace(data, data[:-1] + bytes([data[-1] ^ 1])))
+    with pytest.raises(UserError, match="not a complete .twin"):
+        read_twin(path)
+    write_zip(path, twin_dot_json=HEADER, field__x_dot_npy=data + b"more")
+    with pytest.raises(UserError, match="does not have the length it claims"):
+        read_twin(path)
+
+
+def test_absurd_numbers_of_arrays_and_headers_are_refused(tmp_path: Path) -> None:
+    many = {f"field__{number}_dot_npy": npy(np.zeros(1)) for number in range(257)}
+    with pytest.raises(UserError, match="holds 257 arrays, more than any twin"):
+        read_twin(write_zip(tmp_path / "many.twin", twin_dot_json=HEADER, **many))
+    texts = write_zip(tmp_path / "texts.twin", twin_dot_json=HEADER, field__x_dot_npy=npy(np.array(["a", "b"])))
+    with pytest.raises(UserError, match="holds <U1, not numbers"):
+        read_twin(texts)
+    with pytest.raises(UserError, match="absurdly large header"):
+        read_twin(write_zip(tmp_path / "long.twin", twin_dot_json=HEADER + " " * (16 << 20)))

@@ -230,6 +230,25 @@ def test_a_frame_file_has_its_room_before_it_is_mapped(tmp_path: Path):
     assert told.st_blocks * 512 >= told.st_size >= 2 * 640 * 480 * 5 * 4
 
 
+def test_a_frame_that_is_written_meanwhile_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make_frame_file(tmp_path / "frame", (6, 4))
+    writer, reader = FrameFile(tmp_path / "frame"), FrameFile(tmp_path / "frame")
+    rgba, depth = np.ones((4, 6, 4), np.float32), np.ones((4, 6), np.float32)
+    writer.write(1, rgba, depth)
+    pixels = reader._pixels
+
+    def overtaken(*place: int) -> np.ndarray:
+        writer.write(3, 2.0 * rgba, depth)
+        return pixels(*place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_pixels", overtaken)
+        assert reader.read(1) is None, "it is half the one and half the other"
+    with pytest.raises(ValueError, match="broadcast"):
+        writer.write(5, rgba[:2], depth)
+    assert reader.read(3) is None and reader.read(5) is None, "who wrote into its room has not come to the end"
+
+
 def test_a_frame_file_that_is_none(tmp_path: Path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "short").write_bytes(bytes(40))

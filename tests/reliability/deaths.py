@@ -31,8 +31,9 @@ from radiance_twin.core.worker.child import Child
 from .readers import SCENE
 from .table import Row
 
-# more than are rendered between most of two deaths
-VIEWS = 480
+VIEWS = 240
+# of what nobody kills, on a machine that has other things to do
+SECONDS_TO_RENDER = 600.0
 # after a death, seconds until nothing of it may run any more: the worker's 2, its own child's 2, and a busy machine
 SECONDS_TO_END = 15.0
 
@@ -165,7 +166,7 @@ def kill_renders(place: Place, moments: int, longest: float, views: int = VIEWS,
     """kill -9 at random moments of a render, which is then gone on with, until it is whole; again and again."""
     chance, before = random.Random(seed), fingerprint(place.scene)
     reference = place.folder / "reference.h5"
-    Work("render", place.render(reference, views)).blender.wait(120)
+    Work("render", place.render(reference, views)).blender.wait(SECONDS_TO_RENDER)
     whole = dataset_digest(reference)
     expected = "all processes gone in time, every view kept, the same command ends with the same dataset"
     rows = {
@@ -188,7 +189,7 @@ def kill_renders(place: Place, moments: int, longest: float, views: int = VIEWS,
             if is_alive(victim):
                 os.kill(victim, signal.SIGKILL)
         if who == "the rendering Blender":
-            work.blender.wait(120)  # the worker starts another one, and goes on
+            work.blender.wait(SECONDS_TO_RENDER)  # the worker starts another one, and goes on
         took, _ = work.end()
         row.note("as expected" if took < SECONDS_TO_END else "a process was left", took)
         if output.exists():
@@ -200,7 +201,7 @@ def kill_renders(place: Place, moments: int, longest: float, views: int = VIEWS,
             row.lost.append(f"{kept - now} views")
         else:
             kept = now
-    Work("render", place.render(output, views)).blender.wait(120)
+    Work("render", place.render(output, views)).blender.wait(SECONDS_TO_RENDER)
     left = sorted(path.name for path in place.folder.iterdir() if path.name.endswith((".part", ".lock", ".views")))
     for row in rows.values():
         if not output.exists() or dataset_digest(output) != whole:
@@ -240,7 +241,7 @@ def kill_trainings(folder: Path, moments: int, longest: float, seed: int = 0) ->
                     row.lost.append(str(error))
         if fingerprint(dataset) != before:
             row.lost.append("the dataset has changed")
-    Work("train", asked).blender.wait(120)
+    Work("train", asked).blender.wait(SECONDS_TO_RENDER)
     for row in rows.values():
         if not output.exists() or list(folder.glob(".train.twin.*")):
             row.lost.append("the last training did not end, or something is left behind")
