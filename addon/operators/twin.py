@@ -117,11 +117,14 @@ class TwinHome(bpy.types.Operator):
         if not is_twin(context.object):
             cls.poll_message_set("Select a twin first")
             return False
+        if not context.object.is_editable:
+            cls.poll_message_set("This twin is linked from another file: make a library override of it first")
+            return False
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         things = {context.object, *(thing for thing in context.selected_objects if is_twin(thing))}
-        for thing in things:
+        for thing in (one for one in things if one.is_editable):
             thing.matrix_world = Matrix.Identity(4)
         return {"FINISHED"}
 

@@ -23,6 +23,8 @@ from radiance_twin.addon.viewport import bakes, twin
 from radiance_twin.core.bake.bricks import metadata_of, to_arrays
 from radiance_twin.core.twin_file import write_twin
 
+from .scenes import add_collection, link_from, save
+
 # what was trained: 2 wide, 1 deep, 1 high, around (1, 0, 0.5)
 BOUNDS = [[0.0, -0.5, 0.0], [2.0, 0.5, 1.0]]
 WORLD_FROM_FIELD = [[2.04, 0, 0, -0.02], [0, 2.04, 0, -1.02], [0, 0, 2.04, -0.52], [0, 0, 0, 1]]
@@ -132,6 +134,20 @@ def test_home_says_what_it_needs(file):
     bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
     with pytest.raises(RuntimeError, match="Select a twin first"):
         bpy.ops.radiance_twin.twin_home()
+
+
+def test_a_linked_twin_cannot_be_brought_home(file, tmp_path):
+    thing = load(file)
+    thing.location.x = 3.0
+    collection = add_collection("Twins")
+    collection.objects.link(thing)
+    library = save(tmp_path / "library.blend")
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    (linked,) = link_from(library, "Twins").objects
+    bpy.context.view_layer.objects.active = linked
+    with pytest.raises(RuntimeError, match="library override"):
+        bpy.ops.radiance_twin.twin_home()
+    assert linked.location.x == 3.0
 
 
 def test_loading_asks_for_object_mode(file):
