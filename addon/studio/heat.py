@@ -18,10 +18,10 @@ from ...core.colour import srgb_to_linear
 from ...core.colour_maps import magma
 from ...core.comparison.error_points import ErrorPoints, SurfaceError
 from ...core.errors import UserError
-from .surfaces import HEAT_MAP, shown_surfaces, triangles_of
+from .surfaces import shown_surfaces, triangles_of
 from .volume import glow_material
 
-NAME = HEAT_MAP
+NAME = "Radiance Twin Heat Map"
 # attributes of the mesh: the values, named by what they are, and the colours
 ERROR, COVERAGE, COLOUR = "radiance_twin_error", "radiance_twin_coverage", "radiance_twin_colour"
 # of the collection: what is shown, the value that is shown brightest, and how solid viewports were coloured before

@@ -37,7 +37,7 @@ from .cameras import (
     rendered_through,
 )
 from .randomise.apply import Randomiser
-from .scene import Measured, measure_in
+from .scene import Measured, hidden_from_cameras, measure_in
 from .sight import Sight
 
 # frame, pose and lens of a view
@@ -152,7 +152,7 @@ def stand_in_frame(scene: bpy.types.Scene, given: list[PosedCamera]) -> None:
 
 def sight_of(scene: bpy.types.Scene, measured: Measured, settings: dict[str, Any]) -> Sight:
     """What can be seen of what was measured."""
-    return Sight(scene, measured.target, measured.centre, float(settings["least_target"]))
+    return Sight(scene, measured.target, measured.centre, hidden_from_cameras(scene), float(settings["least_target"]))
 
 
 def _around_the_trouble(sight: Sight, pose: Array, camera: Camera) -> Array:

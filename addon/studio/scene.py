@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,6 +206,23 @@ def visible_instances(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.type
             yield instance, item
 
 
+def hidden_from_cameras(scene: bpy.types.Scene) -> frozenset[str]:
+    """Full names of the objects that a viewport may show and no camera sees in a render: cutters, guides, blockers."""
+    shown: set[bpy.types.Object] = set()
+    waiting = [scene.collection]
+    while waiting:
+        group = waiting.pop()
+        if not group.hide_render:
+            shown.update(group.objects)
+            waiting += group.children
+    hidden = set(scene.objects) - shown
+    return frozenset(
+        thing.name_full
+        for thing in bpy.data.objects
+        if thing.hide_render or not thing.visible_camera or thing in hidden
+    )
+
+
 def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Material]) -> None:
     """Give everything that has no pass index a free one."""
     used = {thing.pass_index for thing in things}
@@ -248,7 +266,14 @@ def _class_of(rendered: RenderedObject, collections: list[str], rules: list[Clas
 
 def external_files() -> list[str]:
     """Absolute paths of the files that the scene needs beside its own: linked libraries, pictures, caches."""
-    return sorted({bpy.path.abspath(path) for path in bpy.utils.blend_paths(absolute=True, packed=False, local=False)})
+    named = {bpy.path.abspath(path) for path in bpy.utils.blend_paths(absolute=True, packed=False, local=False)}
+    return sorted(file for path in named for file in _tiles(path) or [path])
+
+
+def _tiles(path: str) -> list[str]:
+    """The pictures of which one for several tiles is made; none of a path that names one file."""
+    pattern = glob.escape(path).replace("<UDIM>", "[0-9]" * 4).replace("<UVTILE>", "u*_v*")
+    return glob.glob(pattern) if pattern != glob.escape(path) else []
 
 
 def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:

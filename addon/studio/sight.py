@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ...core.cameras import Camera
 from ...core.dataset.staging import Plan, PlannedView
 from ...core.rendering.covers import fibonacci
-from .surfaces import HEAT_MAP
 
 Array = NDArray[np.float64]
 
@@ -32,18 +31,21 @@ MOST_ASKED, PLACE_SHARE = 200, 0.9
 
 @dataclass(frozen=True)
 class Sight:
-    """Rays through the scene as it is evaluated for the viewport: what only a render shows is not seen by them.
+    """Rays through the scene as it is evaluated for the viewport: what only a render shows is not seen by them, and
+    what only the viewport shows is not in their way.
 
     Attributes:
         scene: with everything in its place.
         target: names of the objects to be seen; None: anything.
         centre: [3], of the target.
+        hidden: full names of objects that rays go through.
         least: share of a picture that the target has to fill.
     """
 
     scene: bpy.types.Scene
     target: frozenset[str] | None
     centre: Array
+    hidden: frozenset[str]
     least: float = BLIND
 
     def complaint(self, camera: Camera) -> str:
@@ -98,16 +100,19 @@ class Sight:
         """Name, distance and normal of what a ray meets first."""
         depsgraph = bpy.context.evaluated_depsgraph_get()
         begin, direction = Vector(origin.tolist()), Vector(way.tolist())
-        step = 0.0
+        step, reached = 0.0, -np.inf
         while True:
             hit, place, normal, _, thing, _ = self.scene.ray_cast(depsgraph, begin, direction)
             if not hit:
                 return None
-            if thing.name != HEAT_MAP:
-                return thing.name, float(np.linalg.norm(np.array(place) - origin)), np.array(normal)
-            # what is painted over the surfaces is none of them; a step that single precision swallows meets it again
-            step = 2.0 * step or 1e-5 * float(np.linalg.norm(np.array(place) - origin)) + 1e-9
-            begin = place + step * direction
+            gone = float(np.linalg.norm(np.array(place) - origin))
+            if thing.name_full not in self.hidden:
+                return thing.name, gone, np.array(normal)
+            # Blender's rays have single precision: a step that it swallows meets the same again, and has to grow
+            least = 1e-5 * gone + 4.0 * float(np.spacing(np.float32(np.abs(np.array(place)).max())))
+            step = 2.0 * step if gone < reached + 0.5 * step else least
+            reached = max(reached, gone)
+            begin = Vector((origin + (gone + step) * way).tolist())
 
 
 def complaints(plan: Plan, sight: Sight) -> dict[str, list[str]]:

@@ -12,10 +12,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from .scene import SURFACES, points_of_mesh, triangles_of_mesh
-
-# the object that is painted over the others, which is no surface of the scene
-HEAT_MAP = "Radiance Twin Heat Map"
+from .scene import SURFACES, hidden_from_cameras, points_of_mesh, triangles_of_mesh
 
 
 @dataclass(frozen=True)
@@ -84,10 +81,11 @@ def surface_points(count: int, only: frozenset[str] | None = None) -> SurfacePoi
 
 
 def shown_surfaces(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[str, Any, NDArray[np.float64]]]:
-    """Name, mesh and object-to-world of each surface that the viewport shows, instances included."""
+    """Name, mesh and object-to-world of each surface that viewport and renders show, instances included."""
+    hidden = hidden_from_cameras(depsgraph.scene)
     for instance in depsgraph.object_instances:
         thing = instance.object
-        if not instance.show_self or thing.type not in SURFACES or thing.original.name == HEAT_MAP:
+        if not instance.show_self or thing.type not in SURFACES or thing.name_full in hidden:
             continue
         mesh = thing.to_mesh()
         if mesh is not None and len(mesh.polygons):

@@ -25,6 +25,7 @@ def test_points_lie_evenly_on_all_that_is_shown() -> None:
     add_box("Small", (1, 1, 1), (0, 0, 0))
     add_box("Large", (2, 2, 2), (5, 0, 0)).scale = (1, 1, 2)
     add_box("Hidden", (9, 9, 9), (0, 0, 0)).hide_viewport = True
+    add_box("Cutter", (9, 9, 9), (0, 0, 0)).hide_render = True
     bpy.context.view_layer.update()
     points = surface_points(4600)
     assert points.names == ["Small", "Large"]

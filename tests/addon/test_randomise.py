@@ -15,16 +15,19 @@ from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.randomise.shapes import Shape, shapes_in_sight
 from radiance_twin.core.errors import UserError
 
-from .scenes import add_ball, add_box, animate, new_scene, nodes_of
+from .scenes import add_ball, add_box, add_collection, animate, link_from, new_scene, nodes_of, save
 
 LISTS = ("objects", "scenes", "worlds", "materials", "lights", "images", "meshes", "collections", "actions", "cameras")
+
+# of Blender, which no user sees
+BOOKKEEPING = ("rna_type", "session_uid", "users", "is_evaluated", "is_library_indirect")
 
 
 def values_of(owner: Any) -> dict[str, Any]:
     """All properties of a thing of Blender that are no things themselves; of those the names."""
     found = {}
     for name, kind in owner.bl_rna.properties.items():
-        if name in ("rna_type", "session_uid", "users", "is_evaluated") or kind.type == "COLLECTION":
+        if name in BOOKKEEPING or kind.type == "COLLECTION":
             continue
         value = getattr(owner, name)
         if kind.type == "POINTER":
@@ -48,7 +51,9 @@ def state() -> dict[str, Any]:
                 for node in tree.nodes:
                     inputs = {i.name: np.array(getattr(i, "default_value", 0)).tolist() for i in node.inputs}
                     found[f"{kind} {one.name} {node.name}"] = values_of(node) | inputs
-                links = {(link.from_node.name, link.to_node.name, link.to_socket.name) for link in tree.links}
+                links = {
+                    (link.from_node.name, link.to_node.name, link.to_socket.name, link.is_muted) for link in tree.links
+                }
                 found[f"{kind} {one.name} links"] = links
             if animation is not None:
                 found[f"{kind} {one.name} animation"] = values_of(animation)
@@ -288,19 +293,73 @@ def test_worlds_are_drawn_from_a_folder_a_sky_or_a_colour(tmp_path: Path) -> Non
     assert not bpy.data.images.keys() and list(bpy.data.worlds) == [own]
 
 
+def test_a_scene_without_a_world_gets_no_light_with_its_background() -> None:
+    scene = table()
+    scene.world = None
+    with randomiser({"what": "background", "colour": [[1, 1], [0, 0], [0, 0]]}).view(0, []):
+        (background,) = (node for node in scene.world.node_tree.nodes if node.type == "BACKGROUND")
+        (to_cameras,) = (link.to_socket for link in background.outputs[0].links)
+        # the second of the two that are mixed, by whether a ray comes from the camera
+        assert to_cameras == to_cameras.node.inputs[2] and not to_cameras.node.inputs[1].is_linked
+    assert scene.world is None
+    stronger = randomiser({"what": "world", "strength": [2, 2]})
+    with pytest.raises(UserError, match="finds no Background in the scene's world"), stronger.view(0, []):
+        pass
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"what": "pose", "select": "Thing", "move": [[1, 1], [0, 0], [0, 0]]},
+        {"what": "material", "select": "Thing", "swap": "Local"},
+        {"what": "texture", "materials": "Linked", "folder": "pictures"},
+    ],
+)
+def test_what_another_file_does_not_let_be_changed_is_refused(tmp_path: Path, rule: dict[str, Any]) -> None:
+    new_scene()
+    thing = add_box("Thing")
+    paint(thing, "Linked")
+    add_collection("Library", thing)
+    library = save(tmp_path / "library.blend")
+    table()
+    paint(bpy.data.objects["Table"], "Local")
+    link_from(library, "Library")
+    (tmp_path / "pictures").mkdir()
+    picture(tmp_path / "pictures" / "a.png", (0, 1, 0))
+    if "folder" in rule:
+        rule = {**rule, "folder": str(tmp_path / "pictures")}
+    before = state()
+    with pytest.raises(UserError, match="is linked from another file.*library override"), randomiser(rule).view(0, []):
+        pass
+    assert state() == before
+
+
+def test_a_distractor_of_another_file_may_be_called_like_something_here(tmp_path: Path) -> None:
+    new_scene()
+    add_collection("Toys", add_box("Table"))
+    library = save(tmp_path / "toys.blend")
+    scene = table()
+    toys = link_from(library, "Toys")
+    scene.collection.children.unlink(toys)  # distractors need not be in the scene
+    before = state()
+    with randomiser({"what": "distractor", "collection": "Toys", "count": [1, 1]}).view(0, []):
+        assert toys.objects[0] in scene.collection.objects.values()
+    assert state() == before
+
+
 def test_materials_change_their_parameters_and_are_swapped(tmp_path: Path) -> None:
     table()
     red = paint(bpy.data.objects["Box.0"], "Red")
     woods = [paint(bpy.data.objects["Box.1"], f"Wood.{number}") for number in range(3)]
     shader = shader_of(red)
     noise = red.node_tree.nodes.new("ShaderNodeTexNoise")
-    red.node_tree.links.new(noise.outputs[0], shader.inputs["Roughness"])
+    red.node_tree.links.new(noise.outputs[0], shader.inputs["Roughness"]).is_muted = True
     rule = {"what": "material", "select": "Box.0", "colour": [[0.1, 0.2], [0, 0], [1, 1]], "roughness": [0.3, 0.4]}
     with randomiser(rule, {"what": "material", "select": "Box.1", "swap": "Wood.2"}).view(0, []):
         assert 0.1 <= shader.inputs["Base Color"].default_value[0] <= 0.2
         assert 0.3 <= shader.inputs["Roughness"].default_value <= 0.4 and not shader.inputs["Roughness"].is_linked
         assert {slot.material for slot in bpy.data.objects["Box.1"].material_slots} == {woods[2]}
-    assert shader.inputs["Roughness"].is_linked
+    assert shader.inputs["Roughness"].links[0].is_muted
     assert [slot.material for slot in bpy.data.objects["Box.1"].material_slots] == woods
 
 

@@ -11,6 +11,7 @@ import pytest
 from radiance_twin.addon.studio import heat
 from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.randomise.changes import Changes
+from radiance_twin.addon.studio.scene import hidden_from_cameras
 from radiance_twin.addon.studio.sight import Sight
 from radiance_twin.addon.studio.surfaces import surface_points
 from radiance_twin.core.cameras import Camera, look_at
@@ -18,7 +19,7 @@ from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.rendering.covers import SPLITS, fibonacci
 
-from .scenes import SETTINGS, add_ball, add_box, add_camera, animate, new_scene, save
+from .scenes import SETTINGS, add_ball, add_box, add_camera, add_collection, animate, new_scene, save
 from .test_studio_render import plan_of
 
 INTRINSICS, SIZE = np.array([100.0, 100.0, 50.0, 50.0]), (100, 100)
@@ -26,7 +27,8 @@ INTRINSICS, SIZE = np.array([100.0, 100.0, 50.0, 50.0]), (100, 100)
 
 def sight(target: str | None = "Ball") -> Sight:
     bpy.context.view_layer.update()
-    return Sight(bpy.context.scene, None if target is None else frozenset([target]), np.zeros(3))
+    scene = bpy.context.scene
+    return Sight(scene, None if target is None else frozenset([target]), np.zeros(3), hidden_from_cameras(scene))
 
 
 def folder(parent: Path, name: str) -> Path:
@@ -54,6 +56,20 @@ def test_cameras_in_things_and_blind_ones_are_found(eye: tuple, target: tuple, c
     add_box("Crate", (1, 1, 1), (5, 0, 0))
     add_box("Wall", (0.1, 8, 8), (-2, 0, 0))  # hides the ball
     assert sight().complaint(Camera(look_at(eye, target), INTRINSICS, SIZE)) == complaint
+
+
+@pytest.mark.parametrize("how", ["object", "collection", "ray visibility"])
+def test_what_only_the_viewport_shows_is_in_nobodys_way(how: str) -> None:
+    new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0))
+    cutter = add_box("Cutter", (9, 9, 9), (4, 0, 0))
+    if how == "collection":
+        add_collection("Cutters", cutter).hide_render = True
+    elif how == "object":
+        cutter.hide_render = True
+    else:
+        cutter.visible_camera = False
+    assert sight().complaint(Camera(look_at((4, 0, 1), (0, 0, 0)), INTRINSICS, SIZE)) == ""
 
 
 def test_a_wall_before_the_lens_is_named() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from radiance_twin.addon.studio import scene as studio_scene
 from radiance_twin.addon.studio.scene import (
+    external_files,
     give_pass_indices,
     measure,
     measure_in,
@@ -159,6 +160,24 @@ def test_a_truncated_file_is_refused(tmp_path: Path, compressed: bool, share: fl
         file.truncate(int(path.stat().st_size * share))
     with pytest.raises(UserError, match=r"cut\.blend cannot be opened"):
         open_scene(str(path), allow_newer=False)
+
+
+def test_files_that_are_needed_are_found_as_tiles_and_inside_the_scene(tmp_path: Path) -> None:
+    new_scene()
+    packed = bpy.data.images.new("packed", 4, 4)
+    packed.filepath_raw, packed.file_format = str(tmp_path / "gone.png"), "PNG"
+    packed.save()
+    packed.pack()
+    (tmp_path / "gone.png").unlink()
+    for number in (1001, 1012):
+        (tmp_path / f"wall.{number}.png").touch()
+    for name in ("wall", "lost"):
+        image = bpy.data.images.new(name, 4, 4, tiled=True)
+        image.filepath = str(tmp_path / f"{name}.<UDIM>.png")
+        # what nobody uses is not saved
+        image.use_fake_user = packed.use_fake_user = True
+    open_scene(str(save(tmp_path / "scene.blend")), allow_newer=False)
+    assert [Path(name).name for name in external_files()] == ["lost.<UDIM>.png", "wall.1001.png", "wall.1012.png"]
 
 
 def test_python_inside_a_file_is_not_run(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def show(changes: Changes, scene: bpy.types.Scene, thing: bpy.types.Object) -> N
         if hidden:
             changes.put(member, "hide_render", False)
         changes.put(member, "hide_viewport", member.hide_render)
-        if member.name not in scene.collection.objects:
+        if member not in scene.collection.objects.values():
             scene.collection.objects.link(member)
             changes.callback(scene.collection.objects.unlink, member)
 

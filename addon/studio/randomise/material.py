@@ -122,12 +122,17 @@ def _paper(changes: Changes, tree: Any, socket: Any, image: bpy.types.Image) -> 
     picture, coordinates = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeTexCoord")
     for node in (picture, coordinates):
         changes.callback(tree.nodes.remove, node)
-    picture.image, picture.projection, picture.projection_blend = image, "BOX", BLEND
+    picture.projection, picture.projection_blend = "BOX", BLEND
+    changes.put(picture, "image", image)
     tree.links.new(coordinates.outputs["Generated"], picture.inputs["Vector"])
     tree.links.new(picture.outputs["Color"], socket)
 
 
 def _unlink(changes: Changes, tree: Any, socket: Any) -> None:
     for link in list(socket.links):
-        changes.callback(tree.links.new, link.from_socket, socket)
+        changes.callback(_link_again, tree, link.from_socket, socket, link.is_muted)
         tree.links.remove(link)
+
+
+def _link_again(tree: Any, start: Any, end: Any, is_muted: bool) -> None:
+    tree.links.new(start, end).is_muted = is_muted

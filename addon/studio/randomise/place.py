@@ -30,7 +30,7 @@ def move_to(changes: Changes, thing: bpy.types.Object, matrix: Array) -> None:
     Nothing of its own is changed: a last constraint copies the matrix of an empty.
 
     Raises:
-        UserError: a simulation would win.
+        UserError: a simulation would win, or it is linked from another file.
     """
     if thing.rigid_body is not None and thing.rigid_body.type == "ACTIVE":
         raise UserError(
@@ -43,7 +43,7 @@ def move_to(changes: Changes, thing: bpy.types.Object, matrix: Array) -> None:
     place.matrix_parent_inverse = Matrix(matrix.tolist())
     constraint: Any = thing.constraints.new("COPY_TRANSFORMS")
     changes.callback(thing.constraints.remove, constraint)
-    constraint.target = place
+    changes.put(constraint, "target", place)
 
 
 def move_lightly(changes: Changes, scene: bpy.types.Scene, rule: Movement, things: Iterable[Any], of: DrawsOf) -> None:
@@ -105,7 +105,10 @@ def place(
         if rule.settle and motion is None:
             lost.append(thing)
             continue
-        move_to(changes, thing, matrix if motion is None else motion @ matrix)
+        matrix = matrix if motion is None else motion @ matrix
+        # what stays where it is may be linked from another file
+        if not np.array_equal(matrix, np.array(thing.matrix_world, np.float64)):
+            move_to(changes, thing, matrix)
     bpy.context.view_layer.update()
     return lost
 

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ....core.errors import UserError
 from ....core.rendering.randomisation import Draws
 from ....core.rendering.rules import Background, World
 from ... import compat
@@ -21,7 +22,11 @@ BRIGHTNESS_MAP = 1024
 
 
 def change_world(changes: Changes, scene: bpy.types.Scene, rule: World, draws: Draws) -> None:
-    """Let an HDRI, a clear sky, a colour, or else the scene's own world shine."""
+    """Let an HDRI, a clear sky, a colour, or else the scene's own world shine.
+
+    Raises:
+        UserError: the scene's own does not shine, or the folder has no pictures.
+    """
     if rule.folder is None and rule.sun is None and rule.colour is None:
         tree: Any = _copied(changes, scene).node_tree
         shining = [node for node in tree.nodes if node.type == "BACKGROUND"]
@@ -47,6 +52,8 @@ def change_world(changes: Changes, scene: bpy.types.Scene, rule: World, draws: D
         _sample_quickly(world)
         changes.put(scene, "world", world)
     if rule.strength is not None:
+        if not shining:
+            raise UserError("a rule of randomise finds no Background in the scene's world whose strength it could draw")
         factor = draws.number(rule.strength)
         for node in shining:
             node.inputs["Strength"].default_value *= factor
@@ -101,8 +108,10 @@ def _copied(changes: Changes, scene: bpy.types.Scene) -> bpy.types.World:
         scene.world.copy() if scene.world is not None else bpy.data.worlds.new("Radiance Twin world")
     )
     changes.callback(bpy.data.worlds.remove, copy)
-    changes.put(scene, "world", copy)
     tree = compat.tree_of(copy)
+    if scene.world is None:
+        tree.nodes.clear()  # a new world shines a little, none does not
+    changes.put(scene, "world", copy)
     for owner in (copy, tree):
         owner.animation_data_clear()
     _sample_quickly(copy)
