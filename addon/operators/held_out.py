@@ -13,7 +13,7 @@ from ...core.camera_file import camera_from
 from ...core.errors import UserError
 from ..jobs import worker
 from ..paths import Paths, paths_of_open_file
-from ..studio.view_camera import leave, stand_at, view_camera
+from ..studio.view_camera import is_looked_from, leave, stand_at
 from ..viewport.redraw import redraw
 from . import can_run, refuse
 from .compare import last_figures, load_pictures
@@ -104,7 +104,7 @@ class RADIANCE_TWIN_OT_leave_view(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return can_run(cls, "" if view_camera(context.scene) else "No held-out view is looked from")
+        return can_run(cls, "" if is_looked_from(context.scene) else "No held-out view is looked from")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         leave(context.scene)

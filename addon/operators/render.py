@@ -16,7 +16,7 @@ from ..jobs import worker
 from ..paths import UNSAVED, paths_of_open_file
 from ..properties import RadianceTwinSettings, render_arguments, settings_of
 from ..random_rules import table_of
-from ..studio.view_camera import view_camera
+from ..studio.view_camera import is_looked_from
 from ..viewport.compare.stale import look, state_file, write_state
 from . import Resumable, can_run, go_on, run, why_no_job
 
@@ -59,7 +59,7 @@ def what_rules_lack(settings: RadianceTwinSettings) -> str:
 def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> str:
     """What must be chosen before cameras can be placed; empty when nothing."""
     if settings.rig == "animated":
-        if view_camera(scene):
+        if is_looked_from(scene):
             return "Leave the held-out view first: the rig follows the scene's own camera"
         return "" if scene.camera or settings.train_camera else "The scene has no camera to follow"
     if settings.rig == "poses" and not settings.poses:

@@ -13,7 +13,7 @@ from ..operators.held_out import IDENTICAL, held_out_of, is_fresh, older_than, r
 from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio import heat
-from ..studio.view_camera import lens_in_words, view_camera
+from ..studio.view_camera import is_looked_from, lens_in_words, view_camera
 from .layout import Step, heat_map, icon_of, start_or_progress, write
 
 PICTURE_SCALE = 4.6  # in lines of text
@@ -116,6 +116,7 @@ class VIEW3D_PT_radiance_twin_held_out(Step, bpy.types.Panel):
             words = lens_in_words(camera)
             if words:
                 write(layout, context, words, icon="INFO")
+        if is_looked_from(context.scene):
             layout.operator("radiance_twin.leave_view", icon="LOOP_BACK")
 
 

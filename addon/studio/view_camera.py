@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import bpy
@@ -12,15 +11,23 @@ from ...core.cameras import Camera, lens_from_intrinsics
 from .cameras import lens_for, put_camera
 
 NAME = "Radiance Twin View"
-# of that camera: what the scene looked through before, as JSON; and whether the view's lens is distorted
-BEFORE, DISTORTED = "radiance_twin_before", "radiance_twin_distorted"
+# of the scene, as long as a view is looked from: what was before, and our camera. Cameras are kept themselves, not by
+# name, which may change; and here, not in our camera, which may be deleted or not be looked through in another frame
+BEFORE = "radiance_twin_before"
+# of our camera: whether the view's lens is distorted
+DISTORTED = "radiance_twin_distorted"
 RENDER = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 
 
+def is_looked_from(scene: bpy.types.Scene) -> bool:
+    """Whether the scene is as a view saw it, and there is a way back."""
+    return scene.get(BEFORE) is not None
+
+
 def view_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """Our camera, when the scene looks through it."""
-    camera = scene.camera
-    return camera if camera is not None and camera.get(BEFORE) else None
+    """Our camera, as long as a view is looked from and nobody has removed it."""
+    camera: bpy.types.Object | None = scene[BEFORE].get("view") if is_looked_from(scene) else None
+    return camera
 
 
 def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | None) -> bpy.types.Object:
@@ -32,13 +39,15 @@ def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | N
         bounds: [2, 3] of what renders. frame: None leaves the scene where it is.
     """
     render = scene.render
+    if not is_looked_from(scene):
+        own = {"camera": scene.camera} if scene.camera else {}
+        render_before = {name: getattr(render, name) for name in RENDER}
+        scene[BEFORE] = {**own, "render": render_before, "frame": scene.frame_current}
     thing = view_camera(scene)
     if thing is None:
         thing = bpy.data.objects.new(NAME, bpy.data.cameras.new(NAME))
         scene.collection.objects.link(thing)
-        before = {name: getattr(render, name) for name in RENDER}
-        before |= {"camera": scene.camera.name if scene.camera else "", "frame": scene.frame_current}
-        thing[BEFORE] = json.dumps(before)
+        scene[BEFORE]["view"] = thing
     render.pixel_aspect_x, render.pixel_aspect_y = lens_from_intrinsics(camera.intrinsics, *camera.size).pixel_aspect
     render.resolution_x, render.resolution_y, render.resolution_percentage = *camera.size, 100
     put_camera(thing, camera.camera_to_world, lens_for(camera, bounds))
@@ -62,15 +71,16 @@ def lens_in_words(thing: bpy.types.Object) -> str:
 
 def leave(scene: bpy.types.Scene) -> None:
     """Go back to what the scene looked through before, and remove our camera."""
-    thing = view_camera(scene)
-    if thing is None:
+    if not is_looked_from(scene):
         return
-    before = json.loads(thing[BEFORE])
-    for name in RENDER:
-        setattr(scene.render, name, before[name])
-    scene.camera = scene.objects.get(before["camera"])
+    thing, before = view_camera(scene), scene[BEFORE].to_dict()
+    del scene[BEFORE]
+    for name, value in before["render"].items():
+        setattr(scene.render, name, value)
+    scene.camera = before.get("camera")
     if before["frame"] != scene.frame_current:
         scene.frame_set(before["frame"])
-    lens: Any = thing.data
-    bpy.data.objects.remove(thing)
-    bpy.data.cameras.remove(lens)
+    if thing is not None:
+        lens: Any = thing.data
+        bpy.data.objects.remove(thing)
+        bpy.data.cameras.remove(lens)

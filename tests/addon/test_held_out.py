@@ -83,6 +83,22 @@ def test_leaving_the_view_brings_the_scene_back_as_it_was(compared: Path) -> Non
     assert "Radiance Twin View" not in bpy.data.objects and len(bpy.data.cameras) == 1
 
 
+def test_the_way_back_from_a_view_survives_what_happens_meanwhile(compared: Path) -> None:
+    scene, own = bpy.context.scene, bpy.context.scene.camera
+    scene.render.resolution_x = 777
+    scene.timeline_markers.new("own", frame=5).camera = own
+    bpy.ops.radiance_twin.look_from_view(index=67)
+    own.name = "Another name"
+    scene.frame_set(5)  # where the marker puts the scene's own camera in the place of the view's
+    assert scene.camera == own
+    bpy.ops.radiance_twin.look_from_view(index=70)
+    bpy.data.objects.remove(scene.camera)
+    bpy.ops.radiance_twin.leave_view()
+    assert scene.camera == own and scene.render.resolution_x == 777
+    assert not bpy.ops.radiance_twin.leave_view.poll()
+    assert not [each for each in bpy.data.objects if each.name.startswith("Radiance Twin View")]
+
+
 def shown_pictures() -> list[str]:
     return sorted(image.name for image in bpy.data.images if image.name.startswith("View "))
 
