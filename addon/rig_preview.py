@@ -27,12 +27,14 @@ class _State:
 
     Attributes:
         shown_for: settings and scene of what is drawn. seen: those of the last look.
-        changes: of the scene, counted. counts: cameras by split. problem: why none are drawn.
+        changes: of the scene, counted. echo: whether the next one may be that of our looking at other frames.
+        counts: cameras by split. problem: why none are drawn.
     """
 
     shown_for: str = ""
     seen: str = ""
     changes: int = 0
+    echo: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     problem: str = ""
 
@@ -52,6 +54,7 @@ def in_words() -> str:
 
 def step() -> bool:
     """Find and show the cameras again when the settings or the scene have changed and rest; whether they will be."""
+    _state.echo = False
     if not is_on():
         return False
     now = _key(bpy.context.scene)
@@ -80,6 +83,7 @@ def show() -> None:
                 lines.append((frusta.lines_of(cameras, LENGTH * measured.radius), COLOURS[split]))
     except UserError as error:
         _state.problem = str(error)
+    _state.echo = settings["rig"] == "animated"
     frusta.show(lines)
 
 
@@ -97,8 +101,10 @@ def _switched(manager: Any, context: bpy.types.Context) -> None:
 
 
 @persistent
-def _scene_changed(scene: bpy.types.Scene, *_: Any) -> None:
-    _state.changes += 1
+def _scene_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    # after our looking Blender builds the scene's graph anew, in which nothing has moved
+    if not _state.echo or any(update.is_updated_transform for update in depsgraph.updates):
+        _state.changes += 1
 
 
 @persistent

@@ -312,7 +312,8 @@ def pose_and_lens_at(
             f"in frame {frame} the scene has no camera that is perspective, equidistant fisheye or equirectangular; "
             "add one or choose another rig"
         )
-    evaluated = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    # the scene may be a copy of the one in the context, with layers of the same names
+    evaluated = camera.evaluated_get(scene.view_layers[bpy.context.view_layer.name].depsgraph)
     return pose_of(evaluated), lens_in(scene, evaluated, resolution)
 
 

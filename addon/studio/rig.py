@@ -117,7 +117,13 @@ def cameras_in_viewport(scene: bpy.types.Scene, settings: dict[str, Any]) -> tup
     resolution = resolution_of(settings, given)
     measured = measure_in(bpy.context.evaluated_depsgraph_get(), settings["target"])
     measured = Randomiser(scene, settings["randomise"], int(settings["seed"])).reached(measured, measured.held)
-    found, _ = cameras_of_rig(scene, settings, resolution, measured, given)
+    # frames are set in a copy: in the open scene that would take back what was moved and has no keyframe yet
+    asked = scene.copy() if settings["rig"] == "animated" else scene
+    try:
+        found, _ = cameras_of_rig(asked, settings, resolution, measured, given)
+    finally:
+        if asked != scene:
+            bpy.data.scenes.remove(asked)
     cameras = {
         split: [camera_of(pose, lens, scene, resolution) for _, pose, lens in placed] for split, placed in found.items()
     }

@@ -94,12 +94,19 @@ def test_an_animated_camera_is_shown_and_the_scene_stays_where_it_is(cube: None)
     scene.frame_set(3)
     scene.timeline_markers.new("Cut", frame=5).camera = bpy.data.objects["Camera.001"]
     settings.rig = "animated"
+    # moved by hand, and without a keyframe as yet
+    moved = bpy.data.objects["Camera.001"]
+    moved.location.z = 3.0
+    bpy.context.view_layer.update()
     bpy.context.window_manager.radiance_twin_show_cameras = True
+    assert moved.location.z == 3.0 and len(bpy.data.scenes) == 1
     assert eyes(0)[:, 1] == pytest.approx(-8.0) and np.ptp(eyes(0)[:, 0]) > 1.0
     assert (scene.frame_current, scene.camera.name) == (3, "Camera.001")
     assert scene.timeline_markers[0].camera is not None
-    at_rest()
+    bpy.context.view_layer.update()  # as Blender does next
     assert not rig_preview.step(), "looking at its frames counts as no change"
+    at_rest()
+    assert not rig_preview.step()
 
 
 def test_painted_coverage_is_black_where_no_camera_looks(cube: None) -> None:
