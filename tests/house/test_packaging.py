@@ -132,6 +132,15 @@ sys.exit(cli.main(["--help"]))
     assert (site / "bin" / "radiance-twin").is_file()
 
 
+@pytest.mark.parametrize(
+    ("permission", "sign"), [("files", "atomic_path"), ("network", "online_access"), ("clipboard", ".clipboard")]
+)
+def test_the_manifest_asks_for_what_the_code_needs(root: Path, permission: str, sign: str) -> None:
+    asked = tomllib.loads((root / "blender_manifest.toml").read_text("utf-8"))["permissions"]
+    assert any(sign in path.read_text("utf-8") for path in (root / "addon").rglob("*.py"))
+    assert permission in asked
+
+
 def test_one_version_everywhere(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     manifest = tomllib.loads((root / "blender_manifest.toml").read_text("utf-8"))["version"]
