@@ -50,7 +50,7 @@ def _property_of(name: str) -> Any:
         case "collection":
             return bpy.props.PointerProperty(**words, type=bpy.types.Collection)
         case "folder":
-            return bpy.props.StringProperty(**words, subtype="DIR_PATH")
+            return bpy.props.StringProperty(**words, subtype="DIR_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
         case _:
             return bpy.props.StringProperty(**words)
 

@@ -69,6 +69,8 @@ def what_rig_lacks(settings: RadianceTwinSettings, scene: bpy.types.Scene) -> st
         return "Choose the target object"
     if placed and settings.target == "COLLECTION" and settings.target_collection is None:
         return "Choose the target collection"
+    if placed and settings.target == "COLLECTION" and settings.target_collection.name in bpy.data.objects:
+        return f"An object is called {settings.target_collection.name}, too, and would be the target: rename one"
     if not any(thing.type in RENDERS and not thing.hide_render for thing in scene.objects):
         return "The scene has nothing to render"
     return ""

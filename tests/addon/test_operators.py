@@ -99,7 +99,10 @@ def test_rig_says_what_it_lacks(saved_file: Path, fake_worker: None) -> None:
     assert why_grey("render_views") == "Choose the target object"
     settings.target = "COLLECTION"
     assert why_grey("render_views") == "Choose the target collection"
+    scene.collection.children[0].name = "Cube"
     settings.target_collection = scene.collection.children[0]
+    assert why_grey("render_views").startswith("An object is called Cube, too")
+    scene.collection.children[0].name = "Things"
     settings.rig, scene.camera = "animated", None
     assert why_grey("render_views") == "The scene has no camera to follow"
     settings.rig, settings.target = "orbit", "SCENE"
