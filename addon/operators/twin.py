@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import UserError
 from ...core.twin_file import Twin, read_twin
+from ..studio.scene import collection_for_new
 from ..viewport.bakes import bake_at, problem_at
 from ..viewport.draw import prepare_view_transform
 from ..viewport.twin import forget_unused, is_twin, relative_path, settings_of
@@ -148,9 +149,7 @@ def new_twin(context: bpy.types.Context, path: str, twin: Twin) -> bpy.types.Obj
     show(thing, path)
     thing.empty_display_type = "PLAIN_AXES"
     thing.empty_display_size = 0.5 * float(np.ptp(twin.box, axis=0).max())
-    active = context.view_layer.active_layer_collection
-    visible = active.is_visible and not active.collection.library
-    (active.collection if visible else context.scene.collection).objects.link(thing)
+    collection_for_new(context).objects.link(thing)
     return thing
 
 

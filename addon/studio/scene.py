@@ -376,6 +376,14 @@ def triangles_of_mesh(mesh: Any) -> NDArray[np.int64]:
     return corners.reshape(-1, 3).astype(np.int64)
 
 
+def collection_for_new(context: bpy.types.Context) -> bpy.types.Collection:
+    """Where new objects go: the active collection, or the scene's own where it is hidden, linked or overridden."""
+    active = context.view_layer.active_layer_collection
+    collection = active.collection
+    takes = active.is_visible and not collection.library and not collection.override_library
+    return collection if takes else context.scene.collection
+
+
 def ancestors(thing: bpy.types.Object) -> Iterator[bpy.types.Object]:
     """What an object is a child of, from the nearest up."""
     while thing.parent is not None:

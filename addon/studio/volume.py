@@ -12,6 +12,7 @@ from mathutils import Matrix
 from ...core.errors import UserError
 from ...core.reporting import Reporter
 from .. import compat
+from .scene import collection_for_new
 
 DENSITY, COLOR = "density", "color"
 
@@ -68,7 +69,7 @@ def new_volume(context: bpy.types.Context, path: str, name: str) -> bpy.types.Ob
     data.render.precision = "FULL"
     data.materials.append(volume_material(name))
     thing = bpy.data.objects.new(name, data)
-    context.collection.objects.link(thing)
+    collection_for_new(context).objects.link(thing)
     if compat.volumes_are_shifted() and data.grids.load():
         # the way from an index to the object: half a voxel back
         index_to_object = np.array(data.grids[0].matrix_object)

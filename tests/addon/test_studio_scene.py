@@ -9,6 +9,7 @@ import pytest
 
 from radiance_twin.addon.studio import scene as studio_scene
 from radiance_twin.addon.studio.scene import (
+    collection_for_new,
     external_files,
     give_pass_indices,
     measure,
@@ -206,6 +207,25 @@ def test_a_mesh_that_is_being_edited_counts_in_the_viewport() -> None:
     measured = measure_in(bpy.context.evaluated_depsgraph_get(), None)
     bpy.ops.object.mode_set(mode="OBJECT")
     assert measured.bounds.tolist() == [[-1, -1, -1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("how", ["hidden", "linked", "overridden"])
+def test_new_objects_go_where_they_can_be_seen_and_put(tmp_path: Path, how: str) -> None:
+    new_scene()
+    add_collection("Props", add_box("Prop"))
+    library = save(tmp_path / "props.blend")
+    scene = new_scene()
+    props = add_collection("Props") if how == "hidden" else link_from(library, "Props")
+    if how == "overridden":
+        props.override_hierarchy_create(scene, bpy.context.view_layer)
+        scene.collection.children.unlink(props)
+    chosen = bpy.context.view_layer.layer_collection.children["Props"]
+    bpy.context.view_layer.active_layer_collection = chosen
+    assert how != "hidden" or collection_for_new(bpy.context) == props
+    chosen.hide_viewport = how == "hidden"
+    collection = collection_for_new(bpy.context)
+    assert collection == scene.collection
+    collection.objects.link(bpy.data.objects.new("New", None))
 
 
 def test_objects_of_two_files_may_have_one_name_and_are_told_apart(tmp_path: Path) -> None:
