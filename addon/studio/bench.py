@@ -44,7 +44,7 @@ def bench_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
 
 
 def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> dict[str, Any]:
-    pace = Pace(reporter, plan.views, len(plan.views))
+    pace = Pace(reporter, plan.views, kept=0)
     again = {round((number + 1) * (len(plan.views) - 1) / ASKED_AGAIN) for number in range(ASKED_AGAIN)} - {0}
     seconds: list[float] = []
     truths: list[float] = []

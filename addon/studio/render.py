@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,18 +50,18 @@ def render_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any
 
 def _render_asked(plan: Plan, studio: Studio, arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     folder = Path(arguments["staging"])
-    _tell(plan, studio, arguments["settings"], reporter)
+    only = arguments["only"]
+    _tell(plan, studio, arguments["settings"], only, reporter)
     missing = staging.missing_views(folder, plan)
     kept = len(plan.work) - len(missing)
     if kept:
         reporter.log(f"{kept} of {len(plan.work)} views are rendered already")
-    only = arguments["only"]
     wanted = [view for view in missing if view.name not in arguments["skip"] and (only is None or view.name in only)]
-    seconds = render_missing(plan, wanted, studio, folder, reporter)
+    seconds = render_missing(wanted, studio, folder, reporter, kept if only is None else 0)
     return {"rendered": len(wanted), "kept": kept, "seconds": seconds, "device": plan.device}
 
 
-def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Reporter) -> None:
+def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], only: Sequence[str] | None, reporter: Reporter) -> None:
     """What is good to know, and what is going to be rendered."""
     _say_remarks(studio, reporter)
     for line in named(complaints(plan, studio.sight)):
@@ -71,8 +71,9 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], reporter: Report
     counts = {split: len(indices) for split, indices in plan.splits.items()}
     width, height = plan.resolution
     denoised = "Open Image Denoise" if plan.configuration["denoise"] else "not denoised"
+    which = f"{len(plan.views)}" if only is None else f"{len(only)} of {len(plan.views)}"
     reporter.log(
-        f"Rendering {len(plan.views)} views on {plan.device}: "
+        f"Rendering {which} views on {plan.device}: "
         f"{settings['rig']}, {width}x{height}, "
         f"{counts['train']} to train at {settings['samples']} samples, {counts['val']} val and {counts['test']} test "
         f"at {settings['reference_samples']}, {denoised}, film {plan.film}"
@@ -87,15 +88,20 @@ def _say_remarks(studio: Studio, reporter: Reporter) -> None:
         reporter.log(studio.remarks.pop(0))
 
 
-def render_missing(plan: Plan, missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter) -> float:
+def render_missing(
+    missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter, kept: int = 0
+) -> float:
     """Render `missing`; each is done when its record is written. Returns the seconds that it took.
+
+    Args:
+        kept: how many views of the same work were rendered before: progress counts them as done.
 
     Raises:
         UserError: Cycles failed or a file cannot be written; the views before it are kept.
         Cancelled: the user stopped it.
     """
     started = time.monotonic()
-    pace = Pace(reporter, missing, len(plan.work))
+    pace = Pace(reporter, missing, kept)
     for view in missing:
         if reporter.cancelled():
             raise Cancelled("stopped; what is rendered is kept, the same command goes on")
@@ -135,9 +141,9 @@ def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[f
 class Pace:
     """Tells how far the rendering is; the time left is that of the samples left."""
 
-    def __init__(self, reporter: Reporter, missing: list[PlannedView], total: int) -> None:
+    def __init__(self, reporter: Reporter, missing: list[PlannedView], kept: int) -> None:
         self._reporter = reporter
-        self._done, self._total = total - len(missing), total
+        self._done, self._total = kept, kept + len(missing)
         self._samples_left = sum(view.samples for view in missing)
         self._samples_done, self._seconds_done = 0, 0.0
         self._report("")

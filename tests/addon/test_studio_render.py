@@ -90,6 +90,20 @@ def test_given_cameras_are_rendered_as_they_are(tmp_path: Path) -> None:
     assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - middle).max() < 1.0
 
 
+def test_one_of_several_views_is_counted_alone(tmp_path: Path) -> None:
+    soft_scene()
+    counted: list[tuple[float, float]] = []
+
+    class Hearing(QuietReporter):
+        def progress(self, stage: str, done: float, total: float, **more: object) -> None:
+            counted.append((done, total))
+
+    reporter, asked = Hearing(), request(save(tmp_path / "scene.blend"), tmp_path / "views", views=3)
+    assert render_views({**asked, "only": ["view_000001"]}, reporter)["rendered"] == 1
+    assert any(line.startswith("Rendering 1 of 3 views on") for line in reporter.lines)
+    assert counted[0] == (0, 1) and counted[-1] == (1, 1)
+
+
 def test_another_seed_gives_other_noise_and_the_same_truth(tmp_path: Path) -> None:
     soft_scene()
     plan, _, _ = plan_of(tmp_path, views=1, samples=2)
@@ -354,7 +368,7 @@ def test_progress_tells_the_time_of_the_samples_that_are_left(monkeypatch: pytes
     clock = iter([0.0, 2.0, 2.0, 10.0])  # each view's start and end
     monkeypatch.setattr(studio_render, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     few, many = (staging.PlannedView(f"view_{samples}", 1, [], [], {}, samples, False, 0) for samples in (10, 40))
-    pace = Pace(Hearing(), [few, many], total=5)
+    pace = Pace(Hearing(), [few, many], kept=3)
     for view in (few, many):
         with pace.view_under_way(view):
             pass
