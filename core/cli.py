@@ -10,13 +10,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .arguments import parse, settings_of
 from .errors import Cancelled, UserError
-from .reporting import Reporter, TerminalReporter
 from .stopping import interrupt_main_thread
-from .words import in_words
+
+if TYPE_CHECKING:
+    from .reporting import Reporter, TerminalReporter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # a name that the terminal has no letters for must not make a failure of what was done
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        # until a command begins, most time is spent on importing: Ctrl-C may come meanwhile
+        from .arguments import parse, settings_of
+        from .reporting import TerminalReporter
+        from .words import in_words
+
         words = parse(sys.argv[1:] if arguments is None else arguments, "radiance-twin")
         with TerminalReporter(interrupt_main_thread) as reporter:
             _stop_on_interrupt(reporter)

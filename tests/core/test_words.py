@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,23 @@ def test_a_sound_dataset_that_was_checked_is_said_to_be_so(tmp_path: Path, capsy
     assert "damaged" not in capsys.readouterr().out
     assert cli.main(["info", str(path), "--check"]) == 0
     assert capsys.readouterr().out.endswith("damaged: none\n")
+
+
+def test_ctrl_c_while_the_command_is_loading_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{cli.__package__}.arguments"
+
+    class Interrupted:
+        @staticmethod
+        def find_spec(asked: str, *_: object) -> None:
+            if asked == name:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    assert cli.main(["info", "a.h5"]) == 130
+    assert capsys.readouterr().err == "radiance-twin: stopped\n"
 
 
 def test_progress_has_figures_that_people_read(
