@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..field.cpu import RAYS_PER_BLOCK, CpuField, Grid, Workspace
@@ -212,8 +213,7 @@ def rays_between(centres: F4, rays: Rays, pixels: F4, count: int, random: np.ran
     aims = origins + distance[:, None] * directions
     order = np.argsort(np.linalg.norm(centres[:, None] - centres[None], axis=-1), axis=1)[:, :NEAREST]
     # every ray starts at its view's centre
-    starts, which = np.unique(origins, axis=0, return_inverse=True)
-    own = np.array([np.abs(centres - start).sum(axis=1).argmin() for start in starts])[which.reshape(-1)]
+    own = KDTree(centres).query(rays.origins)[1][which]
     others = [order[own, random.integers(0, order.shape[1], count)] for _ in range(2)]
     share = random.dirichlet([1.0, 1.0, 1.0], count).astype(np.float32)
     origins = share[:, :1] * centres[own] + share[:, 1:2] * centres[others[0]] + share[:, 2:] * centres[others[1]]
