@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .comparison.compare import CompareSettings, compare
-from .files import require_writable_folder
+from .dataset.contents import SPLITS
+from .dataset.store import open_dataset
+from .errors import UserError
+from .files import require_writable_folder, sha256_of_file
 from .processes import ROOT
 from .rendering.render import RenderSettings, render_dataset
 from .reporting import Reporter, format_seconds
@@ -32,7 +35,7 @@ def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = Non
     size = {"views": 40, "val_views": 2, "test_views": 4, "resolution": (128, 128), "samples": 8} if quick else {}
     dataset, twin = folder / "still_life.h5", folder / "still_life.twin"
     steps = [
-        ("Rendering", lambda: render_dataset(_render_settings(dataset, blender, size), reporter)),
+        ("Rendering", lambda: _render(_render_settings(dataset, blender, size), reporter)),
         ("Training", lambda: train(_train_settings(dataset, twin, 45.0 if quick else 150.0), reporter)),
         ("Comparing", lambda: compare(CompareSettings(str(dataset), str(twin), str(folder / "report")), reporter)),
     ]
@@ -42,6 +45,29 @@ def demo(output: str, quick: bool, reporter: Reporter, blender: str | None = Non
         metrics = step()
     reporter.log(f"Done in {format_seconds(time.monotonic() - began)}")
     return metrics
+
+
+def _render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]:
+    if _is_rendered(settings):
+        reporter.log(f"{settings.output} is rendered already")
+        return {}
+    return render_dataset(settings, reporter)
+
+
+def _is_rendered(settings: RenderSettings) -> bool:
+    """Whether an earlier run has left the whole dataset: of this very scene, with as many views of this size."""
+    if not Path(settings.output).exists():
+        return False
+    try:
+        with open_dataset(settings.output) as dataset:
+            counts = [len(dataset.splits[split]) for split in SPLITS]
+            return (
+                dataset.scene_hash == sha256_of_file(settings.scene)
+                and counts == [settings.views, settings.val_views, settings.test_views]
+                and all(tuple(size) == tuple(settings.resolution) for size in dataset.size.tolist())
+            )
+    except UserError:  # damaged: it is rendered anew
+        return False
 
 
 def _train_settings(dataset: Path, twin: Path, seconds: float) -> TrainSettings:
