@@ -67,7 +67,7 @@ def _tell(plan: Plan, studio: Studio, settings: dict[str, Any], only: Sequence[s
     for line in named(complaints(plan, studio.sight)):
         reporter.log(line)
     if studio.missing:
-        reporter.log(f"{len(studio.missing)} files that the scene needs are missing, for example {studio.missing[0]}")
+        reporter.log(f"Missing files that the scene needs: {len(studio.missing)}, for example {studio.missing[0]}")
     counts = {split: len(indices) for split, indices in plan.splits.items()}
     width, height = plan.resolution
     denoised = "Open Image Denoise" if plan.configuration["denoise"] else "not denoised"
