@@ -19,11 +19,12 @@ import pytest
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.processes import BOOTSTRAP
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.runtime import accelerator, lock, process_lock, tools
+from radiance_twin.core.runtime import accelerator, lock, process_lock, steps, tools
 from radiance_twin.core.runtime.install import GB, InstallSettings, alone, install, plan
 from radiance_twin.core.runtime.manage import manage, remove, status, update
 from radiance_twin.core.runtime.places import IN_USE, current, find_managed_python, hold, home, nearest_folder
 from radiance_twin.core.runtime.process_lock import Lock
+from radiance_twin.core.runtime.steps import run_step
 
 from .runtime_wheels import fake_uv, folder_of_uv, make_wheel, make_wheels, run_python, write_lock
 
@@ -300,6 +301,26 @@ manage.manage("install", QuietReporter(), wheels={settings().wheels!r}, python=s
     assert current() is None and len(environments()) == 1
     made = install(settings(), QuietReporter())
     assert environments() == [made.name]
+
+
+@pytest.mark.parametrize(
+    ("program", "ends"),
+    [("trap '' TERM; {begin}; while :; do sleep 0.1; done", "killed"), ("trap '{tidy}' TERM; {begin}; {wait}", "tidy")],
+)
+def test_a_program_that_is_stopped_may_tidy_up_and_must_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, ends: str
+) -> None:
+    monkeypatch.setattr(steps, "SECONDS_TO_LEAVE", 0.5 if ends == "killed" else 20.0)
+    begun, tidy = tmp_path / "begun", tmp_path / "tidy"
+    begin = f"echo $$ > {begun}.part; mv {begun}.part {begun}"
+    script = program.format(begin=begin, tidy=f"sleep 0.5; touch {tidy}; exit 0", wait="sleep 60 & wait")
+    with pytest.raises(Cancelled):
+        run_step(["sh", "-c", script], os.environ, CancelsWhen(begun), lambda line: None)
+    assert tidy.exists() == (ends == "tidy")
+    deadline = time.monotonic() + 10
+    while run_state(int(begun.read_text())) not in ("", "Z"):
+        assert time.monotonic() < deadline, "it still runs"
+        time.sleep(0.05)
 
 
 def test_readers_see_the_old_runtime_or_the_new_one_but_never_none(settings: Settings) -> None:
