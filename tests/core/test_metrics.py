@@ -163,3 +163,12 @@ def test_the_mean_leaves_out_what_does_not_exist() -> None:
 def test_images_of_different_sizes_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="different sizes"):
         metrics.image_metrics(picture(20, 20), picture(20, 21), np.ones((20, 20)))
+
+
+def test_what_nobody_knows_counts_as_identical_where_neighbourhoods_are_looked_at() -> None:
+    classic = np.random.default_rng(3).integers(0, 256, (24, 24, 3), np.uint8)
+    known = np.ones((24, 24), np.bool_)
+    known[6:12, 8:20] = False
+    neural = np.where(known[..., None], classic, 255 - classic)
+    found = metrics.image_metrics(classic, neural, np.ones((24, 24)), known)
+    assert (found.psnr, found.ssim, found.flip) == (None, pytest.approx(1.0), 0.0) and found.flip_map.max() == 0.0

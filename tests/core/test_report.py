@@ -347,3 +347,9 @@ def test_the_picture_is_of_a_middling_view() -> None:
     shuffled = copy.deepcopy(views)
     assert picture.median_view(views)["index"] == 2
     assert views == shuffled
+
+
+def test_no_name_can_leave_the_script_that_it_stands_in() -> None:
+    named = {"scene": "</script><!-- &lt; --><script>alert(1)"}
+    text = report.json_for_html(named)
+    assert not set("<>&") & set(text) and json.loads(text) == named

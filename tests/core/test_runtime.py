@@ -179,6 +179,16 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path, m
     assert not Lock(path).take(), "it is the lock that others see"
 
 
+def test_a_lock_may_be_shared_and_then_nobody_has_it_alone(tmp_path: Path) -> None:
+    shared, also, alone_ = (Lock(tmp_path / "in_use.lock", shared=word) for word in (True, True, False))
+    assert shared.take() and also.take() and not alone_.take()
+    shared.release()
+    assert not alone_.take()
+    also.release()
+    assert alone_.take() and not also.take()
+    alone_.release()
+
+
 def test_a_drive_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda path: False)
     with pytest.raises(UserError, match="on no disk that is there; name another folder by RADIANCE_TWIN_HOME"):

@@ -24,7 +24,7 @@ from radiance_twin.core.runtime.pip_settings import (
 )
 from radiance_twin.core.runtime.places import home
 from radiance_twin.core.runtime.progress import Progress
-from radiance_twin.core.runtime.steps import why
+from radiance_twin.core.runtime.steps import run_step, why
 from radiance_twin.core.runtime.tools import installer_environment
 
 CONFIGURATION = """
@@ -37,6 +37,7 @@ timeout = 60
 cert = /somewhere/company.pem
 
 [install]
+timeout = 90
 find-links = /wheels/a /wheels/b
 target = /somebody/elses/folder
 user = true
@@ -44,7 +45,7 @@ user = true
 SETTINGS = {
     "index-url": "https://user:secret@packages.example/simple",
     "extra-index-url": "https://one.example/simple\nhttps://two.example/simple",
-    "timeout": "60",
+    "timeout": "90",  # what is said of install alone wins
     "cert": "/somewhere/company.pem",
     "find-links": "/wheels/a /wheels/b",
 }
@@ -64,6 +65,14 @@ def test_of_pips_configuration_only_where_packages_come_from_is_read(configurati
     assert not {"target", "user"} & set(read)
     assert read_pip_settings({**configuration, "PIP_TIMEOUT": "5"})["timeout"] == "5", "a variable wins over the file"
     assert read_pip_settings({**configuration, "PIP_CONFIG_FILE": os.devnull}) == {}
+
+
+def test_what_an_installer_says_is_told_without_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    words = ["echo", "Looking in https://user:secret@packages.example/simple for torch"]
+    run_step(words, os.environ, QuietReporter(), told.append)
+    assert [line for line in told if line] == ["Looking in (address) for torch"]
+    assert "Looking in (address) for torch" in capsys.readouterr().err
 
 
 def test_pip_itself_reads_the_same(configuration: dict[str, str], tmp_path: Path) -> None:
@@ -87,7 +96,7 @@ def test_uv_is_told_in_its_own_words() -> None:
         "UV_INSECURE_HOST": "a.example",
         "SSL_CERT_FILE": "/somewhere/company.pem",
         "ALL_PROXY": "http://proxy.example",
-        "UV_HTTP_TIMEOUT": "60",
+        "UV_HTTP_TIMEOUT": "90",
     }
 
 
