@@ -55,12 +55,9 @@ def seen(camera: Camera) -> ViewPixels:
     return replace(view, normal=normal, object_index=index, further={"position": points.astype(np.float32)})
 
 
-@pytest.mark.parametrize("name", LENSES)
-def test_a_finer_plain_picture_becomes_what_the_lens_draws(name: str) -> None:
-    camera = LENSES[name]
-    rendered = stand_in(camera)
-    assert rendered.model == CameraModel(camera.model.kind)
-    view = PlannedView(
+def planned(camera: Camera, rendered: Camera) -> PlannedView:
+    """A view through a lens, in whose place another one is rendered."""
+    return PlannedView(
         "view_000000",
         1,
         POSE.tolist(),
@@ -73,6 +70,38 @@ def test_a_finer_plain_picture_becomes_what_the_lens_draws(name: str) -> None:
         distortion=list(camera.model.distortion),
         stand_in={"intrinsics": rendered.intrinsics.tolist(), "size": list(rendered.size), "samples": 4},
     )
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_depth_at_edges_is_that_of_the_plane_that_the_nearest_pixel_shows(name: str) -> None:
+    camera = LENSES[name]
+    rendered = stand_in(camera)
+    normal = np.array([0.3, -0.4, 0.866])
+
+    def on_plane(camera: Camera) -> np.ndarray:
+        """Depth of a tilted plane through the origin; 0 beyond its horizon."""
+        pixels = pixel_grid(*camera.size)
+        along = -(POSE[:3, 3] @ normal) / (camera.ray_directions(pixels) @ normal)
+        return np.where(along > 0.0, along, 0.0) / camera.distance_over_depth(pixels)
+
+    depth = on_plane(rendered)
+    # no four neighbours are of one thing, so that nothing lies between pixels of one
+    index = np.indices(depth.shape).sum(axis=0).astype(np.uint16) % 2 + 1
+    normals = np.broadcast_to(normal.astype(np.float32), (*depth.shape, 3))
+    light = np.ones((*depth.shape, 4), np.float32)
+    pixels = ViewPixels(light, depth.astype(np.float32), normals, np.where(depth > 0, index, 0).astype(np.uint16))
+    made, truth = through_the_lens(pixels, planned(camera, rendered), SIZE), on_plane(camera)
+    near = (truth > 0.0) & (truth < 20.0)
+    assert made.depth is not None and near.mean() > 0.6
+    assert np.abs(made.depth / np.where(near, truth, 1.0) - 1.0)[near].max() < 1e-5
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_a_finer_plain_picture_becomes_what_the_lens_draws(name: str) -> None:
+    camera = LENSES[name]
+    rendered = stand_in(camera)
+    assert rendered.model == CameraModel(camera.model.kind)
+    view = planned(camera, rendered)
     made, truth = through_the_lens(seen(rendered), view, SIZE), seen(camera)
     assert made.valid is not None and made.valid.all()
     # the picture is that of the lens, not shifted by a fiftieth of a pixel either way
