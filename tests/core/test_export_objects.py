@@ -101,6 +101,10 @@ def test_bop_models_are_the_surfaces_in_millimetres(source: Path, tmp_path: Path
     infos = read(tmp_path / "bop" / "models" / "models_info.json")
     ball = np.asarray(trimesh.load(tmp_path / "bop" / "models" / "obj_000001.ply").vertices)
     assert len(ball) > 500 and np.abs(np.linalg.norm(ball, axis=1) - 1000 * RADIUS).max() < 0.1
+    # a turned ball's normals are turned back with its points
+    table = (tmp_path / "bop" / "models" / "obj_000001.ply").read_bytes().partition(b"end_header\n")[2]
+    rows = np.frombuffer(table, [("place", "<f4", 3), ("normal", "<f4", 3), ("colour", "u1", 3)])
+    assert np.abs(rows["normal"] - rows["place"] / (1000 * RADIUS)).max() < 2e-3
     assert infos["1"]["name"] == "Ball" and infos["1"]["size_x"] == pytest.approx(2000 * RADIUS)
     assert infos["1"]["diameter"] == pytest.approx(2000 * RADIUS, rel=0.02)
     slab = np.asarray(trimesh.load(tmp_path / "bop" / "models" / "obj_000002.ply").vertices)
@@ -178,6 +182,35 @@ def test_kitti_boxes_by_the_development_kit(tmp_path: Path) -> None:
             assert occluded == (0 if seen >= 0.9 else 1 if seen >= 0.5 else 2)
 
 
+def test_kitti_tells_how_an_object_beside_the_axis_is_seen_and_how_much_is_hidden(tmp_path: Path) -> None:
+    poses = np.tile(POSES, (9, 1, 1, 1))
+    poses[:, 1, :3, 3] += [0.7, 0.4, 0.0]
+    source = write(tmp_path / "level.h5", SHIFTED, level=True, poses=poses)
+    shares = {0: 0.95, 1: 0.8, 2: 0.3}
+    with h5py.File(source, "r+") as file:
+        whole = file["labels/amodal_pixels"][:, 1]
+        for view, share in shares.items():
+            file["labels/visible_pixels"][view, 1] = round(share * whole[view])
+    exported(source, tmp_path / "kitti", "kitti")
+    besides = []
+    for view in range(9):
+        row = (tmp_path / "kitti" / "training" / "label_2" / f"{view:06d}.txt").read_text().splitlines()[1].split()
+        alpha, x, z, turn = (float(row[place]) for place in (3, 11, 13, 14))
+        # the heading by the ray to the object, which is turned from the camera's axis to its right
+        ray, across = np.array([x, z]) / np.hypot(x, z), np.array([z, -x]) / np.hypot(x, z)
+        heading = np.array([np.cos(turn), -np.sin(turn)])
+        assert np.allclose([np.cos(alpha), -np.sin(alpha)], [heading @ across, heading @ ray], atol=1e-5)
+        besides.append(abs(np.degrees(np.arctan2(x, z))))
+        if view in shares:
+            assert row[2] == str(view), "not, partly and largely hidden"
+    assert max(besides) > 10.0
+    calibration = (tmp_path / "kitti" / "training" / "calib" / "000000.txt").read_text().splitlines()
+    scanner = dict(line.split(": ") for line in calibration)["Tr_velo_to_cam"]
+    # forwards, to the left and up of the scanner in the camera's axes: right, down, forwards
+    axes = np.array(scanner.split(), float).reshape(3, 4)
+    assert axes.T.tolist() == [[0, 0, 1], [-1, 0, 0], [0, -1, 0], [0, 0, 0]]
+
+
 def test_kubric_clips_by_the_rules_of_its_reader(source: Path, tmp_path: Path) -> None:
     result = exported(source, tmp_path / "kubric", "kubric")
     assert result["worst_error"] < 1e-6
@@ -186,6 +219,9 @@ def test_kubric_clips_by_the_rules_of_its_reader(source: Path, tmp_path: Path) -
     words, ranges = read(clip / "metadata.json"), read(clip / "data_ranges.json")
     assert words["metadata"]["num_frames"] == 6 and words["metadata"]["views"] == [0, 1, 2, 4, 5, 6]
     k = np.array(words["camera"]["K"])
+    camera = words["camera"]
+    assert camera["focal_length"] / camera["sensor_width"] == pytest.approx(SHIFTED[0] / WIDTH)
+    assert np.tan(camera["field_of_view"] / 2) == pytest.approx(0.5 * WIDTH / SHIFTED[0])
     with open_dataset(source) as dataset:
         for frame, view in enumerate(words["metadata"]["views"]):
             w, x, y, z = words["camera"]["quaternions"][frame]
