@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from pxr import Usd, UsdGeom
 
+from radiance_twin.core.dataset.checksums import seal_attributes
 from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.dataset.writers.objects import PosedObject
 from radiance_twin.core.errors import UserError
@@ -268,6 +270,31 @@ def test_kubric_clips_by_the_rules_of_its_reader(source: Path, tmp_path: Path) -
 
 def _centres() -> np.ndarray:
     return np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), axis=-1)
+
+
+def test_a_scene_in_centimetres_is_exported_in_the_formats_own_units(tmp_path: Path) -> None:
+    source = write(tmp_path / "scene.h5", SHIFTED, level=True)
+    with h5py.File(source, "r+") as file:
+        file.attrs["unit_scale"] = 0.01
+        seal_attributes(file)
+    for format in ("bop", "kitti", "usd"):
+        exported(source, tmp_path / format, format)
+    infos = read(tmp_path / "bop" / "models" / "models_info.json")
+    assert infos["1"]["size_x"] == pytest.approx(10 * 2 * RADIUS)
+    camera = read(tmp_path / "bop" / "train" / "000000" / "scene_camera.json")["2"]
+    steps = np.asarray(Image.open(tmp_path / "bop" / "train" / "000000" / "depth" / "000002.png"))
+    with open_dataset(source) as dataset:
+        assert np.abs(steps * camera["depth_scale"] - 10 * dataset.depth(2)).max() < 0.01
+        assert np.linalg.norm(camera["cam_t_w2c"]) == pytest.approx(
+            10 * np.linalg.norm(dataset.camera_to_world[2][:3, 3])
+        )
+    row = (tmp_path / "kitti" / "training" / "label_2" / "000002.txt").read_text().splitlines()[1].split()
+    assert np.allclose([float(side) for side in row[8:11]], 0.01 * np.ptp(SLAB, axis=0)[[2, 1, 0]], atol=1e-6)
+    stage = Usd.Stage.Open(str(tmp_path / "usd" / "cameras.usda"))
+    metres = UsdGeom.GetStageMetersPerUnit(stage)
+    wide = UsdGeom.Camera(stage.GetPrimAtPath("/cameras/train_0")).GetHorizontalApertureAttr().Get(0)
+    # apertures are in tenths of a unit; of a sensor of 36 mm
+    assert metres == 0.01 and wide / 10 * metres == pytest.approx(0.036)
 
 
 def test_without_labels_these_formats_say_what_to_do(tmp_path: Path) -> None:
