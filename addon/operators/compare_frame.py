@@ -167,6 +167,8 @@ def _as_we_render(scene: bpy.types.Scene, transparent: bool) -> Iterator[None]:
     """The scene's settings are the same for both sides inside, and what they were outside."""
     render, output = scene.render, scene.render.image_settings
     ours = {"film_transparent": transparent, "use_compositing": False, "use_sequencer": False}
+    # metadata would be burnt in, and of two eyes Blender saves no picture
+    ours |= {"use_stamp": False, "use_multiview": False}
     before = {name: getattr(render, name) for name in ("engine", *ours)}
     names = [name for name in ("media_type", "file_format", "color_mode", "color_depth") if hasattr(output, name)]
     before_output = {name: getattr(output, name) for name in names}

@@ -59,7 +59,9 @@ def pixels(image: bpy.types.Image) -> Any:
 
 def test_the_pair_and_its_figures(scene: bpy.types.Scene, tiny_twin: Path, tmp_path: Path) -> None:
     add(scene, tiny_twin)
-    before = {name: getattr(scene.render, name) for name in ("engine", "film_transparent", "use_compositing")}
+    scene.render.use_multiview = scene.render.use_stamp = True
+    names = ("engine", "film_transparent", "use_compositing", "use_multiview", "use_stamp")
+    before = {name: getattr(scene.render, name) for name in names}
     formats = scene.render.image_settings.file_format, scene.render.image_settings.color_depth
     assert bpy.ops.radiance_twin.compare_frame() == {"FINISHED"}, compare_frame.problem()
     assert {name: getattr(scene.render, name) for name in before} == before
@@ -82,6 +84,7 @@ def test_the_pair_and_its_figures(scene: bpy.types.Scene, tiny_twin: Path, tmp_p
         f"This frame: {job.result['psnr']:.2f} dB, SSIM {job.result['ssim']:.3f}, FLIP {job.result['flip']:.3f}"
     )
     # J flips between the two in the Image Editor
+    scene.render.use_multiview = False
     result = bpy.data.images["Render Result"]
     use_float_exr(scene.render.image_settings)
     for slot, expected in enumerate(light):
