@@ -26,8 +26,13 @@ def is_looked_from(scene: bpy.types.Scene) -> bool:
 
 def view_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """Our camera, as long as a view is looked from and nobody has removed it."""
-    camera: bpy.types.Object | None = scene[BEFORE].get("view") if is_looked_from(scene) else None
-    return camera
+    return _kept(scene, "view") if is_looked_from(scene) else None
+
+
+def _kept(scene: bpy.types.Scene, which: str) -> bpy.types.Object | None:
+    """A camera that the way back knows, unless it was deleted, after which it is in no scene but still in the file."""
+    camera: bpy.types.Object | None = scene[BEFORE].get(which)
+    return camera if camera is not None and scene in camera.users_scene else None
 
 
 def stand_at(scene: bpy.types.Scene, camera: Camera, bounds: Any, frame: int | None) -> bpy.types.Object:
@@ -73,11 +78,11 @@ def leave(scene: bpy.types.Scene) -> None:
     """Go back to what the scene looked through before, and remove our camera."""
     if not is_looked_from(scene):
         return
-    thing, before = view_camera(scene), scene[BEFORE].to_dict()
+    thing, own, before = view_camera(scene), _kept(scene, "camera"), scene[BEFORE].to_dict()
     del scene[BEFORE]
     for name, value in before["render"].items():
         setattr(scene.render, name, value)
-    scene.camera = before.get("camera")
+    scene.camera = own
     if before["frame"] != scene.frame_current:
         scene.frame_set(before["frame"])
     if thing is not None:
