@@ -90,6 +90,9 @@ class RadianceTwinEngine(bpy.types.RenderEngine):
 
     def _frame(self, depsgraph: bpy.types.Depsgraph, window: Window) -> tuple[F4, F4]:
         """Pixels [h, w, 4] scene-linear, premultiplied, and planar depth [h, w] of the window."""
+        if depsgraph.scene.render.use_multiview:
+            # the other eye's picture would be black
+            raise UserError("twins are rendered for one eye; switch off Stereoscopy in the output properties")
         twins = rendered_twins(depsgraph) if instead is None else instead
         layers, distances = [], []
         for number, twin in enumerate(twins):

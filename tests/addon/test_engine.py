@@ -263,6 +263,10 @@ def test_what_is_missing_is_told_in_one_line(scene, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="no perspective or orthographic camera"):
         render(scene, tmp_path / "x.exr")
     scene.camera.data.type = "PERSP"
+    scene.render.use_multiview = True
+    with pytest.raises(RuntimeError, match="rendered for one eye"):
+        render(scene, tmp_path / "x.exr")
+    scene.render.use_multiview = False
     thing = next(thing for thing in scene.objects if thing.type == "EMPTY")
     settings_of(thing).filepath = str(tmp_path / "none.twin")
     with pytest.raises(RuntimeError, match="is not there"):
