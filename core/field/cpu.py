@@ -10,7 +10,7 @@ bits.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -369,6 +369,3 @@ class CpuRenderer:
 def flat(tensor: Tensor) -> F4:
     """A parameter's values as a flat array that shares its memory."""
     return tensor.detach().view(-1).numpy()
-
-
-Task = Callable[[], None]

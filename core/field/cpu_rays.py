@@ -133,6 +133,8 @@ def march_on(
         entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
         a, b = -oz * iz, (size - oz) * iz
         entry, leave = max(entry, min(a, b)), min(leave, max(a, b))
+        # no way through the cube is longer; a direction of nothing would never leave it
+        leave = min(leave, entry + np.float32(2.0))
         # which face of a cell the ray leaves through, along each axis
         bx = np.int32(1) if dx > 0 else np.int32(0)
         by = np.int32(1) if dy > 0 else np.int32(0)

@@ -55,6 +55,8 @@ def march(
         last: [R] no samples beyond this distance.
     """
     entry, leave = cube_interval(origins, directions)
+    # no way through the cube is longer; a direction of nothing would never leave it
+    leave = torch.minimum(leave, entry + 2.0)
     if last is not None:
         leave = torch.minimum(leave, last)
     count = max(int(torch.ceil((leave - entry).max() / step).item()), 0) if len(origins) else 0

@@ -13,6 +13,7 @@ import torch
 
 from radiance_twin.core.field import cpu_kernels as kernels
 from radiance_twin.core.field.cpu import CpuField, CpuRenderer, Grid, Seen, Workspace, encode, thread_pool
+from radiance_twin.core.field.cpu_rays import march_on
 from radiance_twin.core.field.directions import spherical_harmonics
 from radiance_twin.core.field.hash_grid import encode as reference_encode
 from radiance_twin.core.field.march import Samples, composite, march
@@ -98,6 +99,20 @@ def test_it_takes_the_samples_of_the_reference(occupied: np.ndarray, jitter: np.
     assert (samples.offsets.diff() - truth.offsets.diff()).abs().sum() <= 0.001 * len(truth.times)
     ours, theirs = samples.positions[equal[samples.ray]], truth.positions[equal[truth.ray]]
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_direction_of_nothing_comes_to_its_end() -> None:
+    """A lens has it where it draws nothing, and somebody's file may call such a pixel valid."""
+    inside, nowhere = np.full((1, 3), 0.5, np.float32), np.zeros((1, 3), np.float32)
+    grid, most = Grid.of(np.ones((8, 8, 8), np.bool_)), 4096
+    positions, times, ray = np.empty((most, 3), np.float32), np.empty(most, np.float32), np.empty(most, np.int32)
+    far, zero = np.full(1, NOTHING, np.float32), np.zeros(1, np.float32)
+    cursor = np.zeros(1, np.int32)
+    step = np.float32(STEP)
+    count = march_on(inside, nowhere, far, zero, step, grid.bits, grid.coarse, most, cursor, positions, times, ray)
+    assert cursor[0] == -1 and count <= 2.0 / STEP + 1
+    truth = march(torch.from_numpy(inside), torch.from_numpy(nowhere), torch.ones(8, 8, 8).bool(), STEP, torch.zeros(1))
+    assert len(truth.times) == count
 
 
 def test_encoding_and_harmonics_are_those_of_the_reference() -> None:
