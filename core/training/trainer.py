@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..bake.bricks import Bricks, from_arrays, metadata_of, to_arrays
+from ..bake.bricks import from_arrays, metadata_of, to_arrays
 from ..bake.make import bake_bricks
 from ..bake.picture import bake_over_background
 from ..cameras import Camera
@@ -112,13 +112,7 @@ def train(
     clock = Clock()
     skip = reporter.log if settings.skip_damaged else None
     with locked(output), open_dataset(settings.dataset, skip) as dataset, thread_pool() as pool:
-        if settings.until_psnr is not None and not len(dataset.splits["val"]):
-            raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
-        if scene_changes(dataset.configuration.get("randomise", ())):
-            reporter.log(
-                "The scene differs from view to view, of which a field learns the mean at best; "
-                'render with per = "scene" in the rules of randomise to train a twin'
-            )
+        _look_at(dataset, settings, reporter)
         reporter.progress("prepare", 0, 2, text="loading the views")
         earlier = read_earlier(settings.resume, dataset, device) if settings.resume else None
         unfinished = Unfinished(output, settings.resume, dataset, earlier, reporter)
@@ -146,11 +140,8 @@ def train(
                 lambda camera: render_view(field, camera, cancelled=reporter.cancelled)[0], dataset, reporter
             )
             clock.lap("evaluating")
-            bricks = _bake(field, run, settings, pool, _bake_steps(settings, recipe, run, device, earlier), reporter)
-            baked = to_arrays(bricks)
-            # what the file holds is measured, not what was fitted
-            stored = from_arrays(baked, {"bake": metadata_of(bricks)})
-            measured = validate(lambda camera: bake_over_background(stored, field, camera, pool), dataset, reporter)
+            steps = _bake_steps(settings, recipe, run, device, earlier)
+            bake, baked = _bake(field, run, settings, dataset, pool, steps, reporter)
             clock.lap("baking")
             clock.seconds["training"] = run.seconds
             told = {
@@ -162,13 +153,12 @@ def train(
                 "dataset_digest": "" if settings.skip_damaged else dataset_digest(dataset.path),
             }
             metadata = metadata_of_twin(dataset, field, run, earlier, told)
-            metadata["bake"] = {**metadata_of(bricks), **_means(measured)}
-            write_twin(output, metadata, {**arrays_of_twin(field, dataset), **baked})
+            write_twin(output, {**metadata, "bake": bake}, {**arrays_of_twin(field, dataset), **baked})
         unfinished.remove()
         clock.lap("writing")
-    mean, bake_mean = _means(views), _means(measured)
-    if mean["psnr"] is not None and bake_mean["psnr"] is not None:
-        reporter.log(f"the bake reaches {bake_mean['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
+    mean = _means(views)
+    if mean["psnr"] is not None and bake["psnr"] is not None:
+        reporter.log(f"the bake reaches {bake['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
     reached = None if settings.until_psnr is None else ended == "reached"
     if reached is False:
         reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.done(run):.4g} {goal.unit}")
@@ -179,7 +169,7 @@ def train(
         "seconds": metadata["training"]["seconds"],
         "stages": {name: round(value, 3) for name, value in clock.seconds.items()},
         **mean,
-        "bake": {**metadata_of(bricks), **bake_mean},
+        "bake": bake,
         "reached": reached,
         "bytes": output.stat().st_size,
         "device": str(device),
@@ -217,6 +207,17 @@ def _check(settings: TrainSettings) -> None:
         raise UsageError(f"unknown bake {settings.bake!r}; use {', '.join(BAKES)}")
     if settings.seed < 0:
         raise UsageError(f"the seed is {settings.seed}; use 0 or more")
+
+
+def _look_at(dataset: Dataset, settings: TrainSettings, reporter: Reporter) -> None:
+    """Refuse what this dataset cannot be asked for, and say what will disappoint."""
+    if settings.until_psnr is not None and not len(dataset.splits["val"]):
+        raise UsageError(f"{settings.dataset} has no val views to measure --until-psnr on; use --seconds")
+    if scene_changes(dataset.configuration.get("randomise", ())):
+        reporter.log(
+            "The scene differs from view to view, of which a field learns the mean at best; "
+            'render with per = "scene" in the rules of randomise to train a twin'
+        )
 
 
 @dataclass(frozen=True)
@@ -311,11 +312,12 @@ def _bake(
     field: TrainedField,
     run: Run,
     settings: TrainSettings,
+    dataset: Dataset,
     pool: ThreadPoolExecutor,
     steps: int,
     reporter: Reporter,
-) -> Bricks:
-    """The field's bake.
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The field's bake as a twin holds it: what stands of it in twin.json, with its PSNR, and its arrays.
 
     Raises:
         Cancelled: the user stopped it.
@@ -328,7 +330,12 @@ def _bake(
         left = (time.monotonic() - began) / done * (total - done) if done else None
         reporter.progress("bake", done, total, seconds_left=left)
 
-    return bake_bricks(field, run.pixels, run.chosen, pool, settings.bake, steps, seed=settings.seed, told=told)
+    bricks = bake_bricks(field, run.pixels, run.chosen, pool, settings.bake, steps, seed=settings.seed, told=told)
+    metadata, arrays = metadata_of(bricks), to_arrays(bricks)
+    # what the file holds is measured, not what was fitted
+    stored = from_arrays(arrays, {"bake": metadata})
+    views = validate(lambda camera: bake_over_background(stored, field, camera, pool), dataset, reporter)
+    return {**metadata, **_means(views)}, arrays
 
 
 def validate(

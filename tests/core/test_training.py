@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a dataset to a twin and back: quality, determinism, cancelling, and everything that can be wrong."""
+"""From a dataset to a twin and back: quality, determinism, going on, and everything that can be wrong."""
 
 from __future__ import annotations
 
 import json
-import runpy
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -17,84 +14,28 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.bake.bricks import from_arrays
-from radiance_twin.core.bake.march import render_bake
 from radiance_twin.core.cameras import Camera
-from radiance_twin.core.comparison.metrics import display_image, image_metrics
 from radiance_twin.core.dataset.checksums import seal_attributes
 from radiance_twin.core.dataset.digest import dataset_digest
-from radiance_twin.core.dataset.store import Dataset, open_dataset
+from radiance_twin.core.dataset.store import open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError, UserError
 from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.field.render import load_field, render_view
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.training import trainer, unfinished
-from radiance_twin.core.training.host_stepper import HostStepper
-from radiance_twin.core.training.recipe import Recipe
-from radiance_twin.core.training.run import Run
-from radiance_twin.core.training.safeguard import Safeguard
+from radiance_twin.core.training import trainer
 from radiance_twin.core.training.trainer import TrainSettings, train
 from radiance_twin.core.twin_file import read_twin, write_twin
 
-SCENE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("analytic_scene.py"))))
+from .analytic_scene import look_at, write
+from .quick_training import QUICK, CountingReporter, quality
 
-
-# as the product trains, with less of everything
-# a training of 250 steps then fits its bake for eight
-QUICK = Recipe(samples=8192, bake_steps=80)
-
-
-class CountingReporter(QuietReporter):
-    """Remembers figures, and asks to stop after so many progress reports."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        super().__init__()
-        self.figures: list[dict[str, float]] = []
-        self._stop_after = stop_after
-
-    def progress(self, stage: str, done: float, total: float, **figures: Any) -> None:
-        self.figures.append(figures)
-
-    def cancelled(self) -> bool:
-        return self._stop_after is not None and len(self.figures) >= self._stop_after
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_the_cpu() -> Iterator[None]:
-    """Here the CPU trains, whatever else the machine has; GPUs have `test_cuda_training.py`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(SCENE.write(tmp_path_factory.mktemp("scene") / "analytic.h5"))
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 @pytest.fixture(scope="module")
 def trained(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], CountingReporter]:
     output, reporter = tmp_path_factory.mktemp("twin") / "analytic.twin", CountingReporter()
     return output, train(TrainSettings(str(scene), str(output), steps=250), reporter, QUICK), reporter
-
-
-def quality(scene: Path, twin: Path, baked: bool = False) -> float:
-    """Mean PSNR over the test views, of the field or of its bake."""
-    held = read_twin(twin)
-    field = load_field(held, "cpu")
-    figures = []
-    with open_dataset(scene) as dataset:
-        for index in dataset.splits["test"]:
-            camera = dataset.camera(index)
-            if baked:
-                bricks = from_arrays(held.arrays, held.metadata)
-                rgba = render_bake(bricks, held.world_from_field, camera)
-            else:
-                rgba, _ = render_view(field, camera)
-            truth = dataset.rgba(int(index))
-            shown = [display_image(image, dataset.background, dataset.view_transform) for image in (truth, rgba)]
-            figures.append(image_metrics(shown[0], shown[1], truth[..., 3]).psnr or np.inf)
-    return float(np.mean(figures))
 
 
 def test_a_field_shows_views_that_it_never_saw(scene: Path, trained: tuple[Path, dict[str, Any], Any]) -> None:
@@ -163,13 +104,13 @@ def test_the_reference_learns_too(scene: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_depth_it_works_too(tmp_path: Path) -> None:
-    path = SCENE.write(tmp_path / "blind.h5", depth=False)
+    path = write(tmp_path / "blind.h5", depth=False)
     train(TrainSettings(str(path), str(tmp_path / "blind.twin"), steps=250), QuietReporter(), QUICK)
     assert quality(path, tmp_path / "blind.twin") > 23
 
 
 def test_views_to_validate_are_not_needed(tmp_path: Path) -> None:
-    path = SCENE.write(tmp_path / "all.h5", views=8, size=24)
+    path = write(tmp_path / "all.h5", views=8, size=24)
     with h5py.File(path, "r+") as file:
         for name in ("val", "test"):
             del file[f"splits/{name}"]
@@ -180,105 +121,20 @@ def test_views_to_validate_are_not_needed(tmp_path: Path) -> None:
 
 
 def test_a_film_with_world_has_a_sky(tmp_path: Path) -> None:
-    path = SCENE.write(tmp_path / "world.h5", film="world")
+    path = write(tmp_path / "world.h5", film="world")
     train(TrainSettings(str(path), str(tmp_path / "world.twin"), steps=200), QuietReporter(), QUICK)
     twin = read_twin(tmp_path / "world.twin")
     assert FieldConfig.from_metadata(twin.metadata["model"]).background
     assert quality(path, tmp_path / "world.twin") > 24
     with open_dataset(path) as dataset:
-        camera = SCENE.look_at([0.0, 0.0, 3.0], [1.0, 0.0, 6.0])  # the scene lies behind
+        camera = look_at([0.0, 0.0, 3.0], [1.0, 0.0, 6.0])  # the scene lies behind
         rgba, depth = render_view(load_field(twin, "cpu"), Camera(camera, dataset.intrinsics[0], (8, 8)))
     assert (rgba[..., 3] == 1).all()
     assert not depth.any()
 
 
-class StopsAt(QuietReporter):
-    """Asks to stop as soon as a stage has begun."""
-
-    def __init__(self, stage: str) -> None:
-        super().__init__()
-        self._stage = stage
-
-    def cancelled(self) -> bool:
-        return self._stage in self.stages
-
-
-@pytest.mark.parametrize("stage", ["train", "evaluate", "bake"])
-def test_cancelling_keeps_what_was_learned_and_going_on_does_the_rest(scene: Path, tmp_path: Path, stage: str) -> None:
-    output, steps = tmp_path / "scene.twin", 40
-    left, reporter = tmp_path / "scene.unfinished.twin", StopsAt(stage)
-    with pytest.raises(Cancelled, match=r"--resume .*scene\.unfinished\.twin"):
-        train(TrainSettings(str(scene), str(output), steps=steps), reporter, QUICK)
-    assert list(tmp_path.iterdir()) == [left] and reporter.stages[-1] == stage, "nothing was begun after that"
-    taken = read_twin(left).metadata["training"]["steps"]
-    assert 0 < taken < steps if stage == "train" else taken == steps
-    train(TrainSettings(str(scene), str(output), steps=steps, resume=str(left)), QuietReporter(), QUICK)
-    assert list(tmp_path.iterdir()) == [output]
-    assert read_twin(output).metadata["training"]["steps"] == steps
-    assert quality(scene, output) > 10
-
-
-def test_work_that_is_interrupted_keeps_what_was_learned(scene: Path, tmp_path: Path) -> None:
-    class Interrupts:
-        """What comes of a step that takes too long to ask."""
-
-        def begin(self, dataset: Dataset) -> None:
-            """It only waits."""
-
-        def look(self, run: Run) -> None:
-            if run.steps == 30:
-                raise KeyboardInterrupt
-
-        def has_enough(self) -> bool:
-            return False
-
-    with pytest.raises(Cancelled, match="--resume"):
-        train(TrainSettings(str(scene), str(tmp_path / "scene.twin")), QuietReporter(), QUICK, Interrupts())
-    assert read_twin(tmp_path / "scene.unfinished.twin").metadata["training"]["steps"] == 30
-
-
-def test_what_a_killed_training_had_learned_is_gone_on_with(
-    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unfinished, "SECONDS_APART", 0.0)
-    monkeypatch.setattr(trainer, "REPORT_EVERY", 0.0)
-    output = tmp_path / "scene.twin"
-
-    class Killed(BaseException):
-        """What nobody catches."""
-
-    class Kills:
-        def begin(self, dataset: Dataset) -> None:
-            """It only waits."""
-
-        def look(self, run: Run) -> None:
-            if run.steps == 60:
-                raise Killed
-
-        def has_enough(self) -> bool:
-            return False
-
-    left, reporter = tmp_path / "scene.unfinished.twin", QuietReporter()
-    for notes in (0, 1):
-        with pytest.raises(Killed):
-            train(TrainSettings(str(scene), str(output), steps=80), reporter, QUICK, Kills())
-        assert list(tmp_path.iterdir()) == [left]
-        assert sum(str(left) in line and "--resume" in line for line in reporter.lines) == notes
-    kept = read_twin(left).metadata["training"]["steps"]
-    assert 0 < kept < 60
-    train(TrainSettings(str(scene), str(output), steps=80, resume=str(left)), QuietReporter(), QUICK)
-    assert list(tmp_path.iterdir()) == [output]
-    assert read_twin(output).metadata["training"]["steps"] == 80
-
-
-def test_cancelling_before_the_first_step_writes_nothing(scene: Path, tmp_path: Path) -> None:
-    with pytest.raises(Cancelled):
-        train(TrainSettings(str(scene), str(tmp_path / "never.twin")), CountingReporter(stop_after=0))
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_scene_that_differs_from_view_to_view_is_told_before_it_is_trained(tmp_path: Path) -> None:
-    path = SCENE.write(tmp_path / "changing.h5", views=8, size=24)
+    path = write(tmp_path / "changing.h5", views=8, size=24)
     for per, told in (("view", 1), ("scene", 0)):
         with h5py.File(path, "r+") as file:
             rules = [{"what": "time", "frames": [1, 9], "per": per}]
@@ -288,67 +144,6 @@ def test_a_scene_that_differs_from_view_to_view_is_told_before_it_is_trained(tmp
         with pytest.raises(Cancelled):
             train(TrainSettings(str(path), str(tmp_path / "mean.twin")), reporter)
         assert sum("differs from view to view" in line and 'per = "scene"' in line for line in reporter.lines) == told
-
-
-@pytest.mark.parametrize(("reference", "steps", "floor"), [(False, 150, 18), (True, 100, 11)])
-def test_a_batch_that_ruins_the_field_is_taken_back(
-    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: bool, steps: int, floor: float
-) -> None:
-    monkeypatch.setattr(trainer, "prepare", partial(trainer.prepare, reference=reference))
-    ruin(monkeypatch, lambda step: step == 30)
-    reporter = QuietReporter()
-    output = tmp_path / "saved.twin"
-    train(TrainSettings(str(scene), str(output), steps=steps), reporter, QUICK)
-    assert [line for line in reporter.lines if "astray" in line and "back to step 0" in line]
-    assert quality(scene, output) > floor
-
-
-def test_a_last_step_that_ruins_the_field_is_taken_back(
-    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ruin(monkeypatch, lambda step: step == 5)
-    reporter = QuietReporter()
-    train(TrainSettings(str(scene), str(tmp_path / "saved.twin"), steps=5), reporter, QUICK)
-    assert any("not finite" in line for line in reporter.lines)
-    assert all(np.isfinite(array).all() for array in read_twin(tmp_path / "saved.twin").arrays.values())
-
-
-def test_a_field_that_is_ruined_again_and_again_is_never_saved(
-    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ruin(monkeypatch, lambda step: step % 3 == 0)
-    with pytest.raises(UserError, match="diverged"):
-        train(TrainSettings(str(scene), str(tmp_path / "nan.twin"), steps=50), QuietReporter(), QUICK)
-    assert not list(tmp_path.iterdir())
-
-
-def ruin(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
-    """Make a matrix of the field infinite after those of a training's steps (from 1) for which `when` holds."""
-    take, taken = HostStepper.step, 0
-
-    def step(self: HostStepper, progress: float) -> None:
-        nonlocal taken
-        take(self, progress)
-        taken += 1
-        if when(taken):
-            with torch.no_grad():
-                self._field.density[0].fill_(float("inf"))
-
-    monkeypatch.setattr(HostStepper, "step", step)
-
-
-def test_a_loss_that_explodes_counts_as_astray() -> None:
-    stepper = SimpleNamespace(loss=1.0, caution=1.0, went_back=0)
-    stepper.snapshot = lambda: "sound"
-    stepper.synchronise = lambda: None
-    stepper.restore = lambda snapshot: setattr(stepper, "went_back", stepper.went_back + 1)
-    lines: list[str] = []
-    guard = Safeguard(stepper, lines.append)
-    for step in range(1, 700):
-        stepper.loss = 1.0 if step < 600 or stepper.went_back else 30.0
-        guard.watch(step)
-    assert (stepper.went_back, stepper.caution) == (1, 0.5)
-    assert "back to step 500" in lines[0]
 
 
 def test_a_training_goes_on_from_a_twin(scene: Path, trained: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:
@@ -367,10 +162,10 @@ def test_a_training_goes_on_from_a_twin(scene: Path, trained: tuple[Path, dict[s
 
 
 def test_a_twin_of_another_scene_cannot_be_resumed(trained: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:
-    other = SCENE.write(tmp_path / "other.h5", views=4, size=16, film="world")
+    other = write(tmp_path / "other.h5", views=4, size=16, film="world")
     with pytest.raises(UserError, match="another film"):
         train(TrainSettings(str(other), str(tmp_path / "x.twin"), resume=str(trained[0])), QuietReporter())
-    moved = SCENE.write(tmp_path / "moved.h5", views=4, size=16)
+    moved = write(tmp_path / "moved.h5", views=4, size=16)
     with h5py.File(moved, "r+") as file:
         file.attrs["world_from_field"] = file.attrs["world_from_field"] * np.float64(1.5)
         seal_attributes(file)
@@ -424,9 +219,9 @@ def test_cuda_that_is_not_there_is_said(scene: Path, tmp_path: Path, monkeypatch
 
 
 def test_views_that_show_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SCENE.view.__globals__, "CENTRE", np.array([100.0, 0, 0]))
-    monkeypatch.setitem(SCENE.view.__globals__, "SLAB", np.array([[100.0, 0, 0], [101.0, 1, 1]]))
-    path = SCENE.write(tmp_path / "empty.h5", views=4, size=16)
+    monkeypatch.setitem(write.__globals__, "CENTRE", np.array([100.0, 0, 0]))
+    monkeypatch.setitem(write.__globals__, "SLAB", np.array([[100.0, 0, 0], [101.0, 1, 1]]))
+    path = write(tmp_path / "empty.h5", views=4, size=16)
     with pytest.raises(UserError, match="show nothing"):
         train(TrainSettings(str(path), str(tmp_path / "x.twin"), steps=1), QuietReporter())
 
