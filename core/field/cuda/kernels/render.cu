@@ -46,9 +46,13 @@ DEVICE void look(const uint2* table, const u32* density_matrices, const u32* col
     }
 }
 
-KERNEL render(u32* counters, const float4* rays, const float4* behind, float step, const u32* bits,
-              const u32* coarse, u32 resolution, const uint2* table, const u32* weights, float stop, float shade_above,
-              float share, u32 add, float* picture) {
+// Warps mostly wait for the table: two blocks on a multiprocessor are worth the few registers that are put aside.
+constexpr u32 RENDER_BLOCKS = HIDDEN <= 64 ? 2 : 1;
+
+KERNEL_OF(RENDER_BLOCKS)
+render(u32* counters, const float4* rays, const float4* behind, float step, const u32* bits, const u32* coarse,
+       u32 resolution, const uint2* table, const u32* weights, float stop, float shade_above, float share, u32 add,
+       float* picture) {
     u32 count = counters[COUNTER_RAYS], lane = lane_of_thread();
     Grid grid = {bits, coarse, (int)resolution};
     // the directions' harmonics of the warp's rays, 32 bytes a lane
