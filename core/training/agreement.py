@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 
-from ..field.cuda.failure import KernelsUnavailable, failures_told
+import torch
+
+from ..field.cuda.failure import DeviceFull, KernelsUnavailable, failures_told
 from ..field.model import RadianceField
 from .cuda_stepper import CudaStepper
 from .recipe import Recipe, Scale
@@ -25,15 +27,21 @@ def require_same_gradients(stepper: CudaStepper, field: RadianceField, recipe: R
 
     Raises:
         KernelsUnavailable: they do not agree.
-        UserError: the GPU failed.
+        DeviceFull: the GPU has too little memory.
+        UserError: it failed.
     """
     found = stepper.gradients(0.0, RAYS)
     if found.dropped:
         return  # a GPU with next to no memory; rays that are left out on one side only would tell nothing
-    trial = copy.deepcopy(field)
-    reference = TorchExecution(trial, stepper.occupied(), scale.step, recipe)
-    loss, _ = reference.loss(found.rays, found.jitter, found.stride)
-    loss.backward()
+    try:
+        trial = copy.deepcopy(field)
+        reference = TorchExecution(trial, stepper.occupied(), scale.step, recipe)
+        loss, _ = reference.loss(found.rays, found.jitter, found.stride)
+        loss.backward()
+    except torch.OutOfMemoryError as error:
+        raise DeviceFull(
+            "the GPU has too little memory left to try our kernels; close other programs, or use --device cpu"
+        ) from error
     for name, parameter in trial.named_parameters():
         wanted = parameter.grad
         assert wanted is not None, name

@@ -24,6 +24,7 @@ from radiance_twin.core.field.model import FieldConfig
 from radiance_twin.core.training import run
 from radiance_twin.core.training.cuda_stepper import CudaStepper
 from radiance_twin.core.training.host_stepper import HostStepper
+from radiance_twin.core.training.torch_execution import TorchExecution
 
 from .host import device as gpu_device
 from .trainings import advance, prepared, stepper_of
@@ -92,6 +93,24 @@ def test_kernels_that_descend_by_something_else_are_not_trusted(ball: Path, monk
     training = prepared(ball, log=said.append)
     assert len(said) == 1 and "colour.1: off by" in said[0] and "plain PyTorch" in said[0]
     assert isinstance(training._stepper, HostStepper)
+
+
+def test_no_room_to_try_the_kernels_asks_for_a_smaller_table(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, asked = TorchExecution.loss, 0
+
+    def scarce(self: TorchExecution, *given: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(self, *given)
+
+    monkeypatch.setattr(TorchExecution, "loss", scarce)
+    monkeypatch.setattr(run, "SMALLEST_TABLE", 8)
+    said: list[str] = []
+    training = prepared(ball, log=said.append)
+    assert len(said) == 1 and "entries a level" in said[0]
+    assert isinstance(training._stepper, CudaStepper)
 
 
 @pytest.fixture
