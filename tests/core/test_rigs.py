@@ -125,7 +125,17 @@ def test_a_walk_stays_in_the_open_and_looks_all_around() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "shift_x", "shift_y"), [(200, 200, 0, 0), (300, 200, 0, 0), (200, 300, 0.1, -0.2)]
+    ("width", "height", "shift_x", "shift_y"),
+    [
+        (200, 200, 0, 0),
+        (300, 200, 0, 0),
+        (200, 300, 0.1, -0.2),
+        # each of the four borders is the nearest once
+        (300, 200, 0, 0.15),
+        (300, 200, 0, -0.15),
+        (200, 300, 0.15, 0),
+        (200, 300, -0.15, 0),
+    ],
 )
 def test_the_target_fits_with_ten_per_cent_to_spare(width: int, height: int, shift_x: float, shift_y: float) -> None:
     intrinsics = cameras.intrinsics_from_lens(50, 36, 24, "AUTO", shift_x, shift_y, width, height)
