@@ -114,8 +114,8 @@ def _coverage(coverage: dict[str, Any] | None, planned: dict[str, Any] | None) -
     expected = "" if planned is None else f'<p class="quiet">When it was planned: {shares_in_words(planned)}.</p>'
     rows = "".join(f'<li><i class="{name}"></i>{text}<b>{_share(coverage[name])}</b></li>' for name, text in shares)
     return (
-        f"<p>Of {coverage['places']:,} places of {coverage['size']:.3g} scene units on the surfaces that views show, "
-        f"the median is seen by {coverage['median']:.0f} training views. Seen by:</p>"
+        f"<p>Places of {coverage['size']:.3g} scene units on the surfaces that views show: {coverage['places']:,}. "
+        f"Training views that see one, in the median: {coverage['median']:.0f}. Seen by:</p>"
         f'<div class="stack">{bars}</div><ul class="key">{rows}</ul>{expected}'
     )
 
