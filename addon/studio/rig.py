@@ -37,8 +37,9 @@ from .cameras import (
     rendered_through,
 )
 from .randomise.apply import Randomiser
-from .scene import Measured, hidden_from_cameras, measure_in
+from .scene import Measured, measure_in
 from .sight import Sight
+from .surfaces import hidden_from_cameras
 
 # frame, pose and lens of a view
 Placed = tuple[int, Array, Lens]

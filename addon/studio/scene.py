@@ -206,23 +206,6 @@ def visible_instances(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.type
             yield instance, item
 
 
-def hidden_from_cameras(scene: bpy.types.Scene) -> frozenset[str]:
-    """Full names of the objects that a viewport may show and no camera sees in a render: cutters, guides, blockers."""
-    shown: set[bpy.types.Object] = set()
-    waiting = [scene.collection]
-    while waiting:
-        group = waiting.pop()
-        if not group.hide_render:
-            shown.update(group.objects)
-            waiting += group.children
-    hidden = set(scene.objects) - shown
-    return frozenset(
-        thing.name_full
-        for thing in bpy.data.objects
-        if thing.hide_render or not thing.visible_camera or thing in hidden
-    )
-
-
 def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Material]) -> None:
     """Give everything that has no pass index a free one."""
     used = {thing.pass_index for thing in things}

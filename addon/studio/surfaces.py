@@ -12,7 +12,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from .scene import SURFACES, hidden_from_cameras, points_of_mesh, triangles_of_mesh
+from .scene import SURFACES, points_of_mesh, triangles_of_mesh
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,23 @@ def surface_points(count: int, only: frozenset[str] | None = None) -> SurfacePoi
     position = (1 - root) * a[chosen] + root * (1 - part) * b[chosen] + root * part * c[chosen]
     normal = across[chosen] / np.linalg.norm(across[chosen], axis=1, keepdims=True)
     return SurfacePoints(position, normal, np.concatenate(owners)[chosen], names, float(np.sqrt(area[-1] / count)))
+
+
+def hidden_from_cameras(scene: bpy.types.Scene) -> frozenset[str]:
+    """Full names of the objects that a viewport may show and no camera sees in a render: cutters, guides, blockers."""
+    shown: set[bpy.types.Object] = set()
+    waiting = [scene.collection]
+    while waiting:
+        group = waiting.pop()
+        if not group.hide_render:
+            shown.update(group.objects)
+            waiting += group.children
+    hidden = set(scene.objects) - shown
+    return frozenset(
+        thing.name_full
+        for thing in bpy.data.objects
+        if thing.hide_render or not thing.visible_camera or thing in hidden
+    )
 
 
 def shown_surfaces(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[str, Any, NDArray[np.float64]]]:

@@ -11,9 +11,8 @@ import pytest
 from radiance_twin.addon.studio import heat
 from radiance_twin.addon.studio.plan import plan_views
 from radiance_twin.addon.studio.randomise.changes import Changes
-from radiance_twin.addon.studio.scene import hidden_from_cameras
 from radiance_twin.addon.studio.sight import Sight
-from radiance_twin.addon.studio.surfaces import surface_points
+from radiance_twin.addon.studio.surfaces import hidden_from_cameras, surface_points
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import UserError

@@ -53,7 +53,10 @@ def change_world(changes: Changes, scene: bpy.types.Scene, rule: World, draws: D
         changes.put(scene, "world", world)
     if rule.strength is not None:
         if not shining:
-            raise UserError("a rule of randomise finds no Background in the scene's world whose strength it could draw")
+            raise UserError(
+                "a rule of randomise finds no Background in the scene's world whose strength it could draw; "
+                "add a world, or let the rule name a colour, a sun or a folder"
+            )
         factor = draws.number(rule.strength)
         for node in shining:
             node.inputs["Strength"].default_value *= factor
