@@ -21,7 +21,7 @@ from ...core.errors import UserError
 from ..view_transform import bake_view_transform, view_transform_key
 from .badge import draw_badge
 from .bakes import is_reading
-from .compare.settings import is_compared
+from .compare.settings import OWN_ENGINE, is_compared
 from .depth import depth_texture, read_depth
 from .exact import forget_wishes, wish_of, wishes_of
 from .instances import instances_in
@@ -185,6 +185,8 @@ def _draw_context(context: bpy.types.Context) -> None:
         textures = view_transform_of(context.scene)
         pictures = pictures_of(region)
         depth = read_depth(rectangle)
+        if shows_twins_alone(space, context.scene):
+            depth = np.ones_like(depth)
         overlay, line_width = space.overlay, 0
         if overlay.show_overlays and (overlay.show_floor or overlay.show_axis_x or overlay.show_axis_y):
             line_width = int(np.ceil(context.preferences.system.pixel_size)) + 1
@@ -194,6 +196,12 @@ def _draw_context(context: bpy.types.Context) -> None:
         show(pictures.best, rectangle, size, textures, overlay=True)
     if space.overlay.show_overlays:
         _draw_boxes(things, context)
+
+
+def shows_twins_alone(space: bpy.types.SpaceView3D, scene: bpy.types.Scene) -> bool:
+    """Whether a 3D view shows what our own engine renders. It draws no other objects, and Blender's depth has them all
+    the same: they would hide twins without being seen."""
+    return space.shading.type == "RENDERED" and scene.render.engine == OWN_ENGINE
 
 
 def time_to_upload() -> float:

@@ -104,6 +104,16 @@ def script() -> Iterator[float]:
     viewport()[1].spaces.active.show_region_ui = True
     yield from until_our_tab_is_open()
     yield from look("panel")
+    yield from inside_a_cube()
+
+
+def inside_a_cube() -> Iterator[float]:
+    """The twin where it is hidden, and rendered by its own engine, which draws no cube."""
+    with in_the_viewport():
+        bpy.ops.mesh.primitive_cube_add(size=3.0)
+    yield from look("inside a cube")
+    bpy.context.scene.render.engine, viewport()[1].spaces.active.shading.type = "RADIANCE_TWIN", "RENDERED"
+    yield from look("inside a cube, by its engine")
 
 
 def undo(name: str) -> Iterator[float]:

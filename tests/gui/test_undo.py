@@ -59,6 +59,9 @@ def found(root: Path, folder: Path) -> dict[str, Any]:
         ("into the other file", [], False),
         ("file moved away", ["red"], False),
         ("file back", ["red"], True),
+        # a render by its own engine shows twins alone, and so does the view
+        ("inside a cube", ["red"], False),
+        ("inside a cube, by its engine", ["red"], True),
     ],
 )
 def test_the_view_shows_what_is_there(found: dict[str, Any], folder: Path, name: str, twins: Any, is_red: Any) -> None:
