@@ -53,6 +53,7 @@ from .scene import (
     give_pass_indices,
     materials_of,
     measure,
+    numbered,
     objects_table,
     open_scene,
     prepare_scene,
@@ -118,7 +119,9 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
     with randomiser.everything_shown():
         all_shown = measure(scene, None) if randomiser.hides else measured
         held = _held_in_frames(scene, all_shown.held, [*randomiser.frames, *moving])
-    seen_some_time, measured = all_shown.objects, randomiser.reached(measured, held)
+    seen_some_time, of_indices = numbered(all_shown.objects)
+    remarks += of_indices
+    measured = randomiser.reached(measured, held)
     cameras, of_rig = cameras_of_rig(scene, settings, resolution, measured, given)
     remarks += of_rig
     if not given:
@@ -335,9 +338,8 @@ def _jitter(cameras_of_splits: dict[str, list[Placed]], randomiser: Randomiser, 
 def _tables(
     seen: list[RenderedObject], further: list[bpy.types.Material], rules: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The plan's tables of objects, classes and materials; what has no pass index is given one."""
+    """The plan's tables of objects, classes and materials; materials without a pass index are given one."""
     materials = [*(known := materials_of(seen)), *(one for one in further if one not in known)]
-    give_pass_indices([rendered.original for rendered in seen])
     give_pass_indices(materials)
     objects = objects_table(seen, class_rules(rules))
     return {

@@ -23,6 +23,8 @@ Answer = TypeVar("Answer")
 SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 OTHER_GEOMETRY = {"CURVES", "POINTCLOUD", "VOLUME"}
 LAYER = "view"
+# Blender makes this of any larger one
+MOST_PASS_INDICES = 32767
 # paths in a scene's animation of what we set
 SETTINGS_OF_RENDERS = ("render.", "cycles.", "view_layers[")
 
@@ -206,10 +208,19 @@ def visible_instances(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.type
             yield instance, item
 
 
+def numbered(objects: list[RenderedObject]) -> tuple[list[RenderedObject], list[str]]:
+    """Objects with pass indices, which those that have none are given, and remarks on those for which there is none."""
+    give_pass_indices([rendered.original for rendered in objects])
+    found = [rendered for rendered in objects if rendered.original.pass_index]
+    missing = len(objects) - len(found)
+    remark = f"{missing} of {len(objects)} objects have no labels, as Blender tells no more apart; joining some helps"
+    return found, [remark] if missing else []
+
+
 def give_pass_indices(things: Sequence[bpy.types.Object] | Sequence[bpy.types.Material]) -> None:
-    """Give everything that has no pass index a free one."""
+    """Give everything that has no pass index a free one, as long as there are any."""
     used = {thing.pass_index for thing in things}
-    free = (number for number in range(1, 65536) if number not in used)
+    free = (number for number in range(1, MOST_PASS_INDICES + 1) if number not in used)
     for thing in things:
         if thing.pass_index == 0:
             thing.pass_index = next(free, 0)

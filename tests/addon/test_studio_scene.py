@@ -14,6 +14,7 @@ from radiance_twin.addon.studio.scene import (
     give_pass_indices,
     measure,
     measure_in,
+    numbered,
     objects_table,
     open_scene,
     prepare_scene,
@@ -127,6 +128,20 @@ def test_pass_indices_are_given_where_there_are_none_and_kept_where_there_are() 
     table = objects_table(objects, [])
     assert [(entry["name"], entry["index"]) for entry in table] == [("Apple", 1), ("Bowl", 2), ("Cup", 3), ("Dish", 2)]
     assert table[0]["bounds"] == [[-1, -1, -1], [1, 1, 1]]
+
+
+def test_objects_for_which_no_pass_index_is_left_have_no_labels_and_are_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = new_scene()
+    most = bpy.types.Object.bl_rna.properties["pass_index"].hard_max
+    assert most == studio_scene.MOST_PASS_INDICES
+    monkeypatch.setattr(studio_scene, "MOST_PASS_INDICES", 2)
+    for name in ("Apple", "Bowl", "Cup"):
+        add_box(name)
+    found, remarks = numbered(measure(scene, None).objects)
+    assert [(entry["name"], entry["index"]) for entry in objects_table(found, [])] == [("Apple", 1), ("Bowl", 2)]
+    assert len(remarks) == 1 and remarks[0].startswith("1 of 3 objects have no labels")
 
 
 def test_what_would_change_from_view_to_view_is_switched_off() -> None:
