@@ -11,6 +11,7 @@ from mathutils import Vector
 from . import can_run
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "sample_scenes" / "still_life.blend"
+SCENE = "Still Life"
 VIEW_DISTANCE = 3.5  # in sizes of the sample
 
 
@@ -42,7 +43,7 @@ def face_scene(*_: object) -> None:
     """Once, after the sample was opened: turn the viewports to it, as its camera sees it, with room for the twin."""
     bpy.app.handlers.load_post.remove(face_scene)
     camera = bpy.context.scene.camera
-    if bpy.data.filepath or camera is None:
+    if bpy.data.filepath or bpy.context.scene.name != SCENE or camera is None:
         return  # the user chose otherwise in the dialogue, and has opened another file since
     bpy.context.view_layer.update()  # a file that was just read has no matrices yet
     meshes = [thing for thing in bpy.context.scene.objects if thing.type == "MESH"]

@@ -294,6 +294,7 @@ def test_sample_opens_as_a_new_file(extension: None) -> None:
     assert bpy.ops.radiance_twin.open_sample() == {"FINISHED"}
     assert bpy.data.filepath == ""
     assert bpy.context.scene.camera is not None
+    assert bpy.context.scene.name == sample.SCENE
     with pytest.raises(RuntimeError):
         bpy.ops.wm.save_mainfile()  # it has no name to be saved under
     assert sample.SAMPLE.read_bytes() == before
