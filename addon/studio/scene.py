@@ -101,7 +101,11 @@ def rendered_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
 
 
 def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transparent: bool) -> None:
-    """Everything that stays the same from view to view: Cycles, size, film, no compositor, no strips, still life."""
+    """Everything that stays the same from view to view: Cycles, size, film, no compositor, no strips, still life.
+
+    Raises:
+        UserError: this Blender has no Cycles.
+    """
     _stop_animated_settings(scene)
     chosen = rendered_layer(scene)
     for layer in scene.view_layers:
@@ -110,7 +114,12 @@ def prepare_scene(scene: bpy.types.Scene, resolution: tuple[int, int], transpare
             layer.name = "another"  # the passes in the EXR are found by the layer's name
     chosen.name = LAYER
     render: Any = scene.render
-    render.engine = "CYCLES"
+    try:
+        render.engine = "CYCLES"
+    except TypeError as error:
+        raise UserError(
+            "this Blender was built without Cycles; name another by --blender or RADIANCE_TWIN_BLENDER"
+        ) from error
     render.resolution_x, render.resolution_y, render.resolution_percentage = *resolution, 100
     render.use_border = render.use_crop_to_border = False
     render.use_compositing = render.use_sequencer = render.use_multiview = False

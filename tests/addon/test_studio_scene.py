@@ -144,6 +144,19 @@ def test_objects_for_which_no_pass_index_is_left_have_no_labels_and_are_told_of(
     assert len(remarks) == 1 and remarks[0].startswith("1 of 3 objects have no labels")
 
 
+def test_a_blender_without_cycles_is_told_of() -> None:
+    import addon_utils  # which is there as soon as bpy is
+
+    scene = new_scene()
+    scene.render.engine = "BLENDER_WORKBENCH"
+    addon_utils.disable("cycles")
+    try:
+        with pytest.raises(UserError, match="without Cycles; name another"):
+            prepare_scene(scene, (40, 30), transparent=True)
+    finally:
+        addon_utils.enable("cycles")
+
+
 def test_what_would_change_from_view_to_view_is_switched_off() -> None:
     scene = new_scene()
     render = scene.render
