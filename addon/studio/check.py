@@ -62,7 +62,7 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
         findings.append(
             _finding(
                 f"The view transform is {view}, which trainers that take PNG pictures cannot undo",
-                "export with the usual --look standard, or --images exr",
+                "export with the look Standard, as is usual (--look), or as EXR (--images)",
             )
         )
     probed = spread(plan.views, PROBE)

@@ -267,6 +267,7 @@ def _loop(run: Run, goal: Goal, reporter: Reporter, onlooker: Onlooker | None, k
     while True:
         if goal.done(run) >= goal.total:
             run.synchronise()
+            reporter.progress("train", goal.total, goal.total, seconds_left=0.0, steps=run.steps, **figures)
             return "spent"
         if reporter.cancelled():
             raise Cancelled
