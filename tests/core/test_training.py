@@ -88,9 +88,9 @@ def test_depth_is_planar_and_in_scene_units(scene: Path, trained: tuple[Path, di
 def test_the_same_seed_gives_the_same_field(scene: Path, tmp_path: Path) -> None:
     digests = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        settings = TrainSettings(str(scene), str(tmp_path / name), steps=6, seed=seed)
-        train(settings, QuietReporter(), QUICK)
-        digests.append({key: value.tobytes() for key, value in read_twin(tmp_path / name).arrays.items()})
+        output = tmp_path / f"{name}.twin"
+        train(TrainSettings(str(scene), str(output), steps=6, seed=seed), QuietReporter(), QUICK)
+        digests.append({key: value.tobytes() for key, value in read_twin(output).arrays.items()})
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
 
