@@ -24,10 +24,10 @@ from .fit import EPSILON, NETWORK_RATE, RAYS_PER_STEP, Start, Targets, fit_brick
 F4 = NDArray[np.float32]
 
 # voxels along a pixel, at the distance of the surfaces, and the most there may be along the cube
-VOXELS_PER_PIXEL = {"normal": 1.5, "small": 1.0}
-MOST_VOXELS = {"normal": 512, "small": 256}
-# 10³ voxels of 16 bytes each on the GPU: 256 MB, and 56 MB
-MOST_BRICKS = {"normal": 16_000, "small": 3_500}
+VOXELS_PER_PIXEL = {"normal": 1.5, "small": 1.1}
+MOST_VOXELS = {"normal": 512, "small": 384}
+# 10³ voxels of 16 bytes each on the GPU: 256 MB, and 96 MB
+MOST_BRICKS = {"normal": 16_000, "small": 6_000}
 # rays that say where something is, and rays of the field that the bricks are fitted to
 LOOKS = 300_000
 FIELD_RAYS = 600_000
@@ -234,7 +234,7 @@ def places_of(seen: Seen, step: float, size: str) -> tuple[int, NDArray[np.int64
             bricks[tuple(np.clip(near, 0, voxels - 1).T // SIDE)] = True
         if bricks.sum() <= MOST_BRICKS[size] or voxels == 64:
             return voxels, np.argwhere(bricks)
-        n = min(n, voxels) * 0.85
+        n = min(n, voxels) * 0.95
 
 
 def initial_values(
