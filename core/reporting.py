@@ -56,11 +56,16 @@ def followed(
     for done, item in enumerate(items):
         if reporter.cancelled():
             raise Cancelled(stopped)
-        left = (time.monotonic() - began) / done * (len(items) - done) if done else None
+        left = time_left(time.monotonic() - began, done, len(items))
         text = f"{unit} {done + 1} of {len(items)}" if unit else ""
         reporter.progress(stage, done, len(items), seconds_left=left, text=text)
         yield item
     reporter.progress(stage, len(items), len(items), seconds_left=0.0)
+
+
+def time_left(spent: float, done: float, total: float) -> float | None:
+    """Seconds that the rest takes, when it goes on as it went; None as long as nothing is done."""
+    return spent / done * (total - done) if done else None
 
 
 class QuietReporter:

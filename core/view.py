@@ -18,7 +18,7 @@ from .dataset.writers.pictures import straight_image, write_exr
 from .errors import UsageError, UserError
 from .field.render import load_field, render_view
 from .files import atomic_path, require_writable_file
-from .reporting import Reporter
+from .reporting import Reporter, time_left
 from .twin_file import Twin, read_twin
 
 KINDS = (".png", ".exr")
@@ -73,8 +73,7 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
     began = time.perf_counter()
 
     def followed(share: float) -> None:
-        left = (time.perf_counter() - began) * (1.0 - share) / share if share else None
-        reporter.progress("view", share, 1.0, seconds_left=left)
+        reporter.progress("view", share, 1.0, seconds_left=time_left(time.perf_counter() - began, share, 1.0))
 
     followed(0.0)
     rgba, depth = render_view(field, camera, cancelled=reporter.cancelled, followed=followed)

@@ -24,7 +24,7 @@ from ..errors import Cancelled, UsageError, UserError
 from ..field.render import load_field, render_view
 from ..files import sha256_of_file
 from ..locks import locked
-from ..reporting import Reporter
+from ..reporting import Reporter, time_left
 from ..twin_file import Twin, read_twin
 from .benchmark import NERF_SYNTHETIC, nerf_synthetic_image
 from .costs import cost_table, noise_ladder, training_of
@@ -228,7 +228,7 @@ def measure_views(
             "compare",
             done,
             len(test),
-            seconds_left=(time.monotonic() - started) / done * (len(test) - done) if done else None,
+            seconds_left=time_left(time.monotonic() - started, done, len(test)),
             text=f"view {done + 1} of {len(test)}",
             **({} if mean is None else {"psnr": mean}),
         )

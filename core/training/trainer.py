@@ -30,7 +30,7 @@ from ..files import require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
 from ..rendering.rules import scene_changes
-from ..reporting import Reporter, followed
+from ..reporting import Reporter, followed, time_left
 from ..twin_file import write_twin
 from .metadata import arrays_of_twin, metadata_of_twin
 from .recipe import Recipe
@@ -328,8 +328,7 @@ def _bake(
     def told(done: float, total: float) -> None:
         if reporter.cancelled():
             raise Cancelled
-        left = (time.monotonic() - began) / done * (total - done) if done else None
-        reporter.progress("bake", done, total, seconds_left=left)
+        reporter.progress("bake", done, total, seconds_left=time_left(time.monotonic() - began, done, total))
 
     bricks = bake_bricks(field, run.pixels, run.chosen, pool, settings.bake, steps, seed=settings.seed, told=told)
     metadata, arrays = metadata_of(bricks), to_arrays(bricks)
