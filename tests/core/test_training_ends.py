@@ -39,6 +39,23 @@ class StopsAt(QuietReporter):
         return self._stage in self.stages
 
 
+class Ends:
+    """An onlooker that raises after so many steps."""
+
+    def __init__(self, steps: int, error: type[BaseException]) -> None:
+        self._steps, self._error = steps, error
+
+    def begin(self, dataset: Dataset) -> None:
+        """It only waits."""
+
+    def look(self, run: Run) -> None:
+        if run.steps == self._steps:
+            raise self._error
+
+    def has_enough(self) -> bool:
+        return False
+
+
 @pytest.mark.parametrize("stage", ["train", "evaluate", "bake"])
 def test_cancelling_keeps_what_was_learned_and_going_on_does_the_rest(scene: Path, tmp_path: Path, stage: str) -> None:
     output, steps = tmp_path / "scene.twin", 40
@@ -55,21 +72,10 @@ def test_cancelling_keeps_what_was_learned_and_going_on_does_the_rest(scene: Pat
 
 
 def test_work_that_is_interrupted_keeps_what_was_learned(scene: Path, tmp_path: Path) -> None:
-    class Interrupts:
-        """What comes of a step that takes too long to ask."""
-
-        def begin(self, dataset: Dataset) -> None:
-            """It only waits."""
-
-        def look(self, run: Run) -> None:
-            if run.steps == 30:
-                raise KeyboardInterrupt
-
-        def has_enough(self) -> bool:
-            return False
-
+    # what comes of a step that takes too long to ask
+    onlooker = Ends(30, KeyboardInterrupt)
     with pytest.raises(Cancelled, match="--resume"):
-        train(TrainSettings(str(scene), str(tmp_path / "scene.twin")), QuietReporter(), QUICK, Interrupts())
+        train(TrainSettings(str(scene), str(tmp_path / "scene.twin")), QuietReporter(), QUICK, onlooker)
     assert read_twin(tmp_path / "scene.unfinished.twin").metadata["training"]["steps"] == 30
 
 
@@ -83,21 +89,10 @@ def test_what_a_killed_training_had_learned_is_gone_on_with(
     class Killed(BaseException):
         """What nobody catches."""
 
-    class Kills:
-        def begin(self, dataset: Dataset) -> None:
-            """It only waits."""
-
-        def look(self, run: Run) -> None:
-            if run.steps == 60:
-                raise Killed
-
-        def has_enough(self) -> bool:
-            return False
-
     left, reporter = tmp_path / "scene.unfinished.twin", QuietReporter()
     for notes in (0, 1):
         with pytest.raises(Killed):
-            train(TrainSettings(str(scene), str(output), steps=80), reporter, QUICK, Kills())
+            train(TrainSettings(str(scene), str(output), steps=80), reporter, QUICK, Ends(60, Killed))
         assert list(tmp_path.iterdir()) == [left]
         assert sum(str(left) in line and "--resume" in line for line in reporter.lines) == notes
     kept = read_twin(left).metadata["training"]["steps"]

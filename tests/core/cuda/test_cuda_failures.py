@@ -66,6 +66,15 @@ def test_plain_pytorch_trains_when_the_kernels_cannot(ball: Path, monkeypatch: p
     assert np.isfinite(training._stepper.loss)
 
 
+def why_pytorch_trains(ball: Path) -> str:
+    """The one line that a training says whose kernels are not trusted."""
+    said: list[str] = []
+    training = prepared(ball, log=said.append)
+    assert len(said) == 1 and "plain PyTorch" in said[0]
+    assert isinstance(training._stepper, HostStepper)
+    return said[0]
+
+
 def test_kernels_that_compute_something_else_are_not_trusted(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     render = CudaRenderer.render
 
@@ -74,10 +83,7 @@ def test_kernels_that_compute_something_else_are_not_trusted(ball: Path, monkeyp
         return colour[::-1], alpha, distance
 
     monkeypatch.setattr(CudaRenderer, "render", other)
-    said: list[str] = []
-    training = prepared(ball, log=said.append)
-    assert len(said) == 1 and "something else" in said[0] and "plain PyTorch" in said[0]
-    assert isinstance(training._stepper, HostStepper)
+    assert "something else" in why_pytorch_trains(ball)
 
 
 def test_kernels_that_descend_by_something_else_are_not_trusted(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +95,7 @@ def test_kernels_that_descend_by_something_else_are_not_trusted(ball: Path, monk
         return found
 
     monkeypatch.setattr(CudaStepper, "gradients", other)
-    said: list[str] = []
-    training = prepared(ball, log=said.append)
-    assert len(said) == 1 and "colour.1: off by" in said[0] and "plain PyTorch" in said[0]
-    assert isinstance(training._stepper, HostStepper)
+    assert "colour.1: off by" in why_pytorch_trains(ball)
 
 
 def test_no_room_to_try_the_kernels_asks_for_a_smaller_table(ball: Path, monkeypatch: pytest.MonkeyPatch) -> None:
