@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .cameras import Camera
-from .errors import UserError
+from .errors import UserError, reason_of
 from .files import write_json
 from .lenses import COEFFICIENTS, KINDS, PINHOLE, CameraModel
 from .rendering.covers import SPLITS
@@ -141,6 +141,6 @@ def _read(path: str, example: str) -> Any:
             raise UserError(f"{path} is larger than {LARGEST_FILE >> 20} MB; that is no list of cameras")
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
+        raise UserError(f"cannot read {path}: {reason_of(error)}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no camera: it is no JSON; it needs {example}") from error

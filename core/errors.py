@@ -22,3 +22,8 @@ class Cancelled(Exception):
     """The user stopped the work; whatever was finished before is kept."""
 
     exit_code = 130
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused, as part of a sentence: "permission denied"."""
+    return (error.strerror or str(error)).lower()

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, reason_of
 
 # Windows: access denied, sharing violation
 OPEN_ELSEWHERE = (5, 32)
@@ -37,7 +37,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _replace(temporary, target)
         _sync(target.parent)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
+        raise UserError(
+            f"cannot write {target}: {reason_of(error)}; free some space or choose another place"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -92,7 +94,9 @@ def staged_folder(target: Path, take_the_place: Callable[[Path, Path], object]) 
         take_the_place(staging, target)
         _sync(target.parent)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {_reason(error)}; free some space or choose another place") from error
+        raise UserError(
+            f"cannot write {target}: {reason_of(error)}; free some space or choose another place"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -109,7 +113,7 @@ def require_writable_folder(folder: str | os.PathLike[str]) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise UserError(f"cannot write into {path}: {_reason(error)}; choose another output folder") from error
+        raise UserError(f"cannot write into {path}: {reason_of(error)}; choose another output folder") from error
     return path
 
 
@@ -153,7 +157,7 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {_reason(error)}; check the path and its permissions") from error
+        raise UserError(f"cannot read {path}: {reason_of(error)}; check the path and its permissions") from error
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -185,7 +189,3 @@ def _flush(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .array_zip import BROKEN, read_array
 from .cameras import corners_of_bounds
-from .errors import UserError
+from .errors import UserError, reason_of
 from .files import atomic_path
 
 FORMAT = "radiance-twin"
@@ -136,8 +136,7 @@ def read_twin(path: str | os.PathLike[str], names: Iterable[str] | None = None) 
         wrong = "is not a complete .twin file; train again or fetch it again"
         raise UserError(f"{path} {wrong if path.suffix == '.twin' else 'is no twin; name a .twin file'}") from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot read {path}: {reason}; check the path and its permissions") from error
+        raise UserError(f"cannot read {path}: {reason_of(error)}; check the path and its permissions") from error
     _require_sound(metadata.get(SUMS), arrays, wanted, path)
     missing = [one for one in wanted or () if not any(_is_wanted(name, (one,)) for name in arrays)]
     if missing:

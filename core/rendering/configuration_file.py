@@ -14,7 +14,7 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, reason_of
 from .configuration import DEFAULTS, FIELDS, SECTIONS, WITH_POSES, complaint_of
 from .rigs import rig_shape
 from .rules import WHAT, keys_of, mistake
@@ -38,7 +38,7 @@ def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error
+        raise UserError(f"cannot read {path}: {reason_of(error)}; check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is no TOML ({error}); radiance-twin config prints an example") from error
     version = content.pop("version", VERSION)

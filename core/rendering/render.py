@@ -15,7 +15,7 @@ from ..dataset import staging
 from ..dataset.contents import MOST_PIXELS
 from ..dataset.packing import pack
 from ..dataset.staging import Plan
-from ..errors import Cancelled, UsageError, UserError
+from ..errors import Cancelled, UsageError, UserError, reason_of
 from ..files import require_writable_file, require_writable_folder
 from ..lenses import complaint
 from ..locks import locked
@@ -204,8 +204,7 @@ def check_blend(path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path of the .blend") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot read {path} ({reason}); check its permissions") from error
+        raise UserError(f"cannot read {path} ({reason_of(error)}); check its permissions") from error
     if not head:
         raise UserError(f"{path} is empty; save the scene again")
     if not head.startswith(BLEND_MAGICS):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled, Fault, UsageError, UserError
+from ..errors import Cancelled, Fault, UsageError, UserError, reason_of
 from ..processes import KILL, own_group, signal_group
 from ..reporting import Reporter
 from .protocol import PROTOCOL
@@ -67,7 +67,7 @@ class Child:
             else:
                 log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise UserError(f"cannot write a log: {(error.strerror or str(error)).lower()}; free some space") from error
+            raise UserError(f"cannot write a log: {reason_of(error)}; free some space") from error
         self.log_path = Path(log_path)
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._unsaid: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, reason_of
 from .posed import Array, Lens, Unsound, pose, sound_lens
 
 # name, number of parameters; a model's number in binary files is its place in this list
@@ -187,7 +187,7 @@ def _lines(path: Path) -> Iterator[str]:
                 if not line.startswith("#"):
                     yield line.strip()
     except OSError as error:
-        raise UserError(f"cannot read {path} ({(error.strerror or str(error)).lower()}); export it again") from error
+        raise UserError(f"cannot read {path} ({reason_of(error)}); export it again") from error
     except UnicodeDecodeError as error:
         raise _damaged(path, "not text") from error
 
@@ -238,8 +238,7 @@ class _Bytes:
         try:
             self._file = open(path, "rb")  # noqa: SIM115 (closed in __exit__)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UserError(f"cannot read {path} ({reason}); export the model again") from error
+            raise UserError(f"cannot read {path} ({reason_of(error)}); export the model again") from error
         self._left = os.fstat(self._file.fileno()).st_size
 
     def __enter__(self) -> _Bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cameras import Camera
-from ...errors import UserError
+from ...errors import UserError, reason_of
 from ...lenses import CameraModel
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ def read_json(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} is larger than {LARGEST_JSON >> 20} MB; that is no list of cameras")
         data = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
-        raise UserError(f"cannot read {path} ({(error.strerror or str(error)).lower()}); check the path") from error
+        raise UserError(f"cannot read {path} ({reason_of(error)}); check the path") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); mend it or export it again") from error
     if not isinstance(data, dict):
