@@ -193,13 +193,13 @@ def serve(
         unheeded: `interrupt` or `leave`: what comes of work that does not ask in time whether it is cancelled; None:
             it is waited for.
     """
-    stream = _take_stdout()
+    told, stream = _take_stdin(), _take_stdout()
     sys.stderr = io.TextIOWrapper(_Log(), encoding="utf-8", errors="backslashreplace", write_through=True)
     # a process that was started in the background of a shell ignores it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reporter = ChildReporter(stream, 0, unheeded)
     reporter.send("hello", protocol=PROTOCOL, product=product, python=platform.python_version(), process=os.getpid())
-    line = sys.stdin.readline()
+    line = told.readline()
     if not line:
         os._exit(1)
     requests = Requests(stream)
@@ -207,7 +207,7 @@ def serve(
     def first() -> dict[str, Any]:
         request = json.loads(line)
         reporter.identity = int(request["id"])
-        threading.Thread(target=_hear_parent, args=(reporter, requests), daemon=True).start()
+        threading.Thread(target=_hear_parent, args=(told, reporter, requests), daemon=True).start()
         server = (servers or {}).get(request["request"])
         if server is None:
             return handlers[request["request"]](request["arguments"], reporter)
@@ -265,6 +265,19 @@ class _Log(io.RawIOBase):
         return len(data)
 
 
+def _take_stdin() -> TextIO:
+    """Keep the real stdin for the protocol and point file descriptor 0 at nothing.
+
+    What the work starts would read our lines from it. And on Windows, whoever asks about a pipe waits as long as
+    another thread reads it, which OpenBLAS does while numpy is imported.
+    """
+    stream = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return stream
+
+
 def _take_stdout() -> TextIO:
     """Keep the real stdout for the protocol and point file descriptor 1 at stderr."""
     sys.stdout.flush()
@@ -273,8 +286,8 @@ def _take_stdout() -> TextIO:
     return stream
 
 
-def _hear_parent(reporter: ChildReporter, requests: Requests) -> None:
-    for line in sys.stdin:
+def _hear_parent(told: TextIO, reporter: ChildReporter, requests: Requests) -> None:
+    for line in told:
         try:
             message = json.loads(line)
             if "request" in message:

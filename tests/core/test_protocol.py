@@ -25,7 +25,7 @@ from radiance_twin.core.worker.child import Child, ChildCrashed
 from radiance_twin.core.worker.protocol import ChildReporter, Requests
 
 CHILD = f"""
-import os, runpy, signal, sys, time
+import os, runpy, signal, subprocess, sys, time
 from pathlib import Path
 sys.dont_write_bytecode = True
 runpy.run_path({str(ROOT / "core" / "bootstrap.py")!r})["register"](Path({str(ROOT)!r}))
@@ -82,11 +82,15 @@ def die(arguments, reporter):
 def exhaust(arguments, reporter):
     raise MemoryError
 
+def start_another(arguments, reporter):
+    reader = [sys.executable, "-c", "input()"]
+    return {{"code": subprocess.run(reader, stderr=subprocess.DEVNULL).returncode}}
+
 def ramble(arguments, reporter):
     raise UserError("no views;\\n  ask for at least one\\n")
 
 handlers = {{"add": add, "refuse": refuse, "wait": wait, "ignore": ignore, "compute": compute, "die": die}}
-handlers |= {{"exhaust": exhaust, "ramble": ramble}}
+handlers |= {{"exhaust": exhaust, "ramble": ramble, "start_another": start_another}}
 serve({{**handlers, "toil": toil, "fail": lambda a, r: 1 / 0}}, "test", unheeded=interrupt)
 """
 
@@ -130,6 +134,14 @@ def test_an_answer_though_libraries_print() -> None:
     assert process.run(reporter) == {"sum": 5}
     assert reporter.lines == ["adding"] and reporter.stages == ["add"]
     assert process.finished and process.returncode == 0 and not process.log_path.exists()
+
+
+def test_what_the_work_starts_has_no_part_in_the_conversation() -> None:
+    process, heard = child("start_another"), []
+    until(lambda: heard.extend(process.events()) or process.finished, "it found nothing to read, and did not wait")
+    heard += process.events()
+    assert heard[-1]["result"] == {"code": 1}
+    process.close()
 
 
 def test_errors_come_back_as_what_they_are() -> None:
