@@ -50,7 +50,8 @@ def _torch() -> Check:
     if cuda_of_driver() is None:
         return Check("PyTorch", "good", f"{built}, on the processor")
     if torch.version.cuda is None:
-        return Check("PyTorch", "bad", f"{built}: the GPU lies idle", "install the training runtime for CUDA")
+        remedy = "update the driver, and install the training runtime for CUDA"
+        return Check("PyTorch", "bad", f"{built}: the GPU lies idle", remedy)
     return Check("PyTorch", "bad", f"{built}: it does not find the GPU", "update the driver, or restart the machine")
 
 

@@ -32,8 +32,16 @@ from .places import (
 )
 from .process_lock import Lock
 from .progress import Progress
-from .steps import run_step
-from .tools import CACHE, PYTHON, find_uv, installer_environment, look_at, python_that_is_there
+from .steps import NOT_REACHED, run_step
+from .tools import (
+    CACHE,
+    PYTHON,
+    find_uv,
+    has_venv_and_pip,
+    installer_environment,
+    look_at,
+    pythons_that_are_there,
+)
 
 GB = 1_000_000_000
 # measured on Linux with the locked versions: what is downloaded, and what lies on the disk then (the cache shares it)
@@ -51,7 +59,7 @@ class InstallSettings:
     Attributes:
         backend: auto | cpu | cuda.
         wheels: a folder of wheels to install from instead of the network.
-        python: a Python to make the environment of; when not given, uv brings one.
+        python: a Python to make the environment of; when not given, uv brings one, or one that is there is taken.
         online: whether the network may be used.
     """
 
@@ -120,6 +128,10 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
         try:
             _make(folder, settings, wanted, reporter)
             environment = _look_at(folder, wanted.build, reporter)
+            if environment.backend == "cuda" and not environment.cuda:
+                reporter.log(
+                    "There is no PyTorch for so old a driver: the processor trains; update it and install again"
+                )
             switch_to(environment)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -149,28 +161,53 @@ def _make(folder: Path, settings: InstallSettings, wanted: Plan, reporter: Repor
     if settings.wheels or no_index(pip_settings):
         source.append("--no-index")
     if uv is not None:
-        _make_by_uv(uv, folder, interpreter, source, wanted.build, run)
+        _make_venv(uv, folder, interpreter, run, reporter)
+        _fill_by_uv(uv, folder, source, wanted.build, run)
     else:
         reporter.log("There is no uv: venv and pip make the runtime, which takes longer")
-        _make_by_pip(folder, interpreter or python_that_is_there(), source, wanted.build, run)
+        _make_by_pip(folder, interpreter, source, wanted.build, run)
     (folder / IN_USE).touch()
 
 
-def _make_by_uv(uv: str, folder: Path, interpreter: str | None, source: Sequence[Word], build: Build, run: Run) -> None:
-    which = [interpreter] if interpreter else [PYTHON, "--managed-python"]
+def _make_venv(uv: str, folder: Path, interpreter: str | None, run: Run, reporter: Reporter) -> None:
+    """An empty environment: of the Python that is named, else of one that uv fetches, else of one that is there.
+
+    Raises:
+        UserError: there is none. Cancelled: the user asked to stop.
+    """
+    make: list[Word] = [uv, "venv", "--no-project", "--python"]
+    if interpreter is not None:
+        run([*make, interpreter, folder])
+        return
     try:
-        run([uv, "venv", "--no-project", "--python", *which, folder])
+        run([*make, PYTHON, "--managed-python", folder])
     except UserError as error:
-        if interpreter:
-            raise
-        raise UserError(f"no Python could be fetched: {error}; one that is there may be named instead") from error
+        there = next(pythons_that_are_there(), None)
+        if there is None:
+            raise UserError(f"no Python could be fetched: {error}; name a Python 3.11, 3.12 or 3.13") from error
+        reporter.log(f"No Python could be fetched ({error}): {there} takes its place, and is not changed")
+        run([*make, there, folder])
+
+
+def _fill_by_uv(uv: str, folder: Path, source: Sequence[Word], build: Build, run: Run) -> None:
     torch: list[Word] = ["-r", lock.torch()] if build.hashed else [f"torch=={lock.version_of('torch')}"]
     if build.asked_of_uv:
         torch += ["--torch-backend", build.asked_of_uv]
-    run([uv, "pip", "install", "--python", python_in(folder), *source, "-r", lock.packages(), *torch])
+    try:
+        run([uv, "pip", "install", "--python", python_in(folder), *source, "-r", lock.packages(), *torch])
+    except UserError as error:
+        other = "cuda" if build.backend == "cpu" else "cpu"
+        if build.asked_of_uv and str(error).startswith(NOT_REACHED) and choose_build(other, []).hashed:
+            raise UserError(
+                f"{error}; PyTorch for {build.backend} is on an index of its own, that for {other} where all else is"
+            ) from error
+        raise
 
 
-def _make_by_pip(folder: Path, interpreter: str, source: Sequence[Word], build: Build, run: Run) -> None:
+def _make_by_pip(folder: Path, interpreter: str | None, source: Sequence[Word], build: Build, run: Run) -> None:
+    interpreter = interpreter or next(filter(has_venv_and_pip, pythons_that_are_there()), None)
+    if interpreter is None:
+        raise UserError("neither uv nor a Python 3.11, 3.12 or 3.13 was found; install uv or name a Python")
     run([interpreter, "-I", "-m", "venv", folder])
     pip = [python_in(folder), "-I", "-m", "pip", "install", "--no-deps", *source]
     run([*pip, "--require-hashes", "-r", lock.packages()])

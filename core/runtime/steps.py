@@ -22,6 +22,7 @@ SECONDS_TO_LEAVE = 3.0
 LINES_KEPT = 40
 LEASH = Path(__file__).with_name("leash.py")
 
+NOT_REACHED = "the package index cannot be reached"
 # what installers say, and what that means to a user: the first that fits
 FAILURES = (
     (r"no space left|os error 28|errno 28|disk quota|os error 112", "the disk is full; free some space and try again"),
@@ -34,6 +35,10 @@ FAILURES = (
         "a package file is damaged; remove it from the folder of wheels, or try again",
     ),
     (
+        r"authentication credentials|\b401\b|unauthorized|403 forbidden|credentials not correct",
+        "the package index asks for a name and a password; give them where its address stands, or in a netrc file",
+    ),
+    (
         r"no solution found|no matching distribution|could not find a version|was not found in the",
         "a package is missing where packages are taken from; complete the folder of wheels, or use the network",
     ),
@@ -43,7 +48,7 @@ FAILURES = (
     ),
     (
         r"dns error|failed to resolve|client error \(connect\)|connection|timed out|network|error sending request",
-        "the package index cannot be reached; check the network, or install from a folder of wheels",
+        f"{NOT_REACHED}; check the network, or install from a folder of wheels",
     ),
     (r"permission denied|access is denied|read-only file system", "the runtime's folder cannot be written"),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import UserError
@@ -30,9 +32,12 @@ OTHERS = ("PYTHON", "CONDA", "_CE_", "VIRTUAL_ENV", "PIP_", "PIPX_", "__PYVENV_L
 OF_UV = (
     *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"),
     *("UV_INDEX_STRATEGY", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
-    *("UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL"),
+    *("UV_HTTP_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_HTTP_RETRIES"),
+    *("UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_ASTRAL_MIRROR_URL", "UV_CUDA_DRIVER_VERSION"),
     *("UV_CACHE_DIR", "UV_LINK_MODE", "UV_OFFLINE", "UV_CONCURRENT_DOWNLOADS"),
 )
+# of an index that has a name
+CREDENTIALS = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 
 ABOUT = """
 import json, sys
@@ -43,7 +48,7 @@ print(json.dumps([list(sys.version_info[:2]), sys.version.split()[0], sys.base_p
 def installer_environment(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
     """What an installer is started with: this machine's own package settings, and nobody's environment."""
     kept = {name: value for name, value in environment.items() if not name.startswith((*OTHERS, "UV_"))}
-    told = {name: value for name, value in environment.items() if name in OF_UV}
+    told = {name: value for name, value in environment.items() if name in OF_UV or CREDENTIALS.fullmatch(name)}
     ours = {
         "UV_CACHE_DIR": str(home() / CACHE),
         "UV_PYTHON_INSTALL_DIR": str(home() / "uv-python"),
@@ -105,18 +110,14 @@ def look_at(python: str) -> str:
     return path
 
 
-def python_that_is_there() -> str:
-    """Any Python of this machine that environments can be made of, for when there is no uv to bring one.
-
-    Raises:
-        UserError: there is none.
-    """
+def pythons_that_are_there() -> Iterator[str]:
+    """The Pythons of this machine that environments can be made of, for when none can be fetched."""
     for name in ("python3.11", "python3.12", "python3.13", "python3", "python", sys.executable):
-        try:
-            path = look_at(name)
-        except UserError:
-            continue
-        can = subprocess.run([path, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False)
-        if can.returncode == 0:
-            return path
-    raise UserError("neither uv nor a Python 3.11, 3.12 or 3.13 was found; install uv or name a Python")
+        with suppress(UserError):
+            yield look_at(name)
+
+
+def has_venv_and_pip(python: str) -> bool:
+    """Whether a Python can make environments by itself; some systems keep that in a package of its own."""
+    asked = subprocess.run([python, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False)
+    return asked.returncode == 0

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import platform
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -55,6 +59,31 @@ def write_lock(folder: Path, wheels: Path) -> None:
         lines["packages.txt" if name == "everything" else "torch.txt"] += entry
     for name, text in lines.items():
         (folder / name).write_text(text, "utf-8")
+
+
+def archive_this_python(folder: Path) -> Path:
+    """A Python as uv fetches them, made of this one's standard library, and the file that tells uv of it."""
+    folder.mkdir()
+    library, name = sysconfig.get_path("stdlib"), f"python{sys.version_info.major}.{sys.version_info.minor}"
+    archive = folder / "python.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1, dereference=True) as tar:
+        tar.add(os.path.realpath(sys.executable), f"python/bin/{name}")
+        tar.add(library, f"python/lib/{name}", filter=_needed)
+    words = {"name": "cpython", "os": "linux", "libc": "gnu", "prerelease": "", "variant": None, "build": None}
+    arch = {"family": platform.machine(), "variant": None}
+    version = dict(zip(("major", "minor", "patch"), sys.version_info, strict=False))
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    described = folder / "downloads.json"
+    told = {**words, **version, "arch": arch, "url": archive.as_uri(), "sha256": digest}
+    described.write_text(json.dumps({f"cpython-linux-{platform.machine()}-gnu": told}), "utf-8")
+    return described
+
+
+def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    left_out = ("-packages", "test", "__pycache__", "idlelib", "tkinter", "ensurepip", "lib2to3")
+    return (
+        None if any(part.endswith(left_out) or part.startswith("config-") for part in Path(entry.name).parts) else entry
+    )
 
 
 def folder_of_uv() -> str:

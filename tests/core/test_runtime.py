@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,14 @@ from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.processes import BOOTSTRAP
 from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.runtime import accelerator, lock, process_lock, steps, tools
+from radiance_twin.core.runtime import install as install_module
 from radiance_twin.core.runtime.install import GB, InstallSettings, alone, install, plan
 from radiance_twin.core.runtime.manage import manage, remove, status, update
 from radiance_twin.core.runtime.places import IN_USE, current, find_managed_python, hold, home, nearest_folder
 from radiance_twin.core.runtime.process_lock import Lock
 from radiance_twin.core.runtime.steps import run_step
 
-from .runtime_wheels import fake_uv, folder_of_uv, make_wheel, make_wheels, run_python, write_lock
+from .runtime_wheels import archive_this_python, fake_uv, folder_of_uv, make_wheel, make_wheels, run_python, write_lock
 
 Settings = Callable[..., InstallSettings]
 
@@ -93,6 +95,61 @@ def test_packages_come_from_where_pip_is_set_to_take_them(
     monkeypatch.setenv("PIP_FIND_LINKS", f"{wheels} {more}")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert install(InstallSettings(python=sys.executable), QuietReporter()).torch == "9.9"
+
+
+def test_the_python_is_fetched_from_where_uv_is_told(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = archive_this_python(tmp_path / "mirror")
+    monkeypatch.setattr(install_module, "PYTHON", f"{sys.version_info.major}.{sys.version_info.minor}")
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", described.as_uri())
+    monkeypatch.setenv("PIP_FIND_LINKS", str(settings().wheels))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    python = install(InstallSettings(), QuietReporter()).executable
+    fetched = Path(run_python(str(python), "import sys; print(sys.base_prefix)"))
+    assert fetched.resolve().is_relative_to(home() / "uv-python")
+    # without a network it is there already
+    again = install(settings(python=None), QuietReporter()).executable
+    assert run_python(str(again), "import sys; print(sys.base_prefix)") == str(fetched)
+
+
+def test_where_no_python_can_be_fetched_one_that_is_there_is_taken(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = QuietReporter()
+    assert install(settings(python=None), reporter).torch == "9.9"
+    assert "No Python could be fetched" in reporter.lines[1] and "takes its place" in reporter.lines[1]
+    monkeypatch.setattr(tools, "look_at", refuse_all)
+    with pytest.raises(UserError, match=r"no Python could be fetched: .* name a Python 3\.11"):
+        install(settings(python=None), QuietReporter())
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="neither uv nor a Python"):
+        install(settings(python=None), QuietReporter())
+    assert environments() == [current().name]
+
+
+def refuse_all(python: str) -> str:
+    raise UserError(f"{python} is no program")
+
+
+def test_the_index_of_one_build_may_be_out_of_reach(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    unreachable = fake_uv(tmp_path / "bin", "echo 'cause: dns error' >&2", "exit 2")
+    monkeypatch.setenv("PATH", unreachable + os.pathsep + os.environ["PATH"])
+    online = InstallSettings(python=sys.executable)
+    with pytest.raises(UserError, match="PyTorch for cpu is on an index of its own, that for cuda where all else is"):
+        install(online, QuietReporter())
+    with pytest.raises(UserError, match=r"cannot be reached; [^;]*$"):
+        install(replace(online, backend="cuda"), QuietReporter())
+
+
+def test_a_driver_too_old_for_any_cuda_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "cuda_of_driver", lambda: (10, 2))
+    reporter = QuietReporter()
+    install(settings(), reporter)
+    assert "no PyTorch for so old a driver" in reporter.lines[-1]
 
 
 def test_somebody_elses_environment_is_neither_used_nor_changed(
@@ -357,9 +414,6 @@ def test_refusals_say_what_to_do(settings: Settings, tmp_path: Path) -> None:
         install(settings(wheels=str(tmp_path)), QuietReporter())
     with pytest.raises(UserError, match="is no program; name the executable"):
         install(settings(python="/nowhere/python"), QuietReporter())
-    # without a network uv brings no Python
-    with pytest.raises(UserError, match="no Python could be fetched: .* may be named instead"):
-        install(InstallSettings(wheels=settings().wheels), QuietReporter())
     old = tmp_path / "python3.8"
     old.write_text('#!/bin/sh\necho \'[[3, 8], "3.8.1", "/usr", true]\'\n')
     old.chmod(0o755)

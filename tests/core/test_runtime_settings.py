@@ -118,6 +118,11 @@ OTHERS = (
 )
 
 
+def test_what_uv_needs_to_open_an_index_of_this_machine_reaches_it() -> None:
+    told = {"UV_INDEX_STUDIO_USERNAME": "me", "UV_INDEX_STUDIO_PASSWORD": "secret", "UV_ASTRAL_MIRROR_URL": "mirror"}
+    assert told.items() <= installer_environment(told, {}).items()
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_nobodys_environment_reaches_an_installer(name: str) -> None:
     environment = installer_environment({name: "theirs", "PATH": "/bin", "UV_INDEX": "ours"}, {})
@@ -136,6 +141,7 @@ def test_addresses_stay_out_of_what_is_said() -> None:
     [
         ("error: failed to copy file: No space left on device (os error 28)", "the disk is full"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "not the file that"),
+        ("hint: An index URL could not be queried due to a lack of valid authentication credentials", "a password"),
         ("  cause: invalid peer certificate: UnknownIssuer", "certificate is not trusted"),
         ("  cause: dns error", "cannot be reached"),
         ("  x No solution found when resolving dependencies", "a package is missing"),
