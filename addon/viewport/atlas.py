@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -50,6 +50,22 @@ AHEAD = 16
 
 
 @dataclass(frozen=True)
+class AtlasContents:
+    """What the textures of a bake will hold.
+
+    Attributes:
+        bricks: the bake.
+        texels: its `index_texels`.
+        voxels: eight bytes a voxel, [k, 8, 8, 8] each: colour and the logarithm of density as half floats; features, if
+            there are any.
+    """
+
+    bricks: Bricks
+    texels: F4
+    voxels: tuple[NDArray[np.uint64], ...]
+
+
+@dataclass(frozen=True)
 class TwinTextures:
     """What the shader reads of one twin.
 
@@ -75,12 +91,23 @@ class TwinTextures:
     halvings: int
 
 
+def contents_of(bricks: Bricks) -> AtlasContents:
+    """What can be made of a bake without a GPU, and in any thread."""
+    light = np.empty((*bricks.density.shape, 4), np.float16)
+    light[..., :3] = bricks.colour
+    np.log(np.maximum(bricks.density, NEGLIGIBLE_DENSITY, dtype=np.float32), out=light[..., 3], casting="same_kind")
+    voxels = [light]
+    if bricks.features.shape[-1]:
+        voxels.append(np.ascontiguousarray(bricks.features))
+    return AtlasContents(bricks, index_texels(bricks), tuple(each.view(np.uint64)[..., 0] for each in voxels))
+
+
 def index_texels(bricks: Bricks) -> F4:
     """[m, m, m, 4] for the m³ places of bricks: where each is in the atlas, and what can be skipped.
 
     Each number is a layer (z) of the brick's 4³ cells, bit x + 4 y for a cell in which something can be seen, plus 2¹⁶
     times six bits of the brick's row. Where no cell is set the row is how many places away the nearest brick with one
-    is. All are integers below 2²², which float32 holds. Needs no GPU, and may be made in any thread.
+    is. All are integers below 2²², which float32 holds.
     """
     cells = occupied_cells(bricks)
     side = SIDE // CELL
@@ -101,7 +128,7 @@ def upload(bricks: Bricks) -> TwinTextures:
     Raises:
         UserError: the GPU refuses even a small bake.
     """
-    steps = uploading(bricks, index_texels(bricks))
+    steps = uploading(contents_of(bricks))
     while True:
         try:
             next(steps)
@@ -110,12 +137,8 @@ def upload(bricks: Bricks) -> TwinTextures:
             return made
 
 
-def uploading(bricks: Bricks, texels: F4) -> Generator[float, None, TwinTextures]:
+def uploading(contents: AtlasContents) -> Generator[float, None, TwinTextures]:
     """Make the textures of a bake step by step; yields the part that is done.
-
-    Args:
-        bricks: the bake.
-        texels: its `index_texels`.
 
     Raises:
         UserError: the GPU refuses even a small bake.
@@ -123,32 +146,32 @@ def uploading(bricks: Bricks, texels: F4) -> Generator[float, None, TwinTextures
     halvings = 0
     while True:
         try:
-            return (yield from _uploading(bricks, texels, halvings))
+            return (yield from _uploading(contents, halvings))
         except (RuntimeError, ValueError, MemoryError) as error:
+            bricks = contents.bricks
             if bricks.resolution % 2 or bricks.resolution < 2 * SMALLEST_RESOLUTION:
                 raise UserError(
                     f"the GPU takes no volume, not even one of {bricks.resolution} voxels ({error}); "
                     "close what else uses the GPU, and load the twin again"
                 ) from error
-        bricks = halved(bricks)
-        texels = index_texels(bricks)
+        contents = contents_of(halved(bricks))
         halvings += 1
 
 
-def _uploading(bricks: Bricks, texels: F4, halvings: int) -> Generator[float, None, TwinTextures]:
+def _uploading(contents: AtlasContents, halvings: int) -> Generator[float, None, TwinTextures]:
+    bricks, texels = contents.bricks, contents.texels
     layout = layout_of(bricks.count)
     light = new_atlas(layout, "RGBA16F")
     features = tuple(new_atlas(layout, "RGBA8") for _ in range(0, bricks.features.shape[-1], 4))
     index = texture_3d(texels, "RGBA32F")
     shell = shell_of((texels.astype(np.int32) & 0xFFFF).any(axis=-1))
     with ThreadPoolExecutor(1, thread_name_prefix="radiance_twin") as thread:
-        voxels = thread.submit(_voxels, bricks)
         rest = blocks(bricks.count, BLOCK)
-        prepared = deque((rows, thread.submit(_prepare, bricks, voxels, rows)) for rows in islice(rest, AHEAD))
+        prepared = deque((rows, thread.submit(_prepare, contents, rows)) for rows in islice(rest, AHEAD))
         while prepared:
             rows, future = prepared.popleft()
             values = future.result()
-            prepared.extend((later, thread.submit(_prepare, bricks, voxels, later)) for later in islice(rest, 1))
+            prepared.extend((later, thread.submit(_prepare, contents, later)) for later in islice(rest, 1))
             _copy(values[0], (light,), layout, int(rows[0]))
             if features:
                 _copy(values[1], features, layout, int(rows[0]))
@@ -174,25 +197,14 @@ def layout_of(count: int) -> tuple[int, int, int]:
     return x, y, max(-(-count // (x * y)), 1)
 
 
-def _voxels(bricks: Bricks) -> list[NDArray[np.uint64]]:
-    """What the atlases hold of all bricks, eight bytes a voxel [k, 8, 8, 8]: colour and the logarithm of density as
-    half floats; features, if there are any."""
-    light = np.empty((*bricks.density.shape, 4), np.float16)
-    light[..., :3] = bricks.colour
-    np.log(np.maximum(bricks.density, NEGLIGIBLE_DENSITY, dtype=np.float32), out=light[..., 3], casting="same_kind")
-    if not bricks.features.shape[-1]:
-        return [light.view(np.uint64)[..., 0]]
-    return [light.view(np.uint64)[..., 0], np.ascontiguousarray(bricks.features).view(np.uint64)[..., 0]]
-
-
-def _prepare(bricks: Bricks, voxels: Future[list[NDArray[np.uint64]]], rows: NDArray[Any]) -> list[F4]:
+def _prepare(contents: AtlasContents, rows: NDArray[Any]) -> list[F4]:
     """What is copied of some bricks: light and features, each [r, 10, 10, 10, 4] (x, y, z). One number holds two
     features: the second times 256."""
     empty = np.array([0.0, 0.0, 0.0, np.log(NEGLIGIBLE_DENSITY)], np.float16).view(np.uint64)[0]
     prepared = []
-    for values, outside, kind in zip(voxels.result(), (empty, 0), ("<f2", "<u2"), strict=False):
+    for values, outside, kind in zip(contents.voxels, (empty, 0), ("<f2", "<u2"), strict=False):
         bordered = np.full((len(rows), WIDE, WIDE, WIDE), outside, np.uint64)
-        with_borders(bricks, values, rows, bordered)
+        with_borders(contents.bricks, values, rows, bordered)
         prepared.append(bordered.view(np.dtype(kind)).reshape(*bordered.shape, 4).astype(np.float32))
     return prepared
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...core.bake.bricks import SIDE, Bricks, from_arrays
 from ...core.errors import UserError
 from ...core.twin_file import Twin, read_twin
-from .atlas import F4, TwinTextures, index_texels, uploading
+from .atlas import AtlasContents, TwinTextures, contents_of, uploading
 
 # how often a file is asked whether it has changed, seconds
 LOOK_AGAIN = 1.0
@@ -32,8 +32,7 @@ class Bake:
     """What is drawn of one `.twin`.
 
     Attributes:
-        bricks: as the file has them.
-        texels: their `index_texels`.
+        contents: what `textures` will hold; None when they are made, or when the GPU takes none.
         world_from_field: [4, 4] as trained.
         box: [8, 3] corners, in the world, of what was trained.
         psnr: of the field over its val views, decibels; None when the file does not say.
@@ -46,8 +45,7 @@ class Bake:
         is_expected: whether there is no bake yet, and nothing but the box to show.
     """
 
-    bricks: Bricks
-    texels: F4
+    contents: AtlasContents | None
     world_from_field: NDArray[np.float64]
     box: NDArray[np.float64]
     psnr: float | None = None
@@ -68,10 +66,10 @@ class Bake:
         Args:
             seconds: after which to go on with the next call.
         """
-        if self.textures is not None or self.notice:
+        if self.contents is None:
             return self.textures
         end = time.monotonic() + seconds
-        self._steps = self._steps or uploading(self.bricks, self.texels)
+        self._steps = self._steps or uploading(self.contents)
         try:
             while True:
                 self.uploaded = next(self._steps)
@@ -81,7 +79,7 @@ class Bake:
             self.textures = done.value
         except UserError as error:
             self.notice = str(error)
-        self._steps = self.before = None
+        self._steps = self.before = self.contents = None
         if self.textures is not None and self.textures.halvings:
             n = self.textures.resolution
             self.notice = f"The GPU has no room for the whole twin: it is shown with {n} × {n} × {n} voxels"
@@ -182,7 +180,7 @@ def nothing_of(twin: Twin) -> Bake:
     colour, features = np.zeros((*density.shape, 3), np.float16), np.zeros((*density.shape, 0), np.uint8)
     bricks = Bricks(SIDE, np.zeros((1, 1, 1), np.int32), density, colour, features)
     behind = twin.metadata.get("film") == "world"
-    return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, behind=behind, is_expected=True)
+    return Bake(contents_of(bricks), twin.world_from_field, twin.box, behind=behind, is_expected=True)
 
 
 def look_again(path: str) -> None:
@@ -218,7 +216,7 @@ def read_bake(path: str) -> Bake:
         bricks = from_arrays(twin.arrays, twin.metadata)
         behind = twin.metadata.get("film") == "world"
         quality = _psnr(twin.metadata), _own_psnr(twin.metadata)
-        return Bake(bricks, index_texels(bricks), twin.world_from_field, twin.box, *quality, behind)
+        return Bake(contents_of(bricks), twin.world_from_field, twin.box, *quality, behind)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except MemoryError as error:

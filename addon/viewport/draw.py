@@ -37,7 +37,7 @@ MOST_VIEW_TRANSFORMS = 4
 # what a redraw may cost while a file is uploaded, seconds: three times the pause until the next one, and on a GPU that
 # draws the rest of the window slowly more, so that the upload takes two thirds of the time
 LOADING = 0.03
-MOST_LOADING = 0.25
+MOST_LOADING = 0.5
 
 
 @dataclass

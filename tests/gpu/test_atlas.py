@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from radiance_twin.addon.viewport import atlas
-from radiance_twin.addon.viewport.atlas import index_texels, layout_of, upload, uploading
+from radiance_twin.addon.viewport.atlas import contents_of, index_texels, layout_of, upload, uploading
 from radiance_twin.core.bake.bricks import with_borders
 from radiance_twin.core.errors import UserError
 
@@ -69,7 +69,7 @@ def test_an_atlas_is_nearly_a_cube_and_wastes_little(count):
 def test_an_upload_goes_on_step_by_step(gpu, random_bricks, monkeypatch):
     monkeypatch.setattr(atlas, "BLOCK", 7)
     bricks = random_bricks(1, 32, 0.5)
-    steps = uploading(bricks, index_texels(bricks))
+    steps = uploading(contents_of(bricks))
     parts = []
     while True:
         try:
