@@ -97,6 +97,42 @@ def test_depth_of_every_kind(tmp_path: Path) -> None:
         read_depth(tmp_path / "colour.png")
 
 
+def layered(path: Path, *parts: dict[str, np.ndarray], names: tuple[str, ...] = ("a", "b", "c")) -> Path:
+    """An OpenEXR file of one or several parts, with channels as named."""
+    head = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    made = [OpenEXR.Part({**head, "name": name}, dict(channels)) for channels, name in zip(parts, names, strict=False)]
+    with OpenEXR.File(made) as file:
+        file.write(str(path))
+    return path
+
+
+def test_depth_lies_in_a_layer_of_its_own_in_one_part_or_several(tmp_path: Path) -> None:
+    depth, other = gradient(4, 5, high=6000).astype(np.float32), np.full((4, 5), 7.0, np.float32)
+    colours = {f"ViewLayer.Combined.{letter}": other for letter in "RGBA"}
+    normals = {f"ViewLayer.Normal.{letter}": other for letter in "XYZ"}
+    passes = {"ViewLayer.Depth.Z": depth}
+    for number, parts in enumerate(
+        (
+            ({**colours, **normals, **passes},),  # Blender 4.5
+            (colours, normals, passes),  # Blender 5
+            ({"depth.V": depth, "normal.X": other},),
+            ({"R": other, "G": other, "B": other, "Z": depth},),
+        )
+    ):
+        path = layered(tmp_path / f"{number}.exr", *parts)
+        np.testing.assert_array_equal(read_depth(path), depth)
+        if number in (0, 1, 3):
+            assert (read_picture(path)[..., :3] == 7.0).all()
+    path = layered(tmp_path / "parts.exr", {"R": other, "G": other, "B": other}, {"Y": depth}, names=("rgb", "depth"))
+    np.testing.assert_array_equal(read_depth(path), depth)
+    # where nothing was hit, Blender writes 1e10
+    far = np.where(depth > 3000.0, np.float32(1e10), depth)
+    path = layered(tmp_path / "far.exr", {"ViewLayer.Depth.Z": far})
+    np.testing.assert_array_equal(read_depth(path), np.where(depth > 3000.0, 0.0, depth))
+    with pytest.raises(Unsound, match=r"no layer named depth or z \(its layers: ViewLayer.Normal\)"):
+        read_depth(layered(tmp_path / "none.exr", normals))
+
+
 def test_masks_may_be_of_any_mode(tmp_path: Path) -> None:
     mask = np.zeros((4, 6), np.uint8)
     mask[:, 3:] = 255

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ...colour import srgb_to_linear
+from ..cycles import DEPTH_OF_A_MISS
 from .posed import Unsound
 
 Array = NDArray[np.float32]
@@ -24,6 +25,9 @@ WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 MOST_PIXELS = 1 << 27
 # in all channels of an OpenEXR file
 MOST_VALUES = 1 << 30
+# where OpenEXR files hold depth, in any capitals; and the channels of it there, the likeliest first
+DEPTH_LAYERS = ("depth", "z")
+DEPTH_LETTERS = ("Z", "V", "Y", "R", "depth", "Depth")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -246,35 +250,46 @@ def _exr_size(path: Path) -> tuple[int, int]:
     return shown
 
 
-def _exr_channels(path: Path) -> dict[str, Array]:
-    """Channels of the first part by their last letter, layers other than Combined left out, in the display window."""
+def _exr_layers(path: Path, every_part: bool) -> dict[str, dict[str, Array]]:
+    """Channels by their last letter, by the name of their layer ("" of those without), in the display window.
+
+    Args:
+        every_part: otherwise the first alone, which holds the colours.
+    """
     import OpenEXR
 
     width, height = _exr_size(path)
     try:
-        part = OpenEXR.File(str(path), separate_channels=True).parts[0]
-        channels = {name: np.asarray(channel.pixels, np.float32) for name, channel in part.channels.items()}
+        parts = OpenEXR.File(str(path), separate_channels=True).parts[: None if every_part else 1]
+        found: dict[str, dict[str, Array]] = {}
+        for part in parts:
+            for name, channel in part.channels.items():
+                layer, _, letter = name.rpartition(".")
+                # other programs than Blender name the part, and not its channels again
+                layer = layer or (str(part.header.get("name") or "") if len(parts) > 1 else "")
+                placed = np.zeros((height, width), np.float32)
+                _put(placed, np.asarray(channel.pixels, np.float32), part.header)
+                found.setdefault(layer, {}).setdefault(letter, placed)
     except Exception as error:
         raise Unsound(f"{path.name} is broken") from error
-    head = part.header
-    x, y = (int(a) - int(b) for a, b in zip(head["dataWindow"][0], head["displayWindow"][0], strict=True))
-    found: dict[str, Array] = {}
-    for name, pixels in channels.items():
-        layer, _, letter = name.rpartition(".")
-        if layer and not layer.endswith("Combined"):
-            continue
-        placed = np.zeros((height, width), np.float32)
-        h, w = pixels.shape
-        top, left = max(y, 0), max(x, 0)
-        bottom, right = min(y + h, height), min(x + w, width)
-        if bottom > top and right > left:
-            placed[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
-        found[letter] = placed
     return found
 
 
+def _put(placed: Array, pixels: Array, head: dict[str, Any]) -> None:
+    """Enter a part's pixels, which are those of its data window, into the display window."""
+    x, y = (int(a) - int(b) for a, b in zip(head["dataWindow"][0], head["displayWindow"][0], strict=True))
+    (h, w), (height, width) = pixels.shape, placed.shape
+    top, left = max(y, 0), max(x, 0)
+    bottom, right = min(y + h, height), min(x + w, width)
+    if bottom > top and right > left:
+        placed[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+
+
 def _read_exr(path: Path) -> Array:
-    channels = _exr_channels(path)
+    channels: dict[str, Array] = {}
+    for layer, letters in _exr_layers(path, every_part=False).items():
+        if not layer or layer.endswith("Combined"):
+            channels |= letters
     if not {"R", "G", "B"} <= set(channels) and "Y" not in channels:
         raise Unsound(f"{path.name} has no colour channels (R, G, B)")
     grey = channels.get("Y")
@@ -287,11 +302,17 @@ def _read_exr(path: Path) -> Array:
 
 
 def _exr_depth(path: Path) -> Array:
-    channels = _exr_channels(path)
-    for letter in ("Z", "V", "Y", "R"):
-        if letter in channels:
-            return channels[letter]
-    raise Unsound(f"{path.name} has no depth channel (Z, V, Y or R)")
+    layers = _exr_layers(path, every_part=True)
+    named = [letters for layer, letters in layers.items() if layer.lower().rpartition(".")[2] in DEPTH_LAYERS]
+    for letters in (*named, layers.get("", {})):
+        for letter in DEPTH_LETTERS:
+            if letter in letters:
+                return np.where(letters[letter] < DEPTH_OF_A_MISS, letters[letter], np.float32(0.0))
+    there = ", ".join(sorted(filter(None, layers))) or "none"
+    raise Unsound(
+        f"{path.name} has no depth: no layer named {' or '.join(DEPTH_LAYERS)} (its layers: {there}), "
+        f"and no channel {', '.join(DEPTH_LETTERS)} outside of layers"
+    )
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
