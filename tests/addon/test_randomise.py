@@ -363,6 +363,24 @@ def test_materials_change_their_parameters_and_are_swapped(tmp_path: Path) -> No
     assert [slot.material for slot in bpy.data.objects["Box.1"].material_slots] == woods
 
 
+def test_what_has_no_material_is_given_one() -> None:
+    table()
+    bare, twin = bpy.data.objects["Box.0"], bpy.data.objects["Box.1"]
+    twin.data = bare.data
+    gold = bpy.data.materials.new("Gold")
+    before = state()
+    with randomiser({"what": "material", "select": "Box.0", "swap": "Gold"}).view(0, []):
+        assert [slot.material for slot in bare.material_slots] == [gold]
+        assert [slot.material for slot in twin.material_slots] == [None], "it shares the mesh, not the material"
+    assert state() == before
+    # one that stands for others of a name is only put where those are
+    with randomiser({"what": "material", "select": "Box.0", "swap": "Gold", "materials": "Gold"}).view(0, []):
+        assert not bare.material_slots
+    lamps = randomiser({"what": "material", "select": "Lamp", "swap": "Gold"})
+    with pytest.raises(UserError, match="selects nothing that can have one"), lamps.view(0, []):
+        pass
+
+
 def test_textures_are_swapped_and_put_where_there_are_none(tmp_path: Path) -> None:
     table()
     for name in ("a.png", "b.png"):

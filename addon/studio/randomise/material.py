@@ -33,15 +33,10 @@ def change_materials(changes: Changes, scene: bpy.types.Scene, rule: Material, o
     """Give objects other materials, and materials other parameters; what fed these is unlinked for the time.
 
     Raises:
-        UserError: no material has a Principled BSDF.
+        UserError: no material has a Principled BSDF, or nothing that is selected can have a material.
     """
     if rule.swap is not None:
-        choices = materials_named(rule.swap)
-        for root in selected(scene, rule):
-            material = of(root.name).choice(choices)
-            for thing in family(root):
-                for slot in thing.material_slots:
-                    _put_into(changes, slot, material, rule)
+        _swap(changes, scene, rule, of)
     ranges = {name: getattr(rule, name) for name in INPUTS if getattr(rule, name) is not None}
     if rule.colour is None and not ranges:
         return
@@ -72,6 +67,24 @@ def change_textures(changes: Changes, scene: bpy.types.Scene, rule: Texture, of:
                 changes.put(node, "image", image)
             if not pictures:
                 _paper(changes, material.node_tree, shader.inputs[COLOUR], image)
+
+
+def _swap(changes: Changes, scene: bpy.types.Scene, rule: Material, of: DrawsOf) -> None:
+    choices = materials_named(rule.swap or "")
+    able = 0
+    for root in selected(scene, rule):
+        material = of(root.name).choice(choices)
+        for thing in family(root):
+            materials: Any = getattr(thing.data, "materials", None)
+            able += materials is not None
+            if materials is not None and not len(materials) and rule.materials is None:
+                # a place for one; others that share the mesh have it too, and look as before
+                materials.append(None)
+                changes.callback(materials.clear)
+            for slot in thing.material_slots:
+                _put_into(changes, slot, material, rule)
+    if not able:
+        raise UserError("a rule of randomise for materials selects nothing that can have one; select meshes or curves")
 
 
 def _put_into(changes: Changes, slot: bpy.types.MaterialSlot, material: bpy.types.Material, rule: Material) -> None:
