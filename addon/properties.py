@@ -10,7 +10,7 @@ import numpy as np
 from ..core.arguments import TURNTABLE_FRAMES
 from ..core.passes import ASKED_PASSES, PASSES
 from ..core.presets import BAKES, PRESETS
-from ..core.rendering.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS
+from ..core.rendering.configuration import CYCLES_DEVICES, DEFAULTS, FIELDS, without_meaning
 from ..core.rendering.rigs import PLACED_RIGS
 from ..core.reporting import format_seconds
 from .random_rules import RadianceTwinRule, sentence, table_of, take_table
@@ -279,32 +279,32 @@ def render_arguments(settings: RadianceTwinSettings) -> dict[str, Any]:
     same = ("rig", "views", "val_views", "test_views", "samples", "reference_samples", "denoise", "film", "seed")
     degrees = {name: [round(math.degrees(angle), 4) for angle in getattr(settings, name)] for name in ANGLES}
     lengths = {name: [round(value, 6) for value in getattr(settings, name)] for name in ("distance", "stretch")}
-    animated = settings.rig == "animated"
     given = settings.rig == "poses"
     lists = {name: [text.strip() for text in getattr(settings, name).split(",") if text.strip()] for name in LISTS}
-    return {
-        **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings")},
+    found = {
+        **{name: getattr(settings, name) for name in (*same, "cycles_device", "rings", "camera_model")},
         **degrees,
         **lengths,
         **lists,
         "passes": [word for word in ASKED_PASSES if word in settings.passes],
         "labels": settings.labels,
         "motion_blur": settings.motion_blur,
-        "moving": animated and settings.moving,
+        "moving": settings.moving,
         "turns": round(settings.turns, 6),
-        "stereo": round(settings.stereo, 6) if settings.rig in PLACED_RIGS else 0.0,
+        "stereo": round(settings.stereo, 6),
         "least_target": round(settings.least_target, 6),
-        "camera_model": "scene" if given else settings.camera_model,
         "fisheye_fov": round(math.degrees(settings.fisheye_fov), 4),
-        "intrinsics": [0.0 if given else round(value, 4) for value in settings.intrinsics],
-        "distortion": [0.0 if given else round(value, 7) for value in settings.distortion],
-        "frames": (settings.frames or None) if animated else None,
-        **{name: _name_of(getattr(settings, name) if animated else None) for name in CAMERAS},
-        "poses": bpy.path.abspath(settings.poses) if given and settings.poses else None,
+        "intrinsics": [round(value, 4) for value in settings.intrinsics],
+        "distortion": [round(value, 7) for value in settings.distortion],
+        "frames": settings.frames or None,
+        **{name: _name_of(getattr(settings, name)) for name in CAMERAS},
+        "poses": bpy.path.abspath(settings.poses) if settings.poses else None,
         "resolution": [0, 0] if given and settings.size_of_poses else [settings.width, settings.height],
         "target": target_name(settings),
         "randomise": [table_of(rule) for rule in settings.randomise],
     }
+    # what the panel does not show now, and keeps for when it is chosen again
+    return found | {name: DEFAULTS[name] for name in without_meaning(found)}
 
 
 def take_configuration(settings: RadianceTwinSettings, values: dict[str, Any]) -> list[str]:

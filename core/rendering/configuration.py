@@ -16,7 +16,7 @@ from ..classes import class_complaint
 from ..errors import UsageError
 from ..lenses import COEFFICIENTS, NO_DISTORTION
 from ..passes import ASKED_PASSES
-from .rigs import RIGS, SHAPED_RIGS, RigShape
+from .rigs import PLACED_RIGS, RIGS, SHAPED_RIGS, RigShape
 from .rules import read_rules
 
 CAMERA_MODELS = ("scene", "perspective", "fisheye", "equirectangular")
@@ -182,6 +182,18 @@ SETTINGS = tuple(one.name for one in fields(Configuration))
 FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Configuration) if one.metadata}
 DEFAULTS: dict[str, Any] = {name: one.default for name, one in FIELDS.items()}
 SECTIONS = tuple(dict.fromkeys(one.metadata["section"] for one in FIELDS.values()))
+# what has a meaning with some choices of another setting alone
+BELONGS_TO: dict[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("elevation", "azimuth"), ("rig", SHAPED_RIGS)),
+    **dict.fromkeys(("distance", "stretch", "stereo", "target"), ("rig", PLACED_RIGS)),
+    "rings": ("rig", ("rings",)),
+    "turns": ("rig", ("spiral",)),
+    **dict.fromkeys(("moving", "frames", "train_camera", "test_camera"), ("rig", ("animated",))),
+    "poses": ("rig", ("poses",)),
+    # given cameras have lenses of their own
+    **dict.fromkeys(("camera_model", "intrinsics", "distortion"), ("rig", (*PLACED_RIGS, "walk", "animated"))),
+    "fisheye_fov": ("camera_model", ("fisheye",)),
+}
 
 
 def check_configuration(settings: Any) -> None:
@@ -198,6 +210,20 @@ def check_configuration(settings: Any) -> None:
         if complaint:
             raise UsageError(f"--{name.replace('_', '-')} {complaint}")
     read_rules(settings.randomise)
+
+
+def without_meaning(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that are not as usual, although what they belong to is none of theirs.
+
+    Args:
+        settings: any of those of `Configuration`, in which lists may stand for tuples.
+    """
+    values = DEFAULTS | {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items()}
+    return [
+        name
+        for name, (other, choices) in BELONGS_TO.items()
+        if values[name] != DEFAULTS[name] and values[other] not in choices
+    ]
 
 
 def complaint_of(name: str, value: Any) -> str:

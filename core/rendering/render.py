@@ -22,8 +22,8 @@ from ..locks import locked
 from ..processes import blender_command, find_blender
 from ..reporting import Reporter
 from ..worker.child import Child, ChildCrashed
-from .configuration import DEFAULTS, Configuration, check_configuration
-from .rigs import PLACED_RIGS, frames_in_words, rig_shape
+from .configuration import BELONGS_TO, Configuration, check_configuration, without_meaning
+from .rigs import frames_in_words, rig_shape
 
 # plain, zstd-compressed (since 3.0), gzip-compressed (before)
 BLEND_MAGICS = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
@@ -136,23 +136,23 @@ def check_settings(settings: RenderSettings) -> None:
     if math.prod(settings.resolution) > MOST_PIXELS:
         raise UsageError(f"--resolution {'x'.join(map(str, settings.resolution))} has more than {MOST_PIXELS:,} pixels")
     rig_shape(vars(settings)).check()
-    if settings.stereo and settings.rig not in PLACED_RIGS:
-        raise UsageError(f"--stereo has no meaning with --rig {settings.rig}, whose camera goes its own way")
-    for name in ("frames", "train_camera", "test_camera"):
-        if getattr(settings, name) is not None and settings.rig != "animated":
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} has no meaning with --rig {settings.rig}; it belongs to --rig animated")
-    _check_poses(settings)
-    if settings.moving and settings.rig != "animated":
-        raise UsageError(f"--moving has no meaning with --rig {settings.rig}; it belongs to --rig animated")
+    for name in without_meaning(vars(settings)):
+        other, choices = BELONGS_TO[name]
+        flag, other_flag = (f"--{one.replace('_', '-')}" for one in (name, other))
+        raise UsageError(
+            f"{flag} has no meaning with {other_flag} {getattr(settings, other)}; "
+            f"it belongs to {other_flag} {' or '.join(choices)}"
+        )
+    if settings.rig != "poses" and not all(settings.resolution):
+        raise UsageError("--resolution is 0x0, which has a meaning with --rig poses alone; write it like 200x200")
+    if settings.rig == "poses" and settings.poses is None:
+        raise UsageError(
+            "--rig poses needs --poses: a transforms.json, or a folder with transforms_*.json or a COLMAP model"
+        )
     if "flow" in settings.passes and settings.rig == "animated" and not settings.moving:
         raise UsageError("--passes flow needs --moving with --rig animated: it leads to where things are next")
     if settings.frames is not None:
         frames_in_words(settings.frames)
-    if settings.target is not None and settings.rig not in PLACED_RIGS:
-        raise UsageError(
-            f"--target has no meaning with --rig {settings.rig}, whose camera goes its own way; leave one out"
-        )
     if settings.film == "transparent" and any(rule["what"] == "background" for rule in settings.randomise):
         raise UsageError("a background of randomise is not seen with --film transparent; take auto or world")
     wrong = complaint(settings.camera_model, settings.distortion)
@@ -162,32 +162,6 @@ def check_settings(settings: RenderSettings) -> None:
         raise UsageError("--intrinsics has a focal length that is not above 0; write them like 500 500 320 240")
     if Path(settings.output).suffix != ".h5":
         raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
-
-
-def _check_poses(settings: RenderSettings) -> None:
-    """Refuse a rig of poses without them, and what they say themselves.
-
-    Raises:
-        UsageError: which setting, and what it may be.
-    """
-    if settings.rig != "poses":
-        if settings.poses is not None:
-            raise UsageError(f"--poses has no meaning with --rig {settings.rig}; it belongs to --rig poses")
-        if not all(settings.resolution):
-            raise UsageError("--resolution is 0x0, which has a meaning with --rig poses alone; write it like 200x200")
-        return
-    if settings.poses is None:
-        raise UsageError(
-            "--rig poses needs --poses: a transforms.json, or a folder with transforms_*.json or a COLMAP model"
-        )
-    asked = {
-        "--camera-model": settings.camera_model != DEFAULTS["camera_model"],
-        "--intrinsics": any(settings.intrinsics),
-        "--distortion": any(settings.distortion),
-    }
-    for flag, is_asked in asked.items():
-        if is_asked:
-            raise UsageError(f"{flag} has no meaning with --rig poses, whose cameras have lenses of their own")
 
 
 def check_blend(path: Path) -> None:

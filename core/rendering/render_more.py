@@ -15,15 +15,10 @@ from ..errors import UsageError, UserError
 from ..foreign_cameras import cameras_to_render
 from ..locks import locked
 from ..reporting import Reporter
-from .configuration import DEFAULTS
+from .configuration import DEFAULTS, without_meaning
 from .render import RenderSettings, render_dataset
 from .rigs import PLACED_RIGS
 
-# what may be asked of other rigs, and given cameras say themselves or do without
-OF_OTHER_RIGS = (
-    *("stereo", "moving", "frames", "train_camera", "test_camera"),
-    *("camera_model", "intrinsics", "distortion"),
-)
 # what a dataset knows of how it was rendered, and what stays the user's choice
 ITS_OWN = ("resolution", "samples", "reference_samples", "denoise", "film")
 # more of it, and what it was in datasets of before there was a choice
@@ -89,7 +84,7 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
     if known.get("moving"):
         raise UserError(f"the scene of {dataset.path} moves; only a dataset of one that stands still can grow")
     own = {name: known[name] for name in ITS_OWN} | {name: known.get(name, before) for name, before in SINCE.items()}
-    return replace(
+    asked = replace(
         settings,
         **{**own, "resolution": (width, height)},
         output=dataset.path.with_name(f"{dataset.path.stem}.more.h5"),
@@ -99,8 +94,8 @@ def _as_the_dataset(settings: RenderSettings, dataset: Dataset, cameras: list[Po
         views=len(cameras),
         val_views=0,
         test_views=0,
-        target=None,
-        **{name: DEFAULTS[name] for name in OF_OTHER_RIGS},
         # unrelated to the seeds of the views that are there
         seed=staging.view_seed(dataset.seed, f"after {dataset.count} views"),
     )
+    # given cameras say themselves, or do without, what other rigs are asked for
+    return replace(asked, **{name: DEFAULTS[name] for name in without_meaning(vars(asked))})

@@ -22,7 +22,7 @@ from ..errors import UsageError, UserError
 from ..files import sha256_of_file
 from ..passes import FURTHER
 from ..reporting import Reporter
-from .configuration import SETTINGS
+from .configuration import DEFAULTS, SETTINGS, without_meaning
 from .render import RenderSettings, stage_views
 
 
@@ -58,6 +58,8 @@ def verify(settings: VerifySettings, reporter: Reporter) -> dict[str, Any]:
     with open_dataset(settings.dataset) as dataset, tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
         _require_its_scene(dataset, settings.scene)
         own = {name: value for name, value in dataset.configuration.items() if name in SETTINGS}
+        # datasets of before these were refused may hold some
+        own |= {name: DEFAULTS[name] for name in without_meaning(own)}
         if own["rig"] == "poses":
             own["poses"] = str(Path(place) / "cameras.json")
             write_cameras(Path(own["poses"]), _its_cameras(dataset))
