@@ -17,10 +17,10 @@ from ...core.dataset.staging import PlannedView
 from ...core.files import atomic_path
 from ...core.rendering.silhouette import covered
 from .keypoints import Keypoint
+from .probe import in_a_render
 from .scene import (
     SURFACES,
     RenderedObject,
-    in_a_render,
     points_of_mesh,
     triangles_of_mesh,
     visible_instances,

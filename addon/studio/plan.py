@@ -33,6 +33,7 @@ from .coverage import planned_coverage
 from .devices import Device, use_device
 from .keypoints import find_keypoints
 from .labels import Labeller
+from .motion import moves_around
 from .passes import ALWAYS, Passes
 from .randomise.apply import Randomiser
 from .randomise.changes import Changes
@@ -171,7 +172,7 @@ def plan_views(path: Path, settings: dict[str, Any], folder: Path, changes: Chan
         },
     )
     staging.write_plan(folder, plan, transform)
-    remarks += _what_moves(scene, settings)
+    remarks += _what_moves(scene, settings, randomiser)
     missing = [name for name in needed if not Path(name).exists()]
     labeller = Labeller(scene, resolution, seen_some_time, keypoints)
     return plan, Studio(scene, camera, passes, sight, labeller, remarks, missing, randomiser)
@@ -184,17 +185,23 @@ def _held_in_frames(scene: bpy.types.Scene, held: dict[str, Bounds], frames: lis
     """
     if not frames:
         return held
-    known = np.unique(frames)
-    asked = known[np.linspace(0, len(known) - 1, min(MOST_FRAMES, len(known))).round().astype(int)]
     current, subframe, own = scene.frame_current, scene.frame_subframe, scene.camera
     found = dict(held)
-    for frame in asked.tolist():
+    for frame in _some_of(frames):
         scene.frame_set(frame)
         for name, box in measure(scene, None).held.items():
             found[name] = union_of_boxes([found[name], box]) if name in found else box
     scene.frame_set(current, subframe=subframe)
     scene.camera = own  # a marker may have put another in its place
     return found
+
+
+def _some_of(frames: list[int]) -> list[int]:
+    """MOST_FRAMES of them at most, evenly spread."""
+    known = np.unique(frames)
+    return [
+        int(known[place]) for place in np.linspace(0, len(known) - 1, min(MOST_FRAMES, len(known))).round().astype(int)
+    ]
 
 
 @dataclass(frozen=True)
@@ -293,13 +300,20 @@ def _again(recipe: Recipe, view: PlannedView, name: str, samples: int | None = N
     return staging.with_key(changed, recipe.common)
 
 
-def _what_moves(scene: bpy.types.Scene, settings: dict[str, Any]) -> list[str]:
+def _what_moves(scene: bpy.types.Scene, settings: dict[str, Any], randomiser: Randomiser) -> list[str]:
     """A line each about what is not the same in all views, or what one might think is not."""
     lines = []
     if settings["rig"] == "animated" and not settings["moving"]:
         lines.append(
             f"The camera moves along its frames; everything else stays as it is in frame {scene.frame_current}"
         )
+    if "flow" in settings["passes"] and not settings["moving"]:
+        frames = _some_of([*randomiser.frames] or [scene.frame_current])
+        if not moves_around(scene, frames):
+            lines.append(
+                f"Nothing moves around frame {frames[0]}: flow is 0 everywhere; set a frame in which something does, "
+                "or let the camera move by --rig animated --moving"
+            )
     if scene_changes(settings["randomise"]) or settings["moving"]:
         lines.append("The scene differs from view to view: this trains perception models, not a twin of one scene")
     return lines

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import bpy
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ...core.classes import ClassRule, class_of
 from ...core.errors import UserError
+from .probe import any_camera, in_a_render
 
 Bounds = NDArray[np.float64]
-Answer = TypeVar("Answer")
 
 # what can be seen; lights, cameras, empties and probes cannot
 SURFACES = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -154,58 +154,8 @@ def measure(scene: bpy.types.Scene, target: str | None) -> Measured:
     Raises:
         UserError: nothing renders, or nothing of the target does.
     """
-    # Blender renders nothing at all without a camera
-    lens = bpy.data.cameras.new("Radiance Twin probe")
-    before, scene.camera = scene.camera, bpy.data.objects.new("Radiance Twin probe", lens)
-    try:
+    with any_camera(scene):
         return in_a_render(scene, lambda depsgraph: measure_in(depsgraph, target))
-    finally:
-        scene.camera = before
-        bpy.data.cameras.remove(lens)
-
-
-class Probe(bpy.types.RenderEngine):
-    """Takes Cycles' place for one render of a few pixels, since only a render engine is ever given the depsgraph of a
-    render: the one of the viewport has other modifiers and hides other things."""
-
-    bl_idname = "RADIANCE_TWIN_PROBE"
-    bl_label = "Radiance Twin probe"
-
-    ask: Callable[[bpy.types.Depsgraph], Any]
-    answer: Any
-
-    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
-        try:
-            Probe.answer = Probe.ask(depsgraph)
-        except Exception as error:  # Blender would only print it
-            Probe.answer = error
-
-
-def in_a_render(
-    scene: bpy.types.Scene, ask: Callable[[bpy.types.Depsgraph], Answer], again_soon: bool = False
-) -> Answer:
-    """What `ask` answers of the depsgraph that a render of the scene is made from; the scene has a camera.
-
-    Args:
-        again_soon: keep the probe among Blender's engines. When one leaves them, all engines forget what they keep
-            from render to render.
-    """
-    render: Any = scene.render
-    before = render.engine, render.resolution_x, render.resolution_y
-    if bpy.types.RenderEngine.bl_rna_get_subclass_py(Probe.bl_idname) is None:
-        bpy.utils.register_class(Probe)
-    try:
-        Probe.ask = staticmethod(ask)
-        render.engine, render.resolution_x, render.resolution_y = Probe.bl_idname, 4, 4
-        bpy.ops.render.render(scene=scene.name)
-    finally:
-        render.engine, render.resolution_x, render.resolution_y = before
-        if not again_soon:
-            bpy.utils.unregister_class(Probe)
-    answer, Probe.answer = Probe.answer, None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 def visible_instances(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[bpy.types.DepsgraphObjectInstance, Any]]:
@@ -290,7 +240,7 @@ def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     held: dict[str, Bounds] = {}
     originals: dict[str, bpy.types.Object] = {}
     materials: dict[str, set[bpy.types.Material]] = {}
-    for item, holder, own, points in _visible_points(depsgraph):
+    for item, holder, own, points in visible_points(depsgraph):
         key = item.original.name_full
         for found, name, of in ((boxes, key, points), (local, key, own), (held, holder.name_full, points)):
             found[name] = union_of_boxes([found[name], _box(of)] if name in found else [_box(of)])
@@ -305,7 +255,7 @@ def measure_in(depsgraph: bpy.types.Depsgraph, target: str | None) -> Measured:
     centre = union_of_boxes([boxes[key] for key in chosen]).mean(axis=0)
     distances = [
         float(np.linalg.norm(points - centre, axis=1).max())
-        for item, _, _, points in _visible_points(depsgraph)
+        for item, _, _, points in visible_points(depsgraph)
         if item.original.name_full in chosen
     ]
     objects = [
@@ -331,7 +281,7 @@ def _members_of_target(target: str, rendered: set[str]) -> set[str]:
     return chosen
 
 
-def _visible_points(
+def visible_points(
     depsgraph: bpy.types.Depsgraph,
 ) -> Iterator[tuple[bpy.types.Object, bpy.types.Object, NDArray[np.float64], NDArray[np.float64]]]:
     """As evaluated, what holds it (itself, or what instances it), and points [n, 3], in its own space and in the world.

@@ -227,6 +227,44 @@ def test_flow_of_a_moving_camera_and_a_moving_object(tmp_path: Path) -> None:
         assert not pixels.further[name][~hit].any()
 
 
+@pytest.mark.parametrize("model", ["perspective", "fisheye", "equirectangular"])
+def test_flow_of_what_moves_before_cameras_that_stand(tmp_path: Path, model: str) -> None:
+    scene = new_scene()
+    box = add_box("Box", (1.2, 1.0, 0.8))
+    animate(box, "location", (-1.0, 0.2, 0.0), (1.6, -0.4, 0.3))
+    add_box("Floor", (20, 20, 0.2), (0, 0, -1.1))
+    scene.frame_set(5)
+    lens = {"camera_model": model, "resolution": [64, 48], "film": "world"}
+    plan, (pixels,) = render(tmp_path, "flow", "position", rig="orbit", views=1, target="Box", **lens)
+    view, hit = plan.views[0], pixels.depth > 0
+    own = pixels.object_index == next(entry["index"] for entry in plan.objects if entry["name"] == "Box")
+    scene, box = bpy.context.scene, bpy.data.objects["Box"]
+    here = np.array(box.matrix_world)
+    assert own.sum() > 100 and (hit & ~own).sum() > 500
+    for name, frame in (("flow_forward", 6), ("flow_backward", 4)):
+        scene.frame_set(frame)
+        motion = np.array(box.matrix_world) @ np.linalg.inv(here)
+        points = pixels.further["position"].astype(np.float64)
+        points[own] = points[own] @ motion[:3, :3].T + motion[:3, 3]
+        places, _ = view.camera(plan.resolution).project(points.reshape(-1, 3))
+        expected = places.reshape(48, 64, 2) - cameras.pixel_grid(64, 48)
+        assert np.abs(expected[own]).max() > 1.0
+        assert np.abs(pixels.further[name] - expected)[hit].max() < 0.05
+
+
+def test_it_is_told_when_there_is_no_flow_because_nothing_moves(tmp_path: Path) -> None:
+    new_scene()
+    add_ball("Ball", 0.5, (0, 0, 0))
+    for animated, told in ((False, True), (True, False)):
+        if animated:  # it turns where it is
+            animate(bpy.data.objects["Ball"], "rotation_euler", (0, 0, 0), (0, 0, 6.0))
+        bpy.context.scene.frame_set(5)
+        reporter = QuietReporter()
+        asked = request(save(tmp_path / "scene.blend"), tmp_path / f"{animated}", passes=["flow"], views=1)
+        render_views(asked, reporter)
+        assert any("Nothing moves around frame 5: flow is 0 everywhere" in line for line in reporter.lines) == told
+
+
 def scenes_camera(plan: Plan) -> cameras.Camera:
     """The scene's own camera in this frame, by Blender's projection matrix."""
     thing = bpy.data.objects["Camera"].evaluated_get(bpy.context.evaluated_depsgraph_get())
