@@ -4,116 +4,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import bpy
 import numpy as np
 import pytest
 
-from radiance_twin.addon.studio.randomise.apply import Randomiser
 from radiance_twin.addon.studio.randomise.changes import Changes
 from radiance_twin.addon.studio.randomise.shapes import Shape, shapes_in_sight
 from radiance_twin.core.errors import UserError
 
-from .scenes import add_ball, add_box, add_collection, animate, link_from, new_scene, nodes_of, save
-
-LISTS = ("objects", "scenes", "worlds", "materials", "lights", "images", "meshes", "collections", "actions", "cameras")
-
-# of Blender, which no user sees
-BOOKKEEPING = ("rna_type", "session_uid", "users", "is_evaluated", "is_library_indirect")
-
-
-def values_of(owner: Any) -> dict[str, Any]:
-    """All properties of a thing of Blender that are no things themselves; of those the names."""
-    found = {}
-    for name, kind in owner.bl_rna.properties.items():
-        if name in BOOKKEEPING or kind.type == "COLLECTION":
-            continue
-        value = getattr(owner, name)
-        if kind.type == "POINTER":
-            found[name] = getattr(value, "name", None) if value is not None else None
-        elif hasattr(value, "__len__") and not isinstance(value, str | set):
-            found[name] = np.array(value).tolist()
-        else:
-            found[name] = value
-    return found
-
-
-def state() -> dict[str, Any]:
-    """The whole file: every datablock with its values, matrices, nodes, links, constraints, slots and animation."""
-    bpy.context.view_layer.update()
-    found: dict[str, Any] = {}
-    for kind in LISTS:
-        for one in getattr(bpy.data, kind):
-            found[f"{kind} {one.name}"] = values_of(one)
-            tree, animation = getattr(one, "node_tree", None), getattr(one, "animation_data", None)
-            if tree is not None:
-                for node in tree.nodes:
-                    inputs = {i.name: np.array(getattr(i, "default_value", 0)).tolist() for i in node.inputs}
-                    found[f"{kind} {one.name} {node.name}"] = values_of(node) | inputs
-                links = {
-                    (link.from_node.name, link.to_node.name, link.to_socket.name, link.is_muted) for link in tree.links
-                }
-                found[f"{kind} {one.name} links"] = links
-            if animation is not None:
-                found[f"{kind} {one.name} animation"] = values_of(animation)
-                found[f"{kind} {one.name} drivers"] = [driver.mute for driver in animation.drivers]
-            if kind == "objects":
-                found[f"{one.name} constraints"] = [values_of(constraint) for constraint in one.constraints]
-                found[f"{one.name} slots"] = [values_of(slot) for slot in one.material_slots]
-            if kind == "collections":
-                found[f"{one.name} objects"] = sorted(thing.name for thing in one.objects)
-    scene = bpy.context.scene
-    found["shown"] = sorted(thing.name for thing in scene.collection.objects)
-    return found
-
-
-def randomiser(*rules: dict[str, Any], seed: int = 0) -> Randomiser:
-    return Randomiser(bpy.context.scene, list(rules), seed)
-
-
-def paint(thing: bpy.types.Object, name: str) -> bpy.types.Material:
-    """A material with a Principled BSDF."""
-    material = bpy.data.materials.new(name)
-    nodes_of(material)
-    thing.data.materials.append(material)
-    return material
-
-
-def shader_of(material: bpy.types.Material) -> Any:
-    return next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-
-
-def picture(path: Path, colour: tuple[float, float, float], size: tuple[int, int] = (4, 4)) -> Path:
-    """A picture of one colour as a file."""
-    image = bpy.data.images.new("picture", *size)
-    image.pixels = (*colour, 1.0) * (size[0] * size[1])
-    image.filepath_raw, image.file_format = str(path), "PNG"
-    image.save()
-    bpy.data.images.remove(image)
-    return path
-
-
-def places(names: list[str]) -> np.ndarray:
-    return np.array([bpy.data.objects[name].matrix_world for name in names])
-
-
-def table() -> bpy.types.Scene:
-    """A table of 4 x 4, its top at height 0, with five boxes of 0.4 beside it, and a light."""
-    scene = new_scene()
-    add_box("Table", (4, 4, 0.2), (0, 0, -0.1))
-    for number in range(5):
-        box = add_box(f"Box.{number}", (0.4, 0.4, 0.4), (5, number, 0))
-        box["movable"] = True
-    light = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
-    light.location = (0, 0, 3)
-    light.data.energy = 100
-    scene.collection.objects.link(light)
-    bpy.context.view_layer.update()
-    return scene
-
-
-BOXES = [f"Box.{number}" for number in range(5)]
+from .random_table import BOXES, EVERYTHING, everything, paint, picture, places, randomiser, shader_of, state, table
+from .scenes import add_ball, add_box, animate
 
 
 def test_poses_are_within_their_ranges_and_the_same_whenever_they_are_drawn() -> None:
@@ -307,46 +208,6 @@ def test_a_scene_without_a_world_gets_no_light_with_its_background() -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        {"what": "pose", "select": "Thing", "move": [[1, 1], [0, 0], [0, 0]]},
-        {"what": "material", "select": "Thing", "swap": "Local"},
-        {"what": "texture", "materials": "Linked", "folder": "pictures"},
-    ],
-)
-def test_what_another_file_does_not_let_be_changed_is_refused(tmp_path: Path, rule: dict[str, Any]) -> None:
-    new_scene()
-    thing = add_box("Thing")
-    paint(thing, "Linked")
-    add_collection("Library", thing)
-    library = save(tmp_path / "library.blend")
-    table()
-    paint(bpy.data.objects["Table"], "Local")
-    link_from(library, "Library")
-    (tmp_path / "pictures").mkdir()
-    picture(tmp_path / "pictures" / "a.png", (0, 1, 0))
-    if "folder" in rule:
-        rule = {**rule, "folder": str(tmp_path / "pictures")}
-    before = state()
-    with pytest.raises(UserError, match="is linked from another file.*library override"), randomiser(rule).view(0, []):
-        pass
-    assert state() == before
-
-
-def test_a_distractor_of_another_file_may_be_called_like_something_here(tmp_path: Path) -> None:
-    new_scene()
-    add_collection("Toys", add_box("Table"))
-    library = save(tmp_path / "toys.blend")
-    scene = table()
-    toys = link_from(library, "Toys")
-    scene.collection.children.unlink(toys)  # distractors need not be in the scene
-    before = state()
-    with randomiser({"what": "distractor", "collection": "Toys", "count": [1, 1]}).view(0, []):
-        assert toys.objects[0] in scene.collection.objects.values()
-    assert state() == before
-
-
 def test_materials_change_their_parameters_and_are_swapped(tmp_path: Path) -> None:
     table()
     red = paint(bpy.data.objects["Box.0"], "Red")
@@ -436,37 +297,6 @@ def test_animation_is_taken_in_a_drawn_frame() -> None:
         with one.view(view, []):
             assert scene.frame_current == one.frame(view)
     assert scene.frame_current == 1 and len({one.frame(view) for view in range(20)}) > 5
-
-
-EVERYTHING = (
-    {"what": "pose", "select": "Box.[01]", "on": "Table", "settle": True, "turn": [[0, 360]] * 3},
-    {"what": "distractor", "select": "Box.[23]", "count": [1, 1], "move": [[-9, -6], [0, 0], [0, 0]]},
-    {"what": "visibility", "select": "Box.4", "chance": 0.0},
-    {"what": "light", "select": "Lamp", "inside": "Table", "strength": [2, 3]},
-    {"what": "world", "sun": [10, 20]},
-    {"what": "background", "colour": [[1, 1], [0, 1], [0, 0]]},
-    {"what": "material", "select": "Box.*", "roughness": [0, 1], "alpha": [0, 1]},
-    {"what": "texture", "materials": "Paint", "folder": "//pictures"},
-    {"what": "time", "frames": [4, 9]},
-)
-
-
-def everything(tmp_path: Path) -> Randomiser:
-    """A scene with animation and drivers, and all rules at once."""
-    scene = table()
-    (tmp_path / "pictures").mkdir()
-    picture(tmp_path / "pictures" / "a.png", (0, 0, 1))
-    box, lamp = bpy.data.objects["Box.4"], bpy.data.objects["Lamp"]
-    material = paint(box, "Paint")
-    animate(box, "location", (0, 0, 1), (1, 0, 1))
-    animate(box, "hide_render", False, False)
-    animate(lamp.data, "energy", 10.0, 20.0)
-    animate(shader_of(material).inputs["Roughness"], "default_value", 0.1, 0.9)
-    driver = shader_of(material).inputs["Alpha"].driver_add("default_value").driver
-    driver.expression = "0.5"
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
-    scene.frame_set(3)
-    return randomiser(*EVERYTHING)
 
 
 def test_everything_is_put_back_after_a_view_an_exception_and_a_cancel(tmp_path: Path) -> None:

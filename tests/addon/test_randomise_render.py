@@ -17,8 +17,8 @@ from radiance_twin.core.dataset import staging
 from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.reporting import QuietReporter
 
+from .random_table import everything, paint, picture, randomiser, state, table
 from .scenes import add_box, add_camera, animate, make_emitter, new_scene, read_exr, request, save
-from .test_randomise import everything, paint, picture, randomiser, state, table
 
 SETTLE = {"what": "pose", "property": "movable", "on": "Table", "settle": True, "turn": [[0, 360]] * 3}
 

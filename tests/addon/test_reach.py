@@ -17,8 +17,8 @@ from radiance_twin.core import cameras
 from radiance_twin.core.dataset import staging
 from radiance_twin.core.reporting import QuietReporter
 
+from .random_table import randomiser
 from .scenes import add_box, add_camera, animate, new_scene, read_exr, request, save
-from .test_randomise import randomiser
 
 DRAWS = 12
 
