@@ -28,10 +28,10 @@ from PIL import Image
 from .camera_file import camera_words
 from .cameras import Camera, pixel_grid
 from .comparison.metrics import display_image
-from .dataset.contents import SPLITS
 from .dataset.store import Dataset, open_dataset
 from .files import require_writable_folder, write_json
 from .lenses import CameraModel
+from .rendering.covers import SPLITS
 from .reporting import Reporter, followed
 from .sheet.pictures import depth_picture, depth_range
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .comparison.compare import CompareSettings, compare
-from .dataset.contents import SPLITS
 from .dataset.store import open_dataset
 from .errors import UserError
 from .files import require_writable_folder, sha256_of_file
 from .processes import ROOT
+from .rendering.covers import SPLITS
 from .rendering.render import RenderSettings, render_dataset
 from .reporting import Reporter, format_seconds
 from .training.trainer import TrainSettings, train

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, reason_of
+from .errors import UsageError, UserError, reason_of
 
 # Windows: access denied, sharing violation
 OPEN_ELSEWHERE = (5, 32)
@@ -128,6 +128,18 @@ def require_writable_file(file: str | os.PathLike[str]) -> Path:
         raise UserError(f"cannot write {path}: it is a folder; choose another name")
     require_writable_folder(path.parent)
     return path
+
+
+def require_ending(file: str | os.PathLike[str], *endings: str) -> None:
+    """Refuse an output whose name does not end as what is written into it does; capitals do not matter.
+
+    Raises:
+        UsageError: how it may end.
+    """
+    path = Path(file)
+    if path.suffix.lower() not in endings:
+        names = " or ".join(f"{path.stem}{ending}" for ending in endings)
+        raise UsageError(f"{path} has another ending than {' or '.join(endings)}; name it like {names}")
 
 
 def cache_folder(name: str) -> Path:

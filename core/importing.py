@@ -25,7 +25,7 @@ from .dataset.readers.posed import Lens, PosedImage, PosedImages, Problems, Unso
 from .dataset.readers.transforms import SPLIT_FILES, TRANSFORMS, transforms_file
 from .dataset.writing import write_dataset
 from .errors import UsageError, UserError
-from .files import require_writable_file
+from .files import require_ending, require_writable_file
 from .locks import locked
 from .reporting import Reporter, followed
 
@@ -82,7 +82,7 @@ def import_dataset(settings: ImportSettings, reporter: Reporter) -> dict[str, An
     require_writable_file(output)
     started = time.monotonic()
     kind = detect_format(source) if settings.format == "auto" else settings.format
-    reporter.log(f"reading {source} as {kind}")
+    reporter.log(f"Reading {source} as {kind}")
     problems = Problems(reporter.log, settings.strict)
     found = READERS[kind](source, images, problems)
     for remark in found.remarks:
@@ -162,8 +162,7 @@ def _check(settings: ImportSettings) -> tuple[Path, Path, Path | None, tuple[flo
     source, output = Path(settings.source), Path(settings.output)
     if settings.format not in ("auto", *READERS):
         raise UsageError(f"--format {settings.format} is unknown; choose one of auto, {', '.join(READERS)}")
-    if output.suffix != ".h5":
-        raise UsageError(f"the dataset {output} has another ending than .h5; name it like scene.h5")
+    require_ending(output, ".h5")
     background = None
     if settings.background is not None:
         background = COLOURS.get(settings.background) or _colour(settings.background)

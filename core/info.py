@@ -23,15 +23,16 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
         UserError: the file is missing or damaged.
     """
     path = Path(file)
-    if digest and path.suffix == ".twin":
+    is_twin = path.suffix.lower() == ".twin"
+    if digest and is_twin:
         raise UsageError(f"{path} is a twin, and --digest is of a dataset; name an .h5 file")
-    if check and path.suffix != ".twin":  # a twin is always read as a whole
+    if check and not is_twin:  # a twin is always read as a whole
         _require_sound_views(path)
     # what is damaged does not come this far
     checked: dict[str, Any] = {"damaged": []} if check else {}
     if digest:
         return {"digest": dataset_digest(path)}
-    if path.suffix == ".twin":
+    if is_twin:
         twin = read_twin(path)
         return {
             "file": str(path),

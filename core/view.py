@@ -17,7 +17,7 @@ from .dataset.store import open_dataset
 from .dataset.writers.pictures import straight_image, write_exr
 from .errors import UsageError, UserError
 from .field.render import load_field, render_view
-from .files import atomic_path, require_writable_file
+from .files import atomic_path, require_ending, require_writable_file
 from .reporting import Reporter, time_left
 from .twin_file import Twin, read_twin
 
@@ -63,8 +63,7 @@ def view(settings: ViewSettings, reporter: Reporter) -> dict[str, Any]:
         Cancelled: nothing was written.
     """
     kind = Path(settings.output).suffix.lower()
-    if kind not in KINDS:
-        raise UsageError(f"{settings.output} is no picture that can be written; name it .png or .exr")
+    require_ending(settings.output, *KINDS)
     camera = camera_of(settings)
     target = require_writable_file(settings.output)
     twin = read_twin(settings.twin)

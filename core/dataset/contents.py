@@ -15,7 +15,6 @@ from ..lenses import Kind
 FORMAT = "radiance-twin-dataset"
 # 1: the view transform was one table, view_transform/lut. 2: all cameras were pinholes, and there were no labels
 VERSION = 3
-SPLITS = ("train", "val", "test")
 # of a view, which is read into memory as a whole
 MOST_PIXELS = 1 << 28
 

@@ -13,8 +13,9 @@ import numpy as np
 from ..errors import Cancelled, UserError
 from ..files import atomic_path
 from ..passes import FURTHER
+from ..rendering.covers import SPLITS
 from ..reporting import Reporter
-from .contents import SPLITS, DatasetHeader, ViewPixels
+from .contents import DatasetHeader, ViewPixels
 from .digest import dataset_digest
 from .labels import LABELS, ObjectLabels
 from .store import Dataset, open_dataset

@@ -20,8 +20,9 @@ from ..colour import ViewTransform
 from ..errors import UserError
 from ..lenses import KINDS, NO_DISTORTION, CameraModel, Kind
 from ..passes import PASSES
+from ..rendering.covers import SPLITS
 from .checksums import attributes_are_sound, hash_of_passes, read_attributes
-from .contents import FORMAT, MOST_PIXELS, SPLITS, VERSION, ViewPixels
+from .contents import FORMAT, MOST_PIXELS, VERSION, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .run_lengths import Runs, mask_of, split_runs
 from .walk import require_walkable

@@ -15,7 +15,7 @@ SOLID = 0.99
 
 
 @dataclass(frozen=True)
-class SurfacePoints:
+class SeenPoints:
     """Points in the world.
 
     Attributes:
@@ -29,18 +29,18 @@ class SurfacePoints:
     colours: NDArray[np.float32]
 
 
-def seen_points(dataset: Dataset, count: int, seed: int = 0) -> SurfacePoints:
+def seen_points(dataset: Dataset, count: int, seed: int = 0) -> SeenPoints:
     """About `count` points, as many from each training view, at random pixels with a depth.
 
     Without depth in the dataset there are none.
     """
     views = [int(index) for index in dataset.splits["train"]]
     if not dataset.has_depth or not views:
-        return SurfacePoints(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), np.float32))
+        return SeenPoints(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), np.float32))
     share = -(-count // len(views))
     found = [_points_of_view(dataset, index, share, np.random.default_rng([seed, index])) for index in views]
     positions, normals, colours = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return SurfacePoints(positions, normals, colours.astype(np.float32))
+    return SeenPoints(positions, normals, colours.astype(np.float32))
 
 
 def _points_of_view(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..files import atomic_path
 from ..lenses import NO_DISTORTION
 from ..passes import FURTHER, PASSES
+from ..rendering.covers import SPLITS
 from .checksums import FILE_FORMAT, hash_of_passes, seal_attributes, store_array
-from .contents import FORMAT, SPLITS, VERSION, DatasetHeader, ViewPixels
+from .contents import FORMAT, VERSION, DatasetHeader, ViewPixels
 from .labels import LABELS, ObjectLabels, shapes_of_labels
 from .run_lengths import joined_runs
 from .sink import Sink

@@ -30,7 +30,7 @@ from ..dataset.writers import (
 )
 from ..dataset.writers.posed import Task, Written
 from ..errors import UsageError, UserError
-from ..files import atomic_folder, atomic_path, require_writable_file
+from ..files import atomic_folder, atomic_path, require_ending, require_writable_file
 from ..ply import points_ply
 from ..reporting import Reporter, followed
 from .read_back import READERS, require_same_cameras
@@ -160,5 +160,5 @@ def _check(settings: DatasetExportSettings) -> None:
         raise UsageError(f"--look {settings.look} is unknown; choose one of {', '.join(LOOKS)}")
     if settings.points < 0:
         raise UsageError(f"--points is {settings.points}; give 0 or more")
-    if settings.format == "points" and Path(settings.output).suffix.lower() != ".ply":
-        raise UsageError(f"{settings.output} has another ending than --format points; name it .ply")
+    if settings.format == "points":
+        require_ending(settings.output, ".ply")

@@ -28,7 +28,7 @@ OVERLAP = 1.6
 
 
 @dataclass(frozen=True)
-class SurfacePoints:
+class SpreadPoints:
     """Points of a surface in the world, evenly spread.
 
     Attributes:
@@ -50,7 +50,7 @@ class SurfacePoints:
 
 def spread_points(
     surface: Surface, shots: Sequence[Shot], pool: ThreadPoolExecutor, reporter: Reporter, count: int = COUNT
-) -> SurfacePoints:
+) -> SpreadPoints:
     """Spread points over a surface, and give them what the shots show of them.
 
     Raises:
@@ -63,4 +63,4 @@ def spread_points(
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     positions = np.ascontiguousarray(positions, np.float64)
     colours = colours_at(positions, np.ascontiguousarray(normals), shots, surface.voxel, pool, reporter)
-    return SurfacePoints(positions, normals, colours, OVERLAP * float(np.sqrt(mesh.area / (np.pi * count))))
+    return SpreadPoints(positions, normals, colours, OVERLAP * float(np.sqrt(mesh.area / (np.pi * count))))

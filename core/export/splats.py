@@ -17,7 +17,7 @@ from ..cameras import Camera
 from ..colour import linear_to_srgb, srgb_to_linear
 from ..ply import vertex_ply
 from .kernels import blend_splats
-from .points import SurfacePoints
+from .points import SpreadPoints
 from .surface import projection
 
 F8 = NDArray[np.float64]
@@ -67,7 +67,7 @@ class Splats:
         return seen.astype(np.float32)
 
 
-def splats_of(points: SurfacePoints) -> Splats:
+def splats_of(points: SpreadPoints) -> Splats:
     """A flat Gaussian for each point of a surface."""
     normals = points.normals
     helper = np.where(np.abs(normals[:, 2:]) < 0.9, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])

@@ -18,7 +18,7 @@ from ..dataset.store import Dataset, open_dataset
 from ..errors import Cancelled, UsageError, UserError
 from ..field.cpu import thread_pool
 from ..field.render import TrainedField, load_field
-from ..files import atomic_path, require_writable_file
+from ..files import atomic_path, require_ending, require_writable_file
 from ..ply import points_ply
 from ..processes import find_blender
 from ..reporting import Reporter
@@ -164,10 +164,7 @@ def _check(settings: ExportSettings) -> None:
     endings = EXPORT_ENDINGS.get(settings.format)
     if endings is None:
         raise UsageError(f"a twin cannot become --format {settings.format}; choose one of {', '.join(EXPORT_ENDINGS)}")
-    if Path(settings.output).suffix.lower() not in endings:
-        raise UsageError(
-            f"{settings.output} has another ending than --format {settings.format}; name it {' or '.join(endings)}"
-        )
+    require_ending(settings.output, *endings)
     if settings.resolution not in EXPORT_RESOLUTIONS:
         raise UsageError(
             f"--resolution is {settings.resolution}; choose one of {', '.join(map(str, EXPORT_RESOLUTIONS))}"

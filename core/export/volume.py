@@ -20,7 +20,7 @@ from ..field.cpu import thread_count
 from ..field.occupancy import dilate
 from ..field.render import PATTERN, TrainedField
 from ..processes import blender_command
-from ..reporting import Reporter
+from ..reporting import Reporter, time_left
 from ..worker.child import Child, ChildCrashed
 from .kernels import march_grid
 from .shots import field_rays
@@ -107,7 +107,8 @@ def volume_grid(
         nonlocal began
         asked()
         began = began or time.monotonic()
-        left = (time.monotonic() - began) / step * (FIT_STEPS - step) if step > 1 else None
+        # the first step may have to compile, and tells nothing of the others
+        left = time_left(time.monotonic() - began, step - 1, FIT_STEPS - 1)
         reporter.progress("fit", step, FIT_STEPS, seconds_left=left)
 
     rays = field_rays(cameras, field.world_from_field, FIT_RAYS, reporter)

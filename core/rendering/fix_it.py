@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ from ..comparison.objects import ErrorsOfObjects
 from ..dataset.store import Dataset, open_dataset
 from ..errors import UsageError, UserError
 from ..field.render import load_field, render_view
-from ..files import require_writable_file, write_json
+from ..files import require_ending, require_writable_file, write_json
 from ..reporting import Reporter, followed
 from ..twin_file import read_twin
-from .covers import fibonacci
+from .covers import SPLITS, fibonacci
 
 Array = NDArray[np.float64]
 
@@ -101,8 +100,7 @@ def fix_it(settings: FixItSettings, reporter: Reporter) -> dict[str, Any]:
     if not 1 <= settings.views <= MOST_VIEWS:
         raise UsageError(f"--views is {settings.views}; it must be between 1 and {MOST_VIEWS}")
     if settings.output is not None:
-        if Path(settings.output).suffix != ".json":
-            raise UsageError(f"the cameras {settings.output} have another ending than .json; name them like fix.json")
+        require_ending(settings.output, ".json")
         require_writable_file(settings.output)
     with open_dataset(settings.dataset) as dataset:
         for name in ("train", "test"):
@@ -257,7 +255,7 @@ class Seen:
         self._depths: list[tuple[Camera, NDArray[np.float32]]] = []
         train = {int(index) for index in dataset.splits["train"]}
         ways, seen, distances = [], [], []
-        indices = [int(index) for name in ("train", "val", "test") for index in dataset.splits[name]]
+        indices = [int(index) for name in SPLITS for index in dataset.splits[name]]
         for index in followed(indices, "look", reporter, "view", "stopped; no cameras were proposed"):
             camera, depth = dataset.camera(index), dataset.depth(index)
             # every other pixel is enough to know what is solid and what is free

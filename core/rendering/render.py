@@ -16,7 +16,7 @@ from ..dataset.contents import MOST_PIXELS
 from ..dataset.packing import pack
 from ..dataset.staging import Plan
 from ..errors import Cancelled, UsageError, UserError, reason_of
-from ..files import require_writable_file, require_writable_folder
+from ..files import require_ending, require_writable_file, require_writable_folder
 from ..lenses import complaint
 from ..locks import locked
 from ..processes import blender_command, find_blender
@@ -160,8 +160,7 @@ def check_settings(settings: RenderSettings) -> None:
         raise UsageError(f"--distortion {wrong}")
     if any(settings.intrinsics) and min(settings.intrinsics[:2]) <= 0.0:
         raise UsageError("--intrinsics has a focal length that is not above 0; write them like 500 500 320 240")
-    if Path(settings.output).suffix != ".h5":
-        raise UsageError(f"the dataset {settings.output} has another ending than .h5; name it like scene.h5")
+    require_ending(settings.output, ".h5")
 
 
 def check_blend(path: Path) -> None:

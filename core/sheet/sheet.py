@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset, open_dataset
 from ..dataset.writers.labels import categories_of
 from ..errors import UsageError
 from ..files import atomic_folder
+from ..rendering.covers import SPLITS
 from ..reporting import Reporter, followed, format_bytes, format_seconds
 from .further import further_pictures, labels_picture
 from .page import page

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..dataset.contents import SPLITS
 from ..dataset.store import Dataset
 from ..dataset.writers.labels import categories_of, class_of, visible_objects
 from ..rendering.coverage import degrees_to_nearest, shares
+from ..rendering.covers import SPLITS
 
 # of the longest side of the scene's bounds: what counts as one place on a surface
 PLACES = 64

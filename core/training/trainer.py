@@ -26,7 +26,7 @@ from ..errors import Cancelled, UsageError
 from ..field.cpu import thread_pool
 from ..field.device import choose_device
 from ..field.render import TrainedField, render_view
-from ..files import require_writable_file
+from ..files import require_ending, require_writable_file
 from ..locks import locked
 from ..presets import BAKES, PRESETS, preset_seconds
 from ..rendering.rules import scene_changes
@@ -128,7 +128,7 @@ def train(
         goal = _goal(settings, device, earlier)
         if earlier is not None and any(earlier.spent.values()):
             reporter.log(
-                f"going on with a training that did not come to its end: {goal.total:.4g} {goal.unit} are left"
+                f"Going on with a training that did not come to its end: {goal.total:.4g} {goal.unit} are left"
             )
         if onlooker is not None:
             onlooker.begin(dataset)
@@ -158,11 +158,11 @@ def train(
         clock.lap("writing")
     mean = _means(views)
     if mean["psnr"] is not None and bake["psnr"] is not None:
-        reporter.log(f"the bake reaches {bake['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
+        reporter.log(f"The bake reaches {bake['psnr']:.2f} dB on the val views, the field {mean['psnr']:.2f} dB")
     reached = None if settings.until_psnr is None else ended == "reached"
     if reached is False:
-        reporter.log(f"the val views did not reach {settings.until_psnr:g} dB within {goal.done(run):.4g} {goal.unit}")
-    reporter.log("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
+        reporter.log(f"The val views did not reach {settings.until_psnr:g} dB within {goal.done(run):.4g} {goal.unit}")
+    reporter.log("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in clock.seconds.items()))
     return {
         "output": str(output),
         "steps": metadata["training"]["steps"],
@@ -191,8 +191,7 @@ class Clock:
 
 
 def _check(settings: TrainSettings) -> None:
-    if Path(settings.output).suffix != ".twin":
-        raise UsageError(f"the twin {settings.output} has another ending than .twin; name it like scene.twin")
+    require_ending(settings.output, ".twin")
     if settings.preset is not None and settings.preset not in PRESETS:
         raise UsageError(f"unknown preset {settings.preset!r}; use {', '.join(PRESETS)}")
     if settings.steps is not None and settings.steps < 1:

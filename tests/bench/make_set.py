@@ -24,9 +24,10 @@ runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
 from radiance_twin.core.arguments import resolution  # noqa: E402
 from radiance_twin.core.colour import linear_to_srgb, srgb_to_linear, standard_view_transform  # noqa: E402
-from radiance_twin.core.dataset.contents import SPLITS, DatasetHeader, ViewPixels  # noqa: E402
+from radiance_twin.core.dataset.contents import DatasetHeader, ViewPixels  # noqa: E402
 from radiance_twin.core.dataset.store import Dataset, open_dataset  # noqa: E402
 from radiance_twin.core.dataset.writing import write_dataset  # noqa: E402
+from radiance_twin.core.rendering.covers import SPLITS  # noqa: E402
 from radiance_twin.core.rendering.render import RenderSettings, render_dataset  # noqa: E402
 from radiance_twin.core.reporting import QuietReporter  # noqa: E402
 

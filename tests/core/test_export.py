@@ -220,8 +220,8 @@ def test_a_blender_that_dies_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        (["-o", "x.obj", "--format", "mesh"], 2, "name it .glb or .ply"),
-        (["-o", "x.vdb", "--format", "points"], 2, "name it .ply"),
+        (["-o", "x.obj", "--format", "mesh"], 2, "name it like x.glb or x.ply"),
+        (["-o", "x.vdb", "--format", "points"], 2, "name it like x.ply"),
         (["-o", "x.vdb", "--format", "vdb", "--resolution", "100"], 2, "invalid choice: 100"),
         (["-o", "x.vdb", "--format", "vdb", "--blender", "/no/blender"], 1, "give the path of Blender's executable"),
         (["-o", "x.glb", "--format", "mesh", "--dataset", "no.h5"], 1, "no.h5 does not exist"),

@@ -23,7 +23,7 @@ from radiance_twin.core.errors import Cancelled, UserError
 from radiance_twin.core.export.any_lens import through_any_lens
 from radiance_twin.core.export.mesh import TexturedMesh, coloured_mesh, glb_of, textured_mesh
 from radiance_twin.core.export.mesh import ply_of as mesh_ply
-from radiance_twin.core.export.points import SurfacePoints, spread_points
+from radiance_twin.core.export.points import SpreadPoints, spread_points
 from radiance_twin.core.export.raster import discs, draw_mesh, textured_picture
 from radiance_twin.core.export.shots import Shot
 from radiance_twin.core.export.splats import Splats, splats_of
@@ -89,7 +89,7 @@ def mesh(surface: Surface, shots: list[Shot], pool: Any) -> TexturedMesh:
 
 
 @pytest.fixture(scope="module")
-def points(surface: Surface, shots: list[Shot], pool: Any) -> SurfacePoints:
+def points(surface: Surface, shots: list[Shot], pool: Any) -> SpreadPoints:
     return spread_points(surface, shots, pool, QuietReporter(), count=5000)
 
 
@@ -198,7 +198,7 @@ def test_the_ply_of_a_mesh_has_coloured_vertices(surface: Surface, shots: list[S
     assert np.abs(read.visual.vertex_colors[away, :3] - expected[away]).max() < 5
 
 
-def test_points_lie_on_the_ball_with_its_normals_and_colours(points: SurfacePoints) -> None:
+def test_points_lie_on_the_ball_with_its_normals_and_colours(points: SpreadPoints) -> None:
     read = trimesh.load(io.BytesIO(points_ply(points.positions, points.normals, points.colours)), file_type="ply")
     assert len(read.vertices) == 5000
     outwards = read.vertices - BALL
@@ -209,7 +209,7 @@ def test_points_lie_on_the_ball_with_its_normals_and_colours(points: SurfacePoin
     assert np.abs(read.colors[away, :3] - expected[away]).max() < 4
 
 
-def test_points_drawn_as_discs_cover_the_ball(points: SurfacePoints) -> None:
+def test_points_drawn_as_discs_cover_the_ball(points: SpreadPoints) -> None:
     camera = camera_at(np.array([0.0, -1.0, 0.0]))
     truth, _ = trace_ball(camera)
     picture = points.picture(camera)
@@ -217,7 +217,7 @@ def test_points_drawn_as_discs_cover_the_ball(points: SurfacePoints) -> None:
     assert decibels(picture, truth) > 18
 
 
-def test_splats_cover_the_ball(points: SurfacePoints) -> None:
+def test_splats_cover_the_ball(points: SpreadPoints) -> None:
     camera = camera_at(np.array([0.0, -1.0, 0.0]))
     truth, _ = trace_ball(camera)
     picture = splats_of(points).picture(camera)
@@ -243,7 +243,7 @@ def test_a_splat_is_a_gaussian_and_the_nearer_one_hides_the_other() -> None:
     np.testing.assert_allclose(picture[..., 3], picture[..., :3].sum(axis=2), atol=1e-6)
 
 
-def test_another_reader_finds_the_same_gaussians_in_the_file(points: SurfacePoints) -> None:
+def test_another_reader_finds_the_same_gaussians_in_the_file(points: SpreadPoints) -> None:
     splats = splats_of(points)
     read = trimesh.load(io.BytesIO(splats_ply(splats)), file_type="ply").metadata["_ply_raw"]["vertex"]["data"]
     column = {name: np.asarray(read[name], np.float64).ravel() for name in read.dtype.names}

@@ -155,7 +155,7 @@ def test_another_size_shows_the_same(twin: Path, dataset: Path, tmp_path: Path):
     [
         (["-o", "x.png"], 2, "say from where"),
         (["-o", "x.png", "--dataset", "DATASET"], 2, "belong together"),
-        (["-o", "x.jpg", "--dataset", "DATASET", "--view", "0"], 2, "name it .png or .exr"),
+        (["-o", "x.jpg", "--dataset", "DATASET", "--view", "0"], 2, "name it like x.png or x.exr"),
         (["-o", "x.png", "--dataset", "DATASET", "--view", "99"], 1, "has no view 99; it has 0 to 11"),
         (["-o", "x.png", "--dataset", "DATASET", "--view", "0", "--size", "0x9"], 2, "sides are 1 to"),
         (["-o", "x.png", "--camera", "none.json"], 1, "check the path"),

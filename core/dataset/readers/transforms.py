@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import UserError
+from ...rendering.covers import SPLITS
 from .posed import Lens, Unsound, find_file, number, sound_lens
 
 TRANSFORMS = "transforms.json"
 # of NeRF-Synthetic, one file a split
-SPLIT_FILES = {split: f"transforms_{split}.json" for split in ("train", "val", "test")}
+SPLIT_FILES = {split: f"transforms_{split}.json" for split in SPLITS}
 # of nerfstudio, the files of each split in one transforms.json
-SPLIT_LISTS = {split: f"{split}_filenames" for split in ("train", "val", "test")}
+SPLIT_LISTS = {split: f"{split}_filenames" for split in SPLITS}
 # of pictures whose names have none, the first that exists
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".exr", ".hdr", ".webp", ".tif", ".tiff")
 # instant-ngp's flags of cameras that are no central projection onto a plane, and nerfstudio's names of pinholes

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from ..store import Dataset
 from .labels import Keypoint, categories_of, keypoint_names, visible_objects
 from .outline import outer_rings

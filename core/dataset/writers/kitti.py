@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cameras import Camera, opencv_camera_matrix, opencv_world_to_camera
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from .objects import PosedObject, posed_objects, require_posed
 from .posed import Task, Written
 

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from ...cameras import distance_over_depth, pixel_grid
 from ...errors import UserError
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from ..store import Dataset
 from .cameras import shared_camera
 from .objects import PosedObject, posed_objects, require_posed

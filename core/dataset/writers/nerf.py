@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ...errors import UserError
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from .cameras import require_pinholes, shared_camera
 from .posed import Task, Written, require_png
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...ply import points_ply
+from ...rendering.covers import SPLITS
 from .cameras import NERFSTUDIO, lens_words, require_perspective_or_fisheye, shared_camera
 from .pictures import DEPTH_STEP
 from .posed import Task, Written
@@ -53,7 +54,7 @@ def write(task: Task) -> Written:
         task.new_file("points.ply").write_bytes(points_ply(points.positions, points.normals, points.colours))
         words["ply_file_path"] = "points.ply"
         written.points = len(points.positions)
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         words[f"{split}_filenames"] = [written.names[index] for name, index in task.views if name == split]
     words["frames"] = frames
     task.json("transforms.json", words)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ...cameras import pixel_grid
 from ...colour import ViewTransform, composite
 from ...errors import UserError
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from ..store import Dataset
-from ..surface_points import SurfacePoints, seen_points
+from ..surface_points import SeenPoints, seen_points
 from .pictures import depth_unit, write_depth, write_labels, write_picture, write_pixels
 
 
@@ -106,7 +106,7 @@ class Task:
             yield split_of[index], index
 
     @cached_property
-    def points(self) -> SurfacePoints:
+    def points(self) -> SeenPoints:
         """On the surfaces, for formats that want some to begin with; none when the dataset has no depth."""
         return seen_points(self.dataset, self.points_wanted)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ..contents import SPLITS
+from ...rendering.covers import SPLITS
 from .labels import VisibleObject, categories_of, keypoint_names, visible_objects
 from .outline import outline_of
 from .posed import Task, Written, require_png
