@@ -67,7 +67,7 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
         )
     probed = spread(plan.views, PROBE)
     reporter.log(f"Rendering {len(probed)} of {len(plan.views)} views as a probe")
-    render_missing(probed, studio, folder, reporter)
+    render_missing(probed, studio, folder, reporter, stage="check")
     return {
         "findings": findings,
         "coverage": covered,

@@ -89,22 +89,28 @@ def _say_remarks(studio: Studio, reporter: Reporter) -> None:
 
 
 def render_missing(
-    missing: list[PlannedView], studio: Studio, folder: Path, reporter: Reporter, kept: int = 0
+    missing: list[PlannedView],
+    studio: Studio,
+    folder: Path,
+    reporter: Reporter,
+    kept: int = 0,
+    stage: str = "render",
 ) -> float:
     """Render `missing`; each is done when its record is written. Returns the seconds that it took.
 
     Args:
         kept: how many views of the same work were rendered before: progress counts them as done.
+        stage: what progress calls it.
 
     Raises:
         UserError: Cycles failed or a file cannot be written; the views before it are kept.
         Cancelled: the user stopped it.
     """
     started = time.monotonic()
-    pace = Pace(reporter, missing, kept)
+    pace = Pace(reporter, missing, kept, stage)
     for view in missing:
         if reporter.cancelled():
-            raise Cancelled("stopped; what is rendered is kept, the same command goes on")
+            raise Cancelled("stopped")
         with pace.view_under_way(view):
             render_view(view, studio, folder)
         _say_remarks(studio, reporter)
@@ -141,8 +147,9 @@ def _render_as_it_is(view: PlannedView, studio: Studio, folder: Path) -> tuple[f
 class Pace:
     """Tells how far the rendering is; the time left is that of the samples left."""
 
-    def __init__(self, reporter: Reporter, missing: list[PlannedView], kept: int) -> None:
+    def __init__(self, reporter: Reporter, missing: list[PlannedView], kept: int, stage: str = "render") -> None:
         self._reporter = reporter
+        self._stage = stage
         self._done, self._total = kept, kept + len(missing)
         self._samples_left = sum(view.samples for view in missing)
         self._samples_done, self._seconds_done = 0, 0.0
@@ -176,4 +183,4 @@ class Pace:
         if self._samples_done:
             seconds_left = self._seconds_done / self._samples_done * self._samples_left
             seconds_left = max(0.0, seconds_left - seconds_under_way)
-        self._reporter.progress("render", self._done, self._total, seconds_left=seconds_left, text=text)
+        self._reporter.progress(self._stage, self._done, self._total, seconds_left=seconds_left, text=text)

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
+import pytest
 
 from radiance_twin.addon.studio.check import check_scene
+from radiance_twin.core.errors import Cancelled
 from radiance_twin.core.reporting import QuietReporter
 
 from .scenes import add_ball, add_box, add_camera, animate, light_world, new_scene, request, save
@@ -27,6 +30,24 @@ def test_a_sound_scene_has_nothing_to_mend(tmp_path: Path) -> None:
     new_scene().view_settings.view_transform = "Standard"
     add_ball("Ball", 1.0, (0, 0, 0))
     assert findings_of(tmp_path, rig="sphere", views=12) == ""
+
+
+def test_its_progress_is_that_of_a_check(tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    class Hearing(QuietReporter):
+        def progress(self, stage: str, *_: Any, **__: Any) -> None:
+            stages.append(stage)
+
+        def cancelled(self) -> bool:
+            return bool(stages)
+
+    new_scene()
+    add_ball("Ball", 1.0, (0, 0, 0))
+    with pytest.raises(Cancelled) as stopped:
+        check_scene(request(save(tmp_path / "scene.blend"), tmp_path / "views"), Hearing())
+    assert set(stages) == {"check"}
+    assert str(stopped.value) == "stopped", "nothing of a check is kept"
 
 
 def test_a_side_that_no_view_sees_is_told(tmp_path: Path) -> None:
