@@ -100,14 +100,14 @@ def shows_splats() -> bool:
 
 
 def tree_of(owner: Any) -> Any:
-    """The node tree of a material or world, which since 5.0 has one from the start."""
+    """The node tree of a material, light or world, which since 5.0 has one from the start."""
     if not has_nodes(owner):
         owner.use_nodes = True
     return owner.node_tree
 
 
 def has_nodes(owner: Any) -> bool:
-    """Whether a material or world is made of nodes, as all are since 5.0."""
+    """Whether a material, light or world is made of nodes, as all are since 5.0."""
     return owner.node_tree is not None and (bpy.app.version >= (5, 0, 0) or owner.use_nodes)
 
 

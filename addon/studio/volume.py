@@ -80,9 +80,7 @@ def new_volume(context: bpy.types.Context, path: str, name: str) -> bpy.types.Ob
 def volume_material(name: str) -> bpy.types.Material:
     """Emission and absorption as in the field: black absorption of `density`, emission of `color` · `density`."""
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
-    tree = material.node_tree
-    assert tree is not None
+    tree = compat.tree_of(material)
     tree.nodes.clear()
 
     def node(kind: str, x: float, y: float) -> Any:
@@ -107,8 +105,7 @@ def volume_material(name: str) -> bpy.types.Material:
 def glow_material(name: str, attribute: str) -> bpy.types.Material:
     """A surface that shines with a colour attribute's light, whatever else lights the scene."""
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
-    tree: Any = material.node_tree
+    tree = compat.tree_of(material)
     tree.nodes.clear()
     colour = tree.nodes.new("ShaderNodeAttribute")
     emission, output = tree.nodes.new("ShaderNodeEmission"), tree.nodes.new("ShaderNodeOutputMaterial")

@@ -54,12 +54,28 @@ def test_every_kind_of_change_is_named(before):
     bsdf = bpy.data.materials["Material"].node_tree.nodes["Principled BSDF"]
     bsdf.inputs["Base Color"].default_value = (1.0, 0.0, 0.0, 1.0)
     assert changes(before, described()) == ["Cube looks different"]
+    light.data.use_nodes = True
+    assert "Light changed" in changes(before, described())
+    light.data.use_nodes = False
     bpy.context.scene.world.node_tree.nodes["Background"].inputs[1].default_value = 3.0
     bpy.ops.mesh.primitive_cone_add()
     found = changes(before, described())
     assert found == ["Cone is new", "Cube looks different", "the world changed"]
     assert in_words(found) == "Stale: Cone is new · 2 more"
     assert in_words([]) == ""
+
+
+def test_nodes_of_a_light_are_its_look(extension):
+    light = bpy.data.lights["Light"]
+    light.use_nodes = True
+    before = described()
+    light.node_tree.nodes["Emission"].inputs["Strength"].default_value = 7.0
+    assert changes(before, described()) == ["Light changed"]
+
+
+def test_another_blender_has_other_settings_which_are_no_changes(before):
+    other = {**before, stale.BLENDER: ["(9, 9)"], "Cube": ["moved", "changed", "looks different"]}
+    assert changes(other, described()) == []
 
 
 def test_the_scene_is_described_when_its_views_are_rendered(extension, tmp_path):

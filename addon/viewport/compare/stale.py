@@ -4,7 +4,8 @@
 When views are rendered, a short description of the scene goes into a file beside the dataset: of each object digests of
 where it is, of its shape and of its look, and one of the world. A moment after every change the open scene is described
 anew and held against it; undo takes the badge away again. It looks at vertices, bounds, modifiers, lights and the nodes
-of materials and world, not at the contents of image files or of what is simulated.
+of materials, lights and world, not at the contents of image files or of what is simulated. Another Blender has other
+settings of the same things: what it has described says nothing here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ... import compat
 from ...paths import paths_of_open_file
 from ..redraw import redraw
 from ..twin import is_twin, path_of, twins_of
@@ -31,9 +33,11 @@ REST = 0.5
 # a look may take this share of Blender's time
 SHARE = 0.05
 RENDERS = {"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POINTCLOUD", "VOLUME", "EMPTY", "LIGHT"}
-WORLD = "\n world"
+WORLD, BLENDER = "\n world", "\n blender"
 # the parts of an object's description, and what is said when one of them differs
 PARTS = ("moved", "changed", "looks different")
+# of everything: whether there are nodes is asked of compat
+NO_VALUE = {"use_nodes"}
 SIMPLE = {"BOOLEAN", "INT", "FLOAT", "STRING", "ENUM"}
 # of nodes, and of modifiers, which may change without changing any picture
 NO_LOOK = {"location", "location_absolute", "width", "height", "select", "hide", "name", "label", "dimensions"}
@@ -41,9 +45,9 @@ NO_SHAPE = {"name", "is_active"}
 
 
 def describe(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> State:
-    """Of everything that a render of the scene would show: name to digests."""
+    """Of everything that a render of the scene would show: name to digests; and which Blender says so."""
     looks: dict[str, str] = {}
-    state = {WORLD: [_digest(*_nodes(scene.world))] if scene.world else []}
+    state = {BLENDER: [str(bpy.app.version[:2])], WORLD: [_digest(*_nodes(scene.world))] if scene.world else []}
     for thing in scene.objects:
         if thing.type not in RENDERS or thing.hide_render or is_twin(thing):
             continue
@@ -60,11 +64,13 @@ def describe(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> State:
 
 
 def changes(before: State, now: State) -> list[str]:
-    """What differs, in words, the most telling first."""
+    """What differs, in words, the most telling first; nothing when two Blenders have described it."""
+    if before.get(BLENDER) != now[BLENDER]:
+        return []
     words = [f"{name} is gone" for name in before if name not in now]
     words += [f"{name} is new" for name in now if name not in before]
     for name in before:
-        if name == WORLD or name not in now:
+        if name in (WORLD, BLENDER) or name not in now:
             continue
         differs = [said for said, one, other in zip(PARTS, before[name], now[name], strict=False) if one != other]
         words += [f"{name} {' and '.join(differs)}"] if differs else []
@@ -135,6 +141,8 @@ def _shape(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Iterator[
         yield len(data.polygons)
     elif data is not None:
         yield from _values(data)
+    if thing.type == "LIGHT" and compat.has_nodes(data):
+        yield from _nodes(data)
     if thing.type not in {"LIGHT", "EMPTY"}:
         yield np.round(np.array([tuple(corner) for corner in thing.evaluated_get(depsgraph).bound_box]), 4) + 0.0
     for modifier in thing.modifiers:
@@ -144,10 +152,10 @@ def _shape(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Iterator[
 
 def _nodes(owner: Any) -> Iterator[Any]:
     """All of a material, world or light that its nodes say."""
-    tree = owner.node_tree
-    if tree is None:
+    if not compat.has_nodes(owner):
         yield from _values(owner)
         return
+    tree = owner.node_tree
     for node in tree.nodes:
         yield from _values(node, NO_LOOK)
         for socket in node.inputs:
@@ -163,7 +171,7 @@ def _nodes(owner: Any) -> Iterator[Any]:
 def _values(owner: Any, but: Collection[str] = ()) -> Iterator[Any]:
     """The numbers, words and choices of a thing, and the names of what it points at."""
     for name, prop in owner.bl_rna.properties.items():
-        if name in but or name.startswith("show_") or prop.is_readonly or prop.is_hidden:
+        if name in but or name in NO_VALUE or name.startswith("show_") or prop.is_readonly or prop.is_hidden:
             continue
         if prop.type in SIMPLE:
             yield name, _plain(getattr(owner, name))
