@@ -14,7 +14,7 @@ from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio import heat
 from ..studio.view_camera import is_looked_from, lens_in_words, view_camera
-from .layout import Step, heat_map, icon_of, start_or_progress, write
+from .layout import NARROW, Step, heat_map, icon_of, start_or_progress, width_of, write
 
 PICTURE_SCALE = 4.6  # in lines of text
 NEWER = {
@@ -39,9 +39,15 @@ class RADIANCE_TWIN_UL_views(bpy.types.UIList):
         self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active_property: Any
     ) -> None:
         row = layout.row(align=True)
-        row.label(text=iface_("View {}").format(item.index))
-        row.label(text=in_decibels(item.psnr))
-        row.label(text=f"{item.flip:.3f}")
+        if width_of(context) < NARROW:
+            # what the views are told apart by, and the button
+            figures = row.split(factor=0.3, align=True)
+            figures.label(text=str(item.index))
+            figures.label(text=in_decibels(item.psnr))
+        else:
+            row.label(text=iface_("View {}").format(item.index))
+            row.label(text=in_decibels(item.psnr))
+            row.label(text=f"{item.flip:.3f}")
         row.operator("radiance_twin.look_from_view", text="", icon="VIEW_CAMERA", emboss=False).index = item.index
 
     def draw_filter(self, context: Any, layout: Any) -> None:

@@ -21,6 +21,10 @@ from ..studio import heat
 Icon = Any  # the type stubs list all of Blender's icons one by one
 
 PIXELS_PER_LETTER = 6.5
+# a paragraph is not made narrower than so many letters
+LEAST_LETTERS = 12
+# of a sidebar at a scale of one, in which a list has no room for all its columns
+NARROW = 220
 
 
 class Step:
@@ -150,9 +154,12 @@ def heat_map(
 
 def write(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE") -> None:
     """A paragraph in the interface's language, wrapped to the width of the sidebar."""
-    scale = context.preferences.system.ui_scale
-    width = context.region.width / scale if context.region else 250
-    letters = max(20, int((width - 60) / PIXELS_PER_LETTER))
+    letters = max(LEAST_LETTERS, int((width_of(context) - 60) / PIXELS_PER_LETTER))
     column = layout.column(align=True)
     for number, line in enumerate(textwrap.wrap(iface_(text), letters)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def width_of(context: bpy.types.Context) -> float:
+    """Of the sidebar, in pixels at a scale of one."""
+    return context.region.width / context.preferences.system.ui_scale if context.region else 250.0

@@ -20,6 +20,7 @@ from radiance_twin.addon.panels import held_out as held_out_panels
 from radiance_twin.addon.panels import randomise as randomise_panels
 from radiance_twin.addon.panels import steps
 from radiance_twin.addon.panels import twin as twin_panels
+from radiance_twin.addon.panels.layout import write
 from radiance_twin.addon.paths import paths_of_open_file
 from radiance_twin.addon.preferences import RadianceTwinPreferences
 from radiance_twin.addon.properties import render_arguments, settings_of
@@ -65,7 +66,7 @@ class Notes:
         assert name in data.bl_rna.properties
         self.properties.append(name)
 
-    def operator(self, name: str, text: str | None = None, icon: str = "NONE") -> SimpleNamespace:
+    def operator(self, name: str, text: str | None = None, icon: str = "NONE", **_: Any) -> SimpleNamespace:
         assert icon in ICONS
         module, _, function = name.partition(".")
         label = getattr(getattr(bpy.ops, module), function).get_rna_type().name
@@ -123,6 +124,19 @@ def test_saved_file_needs_no_introduction(saved: Path) -> None:
     notes = draw("")
     assert notes.buttons == [] and notes.labels == []
     assert draw("render").buttons == ["Render 76 Views", "Check"]
+
+
+@pytest.mark.parametrize(("width", "figures"), [(160, ["64", "31.5 dB"]), (300, ["View 64", "31.5 dB", "0.033"])])
+def test_a_narrow_sidebar_has_fewer_columns_and_shorter_lines(width: int, figures: list[str], extension: None) -> None:
+    scale = SimpleNamespace(system=SimpleNamespace(ui_scale=2.0))
+    context: Any = SimpleNamespace(region=SimpleNamespace(width=2 * width), preferences=scale)
+    row = Notes()
+    view = SimpleNamespace(index=64, psnr=31.5, flip=0.033)
+    held_out_panels.RADIANCE_TWIN_UL_views.draw_item(None, context, row, None, view, 0, None, "")
+    assert row.labels == figures and row.operators[0][2].index == 64
+    paragraph = Notes()
+    write(paragraph, context, "The views are newer than these figures; compare again", icon="INFO")
+    assert max(map(len, paragraph.labels)) * 6.5 < width - 60
 
 
 def test_a_loaded_dataset_offers_its_sides_and_to_go(saved: Path) -> None:
