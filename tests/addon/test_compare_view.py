@@ -19,7 +19,7 @@ from radiance_twin.addon.viewport.badge import free_corner
 from radiance_twin.addon.viewport.compare.flip import flip_wish_of, forget_flip_wishes
 from radiance_twin.addon.viewport.compare.settings import comparison_of, shown
 from radiance_twin.addon.viewport.compare.wipe import Wipe, part_at
-from radiance_twin.addon.viewport.compare.words import place_of_name, quality_in_words, ramp_numbers
+from radiance_twin.addon.viewport.compare.words import place_of_loupe, place_of_name, quality_in_words, ramp_numbers
 from radiance_twin.addon.viewport.march import Rectangle
 
 SIZE = (200, 100)
@@ -168,6 +168,20 @@ def test_a_sides_name_stands_beside_blenders_own_lines_or_below_them(scale: floa
         x, y = place_of_name(Rectangle(50, 0, round(wide * scale), 800), scale)
         assert 50 < x < 50 + wide * scale
         assert x - 30 * scale > 50 + width or y < 800 - height
+
+
+def test_the_loupe_stands_beside_the_pointer_and_under_no_panel() -> None:
+    size, away = (240.0, 190.0), 22.0
+    # one as wide as the loupe and half as much again, and one that has room all around
+    for free in (Rectangle(60, 30, 360, 320), Rectangle(60, 30, 1200, 800)):
+        for x in range(free.x, free.x + free.width, 20):
+            for y in range(free.y, free.y + free.height, 20):
+                left, bottom = place_of_loupe((x, y), size, free, away)
+                assert free.x <= left <= free.x + free.width - size[0]
+                assert free.y <= bottom <= free.y + free.height - size[1]
+                roomy = free.width > 2 * (size[0] + away)
+                assert not roomy or not (left <= x <= left + size[0] and bottom <= y <= bottom + size[1])
+    assert place_of_loupe((200, 600), size, Rectangle(60, 30, 1200, 800), away) == (222, 388)
 
 
 def test_the_badge_stands_beside_the_toolbar_and_above_the_last_operations_panel() -> None:

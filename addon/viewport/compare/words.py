@@ -188,10 +188,7 @@ def _draw_loupe(
     pixel = max(round(LOUPE_ENLARGEMENT * scale), 2)
     side, gap, line = LOUPE_PIXELS * pixel, round(6 * scale), round(1.5 * POINTS * scale)
     wide, high = 2 * side + 3 * gap, side + 4 * line + 2 * gap
-    away = AWAY_FROM_POINTER * scale
-    # beside the pointer, on the side where there is room
-    left = x + away if x + away + wide < free.x + free.width else x - away - wide
-    bottom = y - away - high if y - away - high > free.y else y + away
+    left, bottom = place_of_loupe((x, y), (wide, high), free, AWAY_FROM_POINTER * scale)
     box = Rectangle(round(left), round(bottom), round(wide), round(high))
     theme: Any = bpy.context.preferences.themes[0].user_interface.wcol_tooltip
     fill(box, theme.inner[:])
@@ -211,6 +208,15 @@ def _draw_loupe(
         write_row(SIDE_NAMES[kind], light[kind].tolist(), box, row)
     apart = (light["NEURAL"] - light["CLASSIC"]).tolist()
     write_row("Apart", apart, box, base - 2.5 * line, signed=True)
+
+
+def place_of_loupe(pointer: Point, size: Point, free: Rectangle, away: float) -> Point:
+    """Its lower left corner: to the right of the pointer and below, or on the other sides, and never under a panel."""
+    (x, y), (wide, high) = pointer, size
+    right, top = free.x + free.width, free.y + free.height
+    left = x + away if x + away + wide < right else x - away - wide
+    bottom = y - away - high if y - away - high > free.y else y + away
+    return max(min(left, right - wide), free.x), max(min(bottom, top - high), free.y)
 
 
 def write_row(name: str, values: Sequence[float], box: Rectangle, y: float, signed: bool = False) -> None:
