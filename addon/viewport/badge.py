@@ -10,6 +10,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from .bakes import Bake
+from .compare.settings import is_compared, shown_in
 from .compare.stale import stale
 from .compare.words import free_rectangle
 from .exact import Wish, wishes_of
@@ -31,7 +32,10 @@ def say_why_not(reason: str) -> None:
 
 
 def draw_badge(context: bpy.types.Context) -> None:
-    """Write the words into the bound region, in pixels. Where overlays are hidden, these are too."""
+    """Write the words into the bound region, in pixels. Where overlays are hidden, these are too.
+
+    A comparison that shows the render alone says nothing of the twin.
+    """
     space, region = context.space_data, context.region
     if not isinstance(space, bpy.types.SpaceView3D) or region is None or not space.overlay.show_overlays:
         return
@@ -46,7 +50,8 @@ def draw_badge(context: bpy.types.Context) -> None:
     scale = context.preferences.system.ui_scale
     theme = context.preferences.themes[0].view_3d
     x, y = (side + MARGIN * scale for side in free_corner(context.area, region))
-    write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (x, y))
+    if not (is_compared(context) and shown_in(context) == "CLASSIC"):
+        write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (x, y))
     write(stale(), (x, y + LINE * POINTS * scale), colour=theme.object_active[:])
 
 

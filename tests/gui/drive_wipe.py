@@ -24,6 +24,7 @@ import mouse  # noqa: E402
 from play import play, region_of, take_picture, until  # noqa: E402
 
 import radiance_twin  # noqa: E402
+from radiance_twin.addon.viewport import badge  # noqa: E402
 from radiance_twin.addon.viewport.compare import view as comparing  # noqa: E402
 from radiance_twin.addon.viewport.compare.gizmo import RING  # noqa: E402
 from radiance_twin.addon.viewport.draw import failure  # noqa: E402
@@ -96,14 +97,26 @@ def script() -> Iterator[float]:
     found["left"] = settings.mode
     yield from picture("left")
 
+    area.spaces.active.show_region_ui = True
     settings.mode = "SPLIT"
     yield from until(lambda: len(views()) == 2)
     first, second = views()
+    found["split"] = {
+        "left_is_the_old_one": first == area,
+        "sidebars": [view.spaces.active.show_region_ui for view in (first, second)],
+    }
+    said: dict[Any, str] = {}
+    badge.write = lambda text, *_, **__: said.setdefault(bpy.context.area, text)
+    for view in (first, second):
+        view.tag_redraw()
+    yield 1.0
+    found["badges"] = [said.get(view, "") for view in (first, second)]
     first.spaces.active.region_3d.view_distance = 15.0
     first.tag_redraw()
     yield from until(lambda: abs(second.spaces.active.region_3d.view_distance - 15.0) < 1e-3)
     settings.mode = "WIPE"
     yield from until(lambda: len(views()) == 1)
+    found["split"]["old_one_stays"] = views() == [area]
     bpy.data.objects.remove(bpy.data.objects["flat"])
     yield 2.0
     found["failure"] = failure()

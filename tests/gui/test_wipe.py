@@ -107,6 +107,12 @@ def test_the_difference_is_amplified_by_keys_and_left_by_escape(found, colour_at
     assert colour_at("left", *RIGHT) == displayed(found["classic"])
 
 
+def test_a_split_adds_a_view_on_the_right_and_takes_that_one_away_again(found):
+    assert found["split"] == {"left_is_the_old_one": True, "sidebars": [True, False], "old_one_stays": True}
+    classic, neural = found["badges"]
+    assert classic == "" and neural.startswith("Bake"), "the side without a twin says nothing of one"
+
+
 @pytest.mark.parametrize("name", ["wipe", "difference"])
 def test_it_looks_as_it_did(found, folder, name):
     assert_as_stored(folder / f"{name}.png", name)

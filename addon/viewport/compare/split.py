@@ -58,11 +58,14 @@ def settle() -> None:
         else:
             before = set(window.screen.areas)
             with _in(window, views[0]):
-                bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
+                # beyond the middle, for the new area to be the right one, which is closed in the end
+                bpy.ops.screen.area_split(direction="VERTICAL", factor=0.501)
             for area in set(window.screen.areas) - before:
                 # Blender never starts a second live render by itself
                 space: Any = area.spaces.active
                 space.shading.type = "RENDERED"
+                # one sidebar is enough beside two halves
+                space.show_region_ui = False
             window.screen[MARK] = True
 
 
