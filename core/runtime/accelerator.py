@@ -32,8 +32,11 @@ class Build:
     asked_of_uv: str = ""
 
 
-def choose_build(wanted: str, folders: Sequence[Path]) -> Build:
+def choose_build(wanted: str, folders: Sequence[Path], by_uv: bool = True) -> Build:
     """The build for `wanted`, auto | cpu | cuda, on this machine. A folder of wheels that has PyTorch decides.
+
+    Args:
+        by_uv: whether uv installs it. pip knows no backends: it takes the one that the package index has.
 
     Raises:
         UsageError: an unknown word.
@@ -47,8 +50,8 @@ def choose_build(wanted: str, folders: Sequence[Path]) -> Build:
     special = [name for name in there if "+" in name]
     if special:
         return Build("cpu" if "+cpu" in special[0] else "cuda", hashed=False)
-    if there:
-        return Build(backend if sys.platform != "linux" else "cuda", hashed=True)
+    if there or not by_uv:
+        return Build("cuda" if sys.platform == "linux" else "cpu", hashed=True)
     match sys.platform:
         case "darwin":
             return Build(backend, hashed=True)

@@ -41,6 +41,7 @@ from .tools import (
     installer_environment,
     look_at,
     pythons_that_are_there,
+    uv_is_there,
 )
 
 GB = 1_000_000_000
@@ -97,7 +98,7 @@ def plan(settings: InstallSettings) -> Plan:
     Raises:
         UserError: wrong settings.
     """
-    build = choose_build(settings.backend, _folders(settings))
+    build = choose_build(settings.backend, _folders(settings), uv_is_there(os.environ))
     download, disk = BYTES[build.backend]
     return Plan(build, 0.0 if settings.wheels else download, disk, free_bytes(home()), home())
 
@@ -211,8 +212,7 @@ def _make_by_pip(folder: Path, interpreter: str | None, source: Sequence[Word], 
     run([interpreter, "-I", "-m", "venv", folder])
     pip = [python_in(folder), "-I", "-m", "pip", "install", "--no-deps", *source]
     run([*pip, "--require-hashes", "-r", lock.packages()])
-    # pip knows no backends: it takes the index's own build, unless a folder of wheels has another one
-    if build.hashed or build.asked_of_uv:
+    if build.hashed:
         run([*pip, "--require-hashes", "-r", lock.torch()])
     else:
         run([*pip, f"torch=={lock.version_of('torch')}"])

@@ -68,6 +68,11 @@ def find_uv(environment: Mapping[str, str]) -> str | None:
     return _unpack_uv(wheels[-1]) if wheels else shutil.which("uv", path=environment.get("PATH"))
 
 
+def uv_is_there(environment: Mapping[str, str]) -> bool:
+    """Whether `find_uv` will find it."""
+    return any(WHEELS.glob("uv-*.whl")) or shutil.which("uv", path=environment.get("PATH")) is not None
+
+
 def _unpack_uv(wheel: Path) -> str:
     name = "uv.exe" if sys.platform == "win32" else "uv"
     version = wheel.name.split("-")[1]

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from radiance_twin.core.reporting import QuietReporter
-from radiance_twin.core.runtime import accelerator, lock
+from radiance_twin.core.runtime import accelerator, lock, tools
 from radiance_twin.core.runtime.accelerator import Build, choose_build
+from radiance_twin.core.runtime.install import GB, InstallSettings, plan
 from radiance_twin.core.runtime.pip_settings import (
     for_pip,
     for_uv,
@@ -26,6 +27,8 @@ from radiance_twin.core.runtime.places import home
 from radiance_twin.core.runtime.progress import Progress
 from radiance_twin.core.runtime.steps import run_step, why
 from radiance_twin.core.runtime.tools import installer_environment
+
+from .runtime_wheels import folder_of_uv
 
 CONFIGURATION = """
 [global]
@@ -203,6 +206,21 @@ def test_which_build_of_pytorch_a_machine_gets(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(accelerator, "cuda_of_driver", lambda: driver)
     assert choose_build(wanted, []) == build
+
+
+def test_pip_takes_what_the_index_has_and_the_plan_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(accelerator, "cuda_of_driver", lambda: None)
+    monkeypatch.setattr(tools, "WHEELS", tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
+    monkeypatch.setenv("PATH", folder_of_uv())
+    assert plan(InstallSettings("cpu")).build == LINUX_CPU
+    monkeypatch.setenv("PATH", "/nowhere")
+    by_pip = plan(InstallSettings("cpu"))
+    assert by_pip.build == CUDA_OF_THE_LOCK and by_pip.download > 2 * GB
+    assert choose_build("cuda", [], by_uv=False) == CUDA_OF_THE_LOCK
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert choose_build("cuda", [], by_uv=False) == Build("cpu", hashed=True)
 
 
 def test_a_folder_of_wheels_that_has_pytorch_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
