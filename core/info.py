@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .dataset.digest import dataset_digest
-from .dataset.store import Dataset, open_dataset
+from .dataset.store import EXTRAS, Dataset, open_dataset
 from .errors import UsageError, UserError
 from .rendering.configuration import SETTINGS
 from .twin_file import read_twin
@@ -27,7 +27,7 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
     if digest and is_twin:
         raise UsageError(f"{path} is a twin, and --digest is of a dataset; name an .h5 file")
     if check and not is_twin:  # a twin is always read as a whole
-        _require_sound_views(path)
+        _require_sound(path)
     # what is damaged does not come this far
     checked: dict[str, Any] = {"damaged": []} if check else {}
     if digest:
@@ -67,14 +67,17 @@ def info(file: str, digest: bool = False, check: bool = False) -> dict[str, Any]
         }
 
 
-def _require_sound_views(path: Path) -> None:
+def _require_sound(path: Path) -> None:
     with open_dataset(path) as dataset:
-        damaged = dict(dataset.damaged_views())
+        views = dict(dataset.damaged_views())
+        damaged = [EXTRAS[name] for name in dataset.damaged_extras()]
+    if views:
+        indices = ", ".join(str(index) for index in views)
+        damaged.insert(0, f"{len(views)} of {dataset.count} views ({indices})")
     if damaged:
-        views = ", ".join(str(index) for index in damaged)
         raise UserError(
-            f"{path} is damaged in {len(damaged)} of {dataset.count} views ({views}); fetch it again, render it again, "
-            "or use the rest by --skip-damaged"
+            f"{path} is damaged in {' and '.join(damaged)}; fetch it again, render it again, or use the rest by "
+            "--skip-damaged"
         )
 
 

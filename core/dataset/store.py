@@ -30,6 +30,8 @@ from .walk import require_walkable
 MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
 MOST_RUNGS = 32
+# what can be done without, in words
+EXTRAS = {"noise_floor": "the second seed's picture", "noise_ladder": "the noise ladder"}
 
 
 def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], None] | None = None) -> Dataset:
@@ -76,6 +78,7 @@ class Dataset:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.file = file
+        self._left_out: set[str] = set()
         attributes = read_attributes(file)
         if attributes.get("format") != FORMAT:
             raise UserError(f"{path} is an .h5 file of another kind, not a Radiance Twin dataset; import it first")
@@ -253,9 +256,9 @@ class Dataset:
     @property
     def noise_floor(self) -> tuple[int, NDArray[np.float32]] | None:
         """A test view's index and its pixels [H, W, 4] with another seed, when it was rendered twice."""
-        if "noise_floor/rgba" not in self.file:
+        if "noise_floor/rgba" not in self.file or "noise_floor" in self._left_out:
             return None
-        with self._reading("the second seed's picture"):
+        with self._reading(EXTRAS["noise_floor"]):
             pixels = self.file["noise_floor/rgba"]
             view = int(pixels.attrs["view"])
             width, height = (int(n) for n in self.size[view])
@@ -267,9 +270,9 @@ class Dataset:
     def noise_ladder(self) -> list[ViewPixels]:
         """The light of the noise floor's view with fewer samples, the fewest first; empty when it was not rendered."""
         floor = self.noise_floor
-        if floor is None or "noise_ladder/rgba" not in self.file:
+        if floor is None or "noise_ladder/rgba" not in self.file or "noise_ladder" in self._left_out:
             return []
-        with self._reading("its noise ladder"):
+        with self._reading(EXTRAS["noise_ladder"]):
             samples, seconds = (_small(self.file, f"noise_ladder/{name}", 1) for name in ("samples", "seconds"))
             pixels = self.file["noise_ladder/rgba"]
             fits = pixels.shape == (len(samples), *floor[1].shape) and len(samples) <= MOST_RUNGS
@@ -285,17 +288,29 @@ class Dataset:
         for index in range(self.count):
             try:
                 passes = {name: self.pixels(name, index) for name in self.passes}
+                written = self.sha256(index)
             except UserError as error:
                 yield index, str(error).partition(";")[0]
             else:
-                if hash_of_passes(passes) != self.sha256(index):
+                if hash_of_passes(passes) != written:
                     yield index, f"{self.path} is damaged (view {index} is not what was written)"
 
+    def damaged_extras(self) -> Iterator[str]:
+        """Which of EXTRAS cannot be read; who leaves one out asks on then."""
+        for name in EXTRAS:
+            try:
+                getattr(self, name)
+            except UserError:
+                yield name
+
     def skip_damaged(self, tell: Callable[[str], None]) -> None:
-        """Take damaged views out of the splits, with a line for each."""
+        """Take damaged views out of the splits and do without damaged extras, with a line for each."""
         for index, what in self.damaged_views():
             tell(f"Note: {what}; it is left out")
             self.splits = {name: indices[indices != index] for name, indices in self.splits.items()}
+        for name in self.damaged_extras():
+            tell(f"Note: {self.path} is damaged ({EXTRAS[name]}); it is left out")
+            self._left_out.add(name)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -355,4 +370,7 @@ def _small(file: h5py.File, name: str, dimensions: int | None, limit: int = 512 
         raise ValueError(f"{name} is no array of {dimensions} dimensions")
     if item.size * item.dtype.itemsize > limit:
         raise ValueError(f"{name} is absurdly large")
-    return np.asarray(item[()])
+    try:
+        return np.asarray(item[()])
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read") from error

@@ -19,6 +19,7 @@ from radiance_twin.core.errors import UserError
 from radiance_twin.core.twin_file import SUMS, read_twin, write_twin
 
 from .analytic_scene import write
+from .test_costs import write_noisy_dataset
 
 
 def everything(dataset: Dataset) -> dict[str, bytes]:
@@ -87,17 +88,49 @@ def test_every_array_that_is_written_carries_a_checksum(tmp_path: Path) -> None:
     assert unchecked == []
 
 
+def flip_a_bit(path: Path, array: str, place: tuple[int, ...]) -> None:
+    """Of the chunk of `array` that holds the element at `place`."""
+    with h5py.File(path) as file:
+        chunk = file[array].id.get_chunk_info_by_coord(place)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 16
+    path.write_bytes(data)
+
+
 @pytest.fixture
 def damaged(tmp_path: Path) -> tuple[Path, int]:
     """A dataset in which the depth of one training view is damaged, and that view."""
     path = write(tmp_path / "a.h5", views=6, size=12)
     with h5py.File(path) as file:
         view = int(file["splits/train"][1])
-        chunk = file["views/depth"].id.get_chunk_info_by_coord((view, 0, 0))
-    data = bytearray(path.read_bytes())
-    data[chunk.byte_offset + chunk.size // 2] ^= 16
-    path.write_bytes(data)
+    flip_a_bit(path, "views/depth", (view, 0, 0))
     return path, view
+
+
+def test_what_is_damaged_beside_the_views_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.h5", views=4, size=8)
+    flip_a_bit(path, "cameras/intrinsics", (0, 0))
+    assert cli.main(["info", str(path)]) == 1
+    assert "is damaged (cameras/intrinsics cannot be read)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [("noise_ladder/rgba", "the noise ladder"), ("noise_floor/rgba", "the second seed's picture and the noise ladder")],
+)
+def test_what_can_be_done_without_is_named_and_left_out(
+    tmp_path: Path, array: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_noisy_dataset(tmp_path / "a.h5")
+    with h5py.File(path) as file:
+        first = (0,) * file[array].ndim
+    flip_a_bit(path, array, first)
+    assert cli.main(["info", str(path), "--check"]) == 1
+    assert f"is damaged in {named}; fetch it again" in capsys.readouterr().err
+    said: list[str] = []
+    with open_dataset(path, said.append) as rest:
+        assert len(said) == 1 and rest.noise_ladder == []
+        assert (rest.noise_floor is None) == (array == "noise_floor/rgba")
 
 
 def test_a_damaged_view_is_named_and_the_others_are_used(
