@@ -10,7 +10,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from .bakes import Bake
-from .compare.settings import is_compared, shown_in
+from .compare.settings import compared_twin, is_compared, shown_in
 from .compare.stale import stale
 from .compare.words import free_rectangle
 from .exact import Wish, wishes_of
@@ -39,8 +39,12 @@ def draw_badge(context: bpy.types.Context) -> None:
     space, region = context.space_data, context.region
     if not isinstance(space, bpy.types.SpaceView3D) or region is None or not space.overlay.show_overlays:
         return
-    things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
-    things += [thing for thing, _ in instances_in(context)]
+    compared = compared_twin(context) if is_compared(context) else None
+    if compared is not None:
+        things = [compared]
+    else:
+        things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
+        things += [thing for thing, _ in instances_in(context)]
     active = context.view_layer.objects.active
     # of several the active one speaks
     bakes = [bake_of(thing) for thing in sorted(things, key=lambda thing: thing != active)]
@@ -50,7 +54,7 @@ def draw_badge(context: bpy.types.Context) -> None:
     scale = context.preferences.system.ui_scale
     theme = context.preferences.themes[0].view_3d
     x, y = (side + MARGIN * scale for side in free_corner(context.area, region))
-    if not (is_compared(context) and shown_in(context) == "CLASSIC"):
+    if compared is None or shown_in(context) != "CLASSIC":
         write(in_words(bake, wishes_of(region.as_pointer()), len(things)), (x, y))
     write(stale(), (x, y + LINE * POINTS * scale), colour=theme.object_active[:])
 

@@ -164,9 +164,9 @@ def _draw_context(context: bpy.types.Context) -> None:
         return
     things = [thing for thing in twins_of(context.view_layer.objects) if thing.visible_get(viewport=space)]
     instances = instances_in(context)
+    forget_wishes(region.as_pointer(), but=things)
     if not things and not instances:
         _state.pictures.pop(region.as_pointer(), None)
-        forget_wishes(region.as_pointer())
         return
     size = (region.width, region.height)
     view_matrix, projection_matrix = np.array(view.view_matrix), np.array(view.window_matrix)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import bpy
@@ -212,9 +212,11 @@ def wishes_of(region: int) -> list[Wish]:
     return list(_wishes.get(region, {}).values())
 
 
-def forget_wishes(region: int | None = None) -> None:
-    """Those of one region, or all."""
+def forget_wishes(region: int | None = None, but: Sequence[bpy.types.Object] = ()) -> None:
+    """Those of one region, `but` those of objects that are seen in it; or all."""
     if region is None:
         _wishes.clear()
-    else:
-        _wishes.pop(region, None)
+        return
+    of_region = _wishes.get(region, {})
+    for gone in of_region.keys() - {thing.as_pointer() for thing in but}:
+        del of_region[gone]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -23,6 +24,8 @@ from radiance_twin.addon import exact_frames
 from radiance_twin.addon.jobs import viewer
 from radiance_twin.addon.jobs.frames import Answer, View
 from radiance_twin.addon.viewport import badge, exact
+from radiance_twin.addon.viewport import draw as drawing
+from radiance_twin.addon.viewport.compare import view as comparing
 from radiance_twin.addon.viewport.compare.sides import compose, new_sides, read_pixels
 from radiance_twin.addon.viewport.depth import depth_texture
 from radiance_twin.addon.viewport.draw import draw, place
@@ -108,6 +111,40 @@ def test_a_view_that_rests_shows_the_workers_frame(thing, marched, projection_of
     # the bake is of the same thing, but not the same
     assert 1e-4 < np.abs(bake - field).mean() < 0.1
     assert words(thing).startswith("Field · ") and words(thing).endswith(" ms")
+
+
+def test_twins_that_are_hidden_or_not_compared_wish_nothing(thing, projection_of, monkeypatch):
+    other = thing.copy()
+    bpy.context.scene.collection.objects.link(other)
+    bpy.context.view_layer.update()
+    context = view_of_both(projection_of(INTRINSICS, SIZE))
+    for module in (drawing, comparing):
+        monkeypatch.setattr(module, "screen_rectangle", lambda *_: None)  # nothing is marched here
+    drawing._draw_context(context)
+    assert len(exact.wishes_of(REGION)) == 2
+    other.hide_set(True)
+    drawing._draw_context(context)
+    assert len(exact.wishes_of(REGION)) == 1
+    other.hide_set(False)
+    drawing._draw_context(context)
+    comparing._march(context, SIZE)
+    assert len(exact.wishes_of(REGION)) == 1
+    bpy.data.objects.remove(other)
+
+
+def view_of_both(projection: Any) -> Any:
+    """A 3D view as a redraw finds it."""
+    areas = (area for screen in bpy.data.screens for area in screen.areas)
+    space: Any = next(area.spaces.active for area in areas if area.type == "VIEW_3D")
+    space.overlay.show_overlays = False
+    return SimpleNamespace(
+        space_data=space,
+        region=SimpleNamespace(as_pointer=lambda: REGION, width=SIZE[0], height=SIZE[1]),
+        region_data=SimpleNamespace(view_matrix=np.linalg.inv(CAMERA), window_matrix=projection),
+        view_layer=bpy.context.view_layer,
+        scene=bpy.context.scene,
+        workspace=bpy.data.workspaces[0],
+    )
 
 
 def test_moving_goes_back_to_the_bake_at_once(thing, projection_of):

@@ -147,6 +147,7 @@ def _draw_view(context: bpy.types.Context) -> None:
 def _march(context: bpy.types.Context, size: tuple[int, int]) -> tuple[Picture | None, Rectangle | None, Hashable]:
     """The twin's picture, what part of the view it is of, and all that it depends on; None while it is not complete."""
     thing = compared_twin(context)
+    forget_wishes(context.region.as_pointer(), but=[] if thing is None else [thing])
     twin = None if thing is None else place(thing, time_to_upload(), at_home=True)
     if thing is not None and loaded_part_of(thing) < 1.0:
         go_on_uploading()
