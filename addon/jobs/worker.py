@@ -114,6 +114,10 @@ class Job:
     ) -> None:
         self.stage = stage
         self.fraction = min(1.0, max(0.0, done / total)) if total else 0.0
+        if self.cancelling or (self.finishing and stage == "train"):
+            # what came of the button is said already, and what is left of the whole way is not what is waited for
+            self.news += 1
+            return
         self.seconds_left = seconds_left
         # the quality first: a narrow sidebar cuts the rest off
         self.figures = dict(sorted(figures.items(), key=lambda figure: figure[0] != "psnr"))
@@ -138,6 +142,7 @@ class Job:
         """Ask a training to end here, and to bake and write what it has learned."""
         self.finishing = True
         self.note = "Finishing: what is learned is baked and written"
+        self.seconds_left = None
         self.news += 1
         self._child.finish()
 

@@ -44,3 +44,20 @@ def test_what_stumbles_over_a_job_ends_it_in_words(
         time.sleep(0.02)
     assert "StructRNA of type Scene has been removed" in job.outcome and job.error is not None
     worker.stop()
+
+
+def test_what_a_button_has_said_stays_until_something_new_begins(
+    extension: None, fake_worker: None, tmp_path: Path
+) -> None:
+    job = worker.start("train", arguments(tmp_path, WAITS), lambda job, result: "")
+    job.progress("train", 1, 10, seconds_left=90.0, psnr=20.0)
+    assert job.note == "20.0 dB" and job.seconds_left == 90.0
+    job.finish()
+    job.progress("train", 2, 10, seconds_left=80.0, psnr=21.0)
+    assert job.note == "Finishing: what is learned is baked and written" and job.seconds_left is None
+    job.progress("bake", 1, 4, seconds_left=9.0, text="a quarter")
+    assert job.note == "a quarter" and job.seconds_left == 9.0
+    job.cancel()
+    job.progress("bake", 2, 4, seconds_left=6.0, text="half")
+    assert job.note == "Stopping; cancel again to end it at once" and job.seconds_left is None
+    worker.stop()
