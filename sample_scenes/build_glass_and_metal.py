@@ -50,7 +50,7 @@ def build() -> None:
     knot((-0.005, -0.225))
     gems()
     studio()
-    kit.camera("Camera", (-0.36, -0.99, 0.56), (0.0, 0.0, 0.24), 50.0, (1080, 1080))
+    kit.camera("Camera", (-0.36, -0.99, 0.56), (0.0, 0.0, 0.24), 50.0, (1080, 1080)).data.display_size = 0.1
     kit.classify(CLASSES)
 
 

@@ -9,6 +9,7 @@ from bpy.app.handlers import persistent
 from mathutils import Vector
 
 from . import can_run
+from .twin import beside
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "sample_scenes" / "still_life.blend"
 SCENE = "Still Life"
@@ -40,7 +41,7 @@ class RADIANCE_TWIN_OT_open_sample(bpy.types.Operator):
 
 @persistent
 def face_scene(*_: object) -> None:
-    """Once, after the sample was opened: turn the viewports to it, as its camera sees it, with room for the twin."""
+    """Once, after the sample was opened: let viewports see it as its camera does, and the twin's place beside it."""
     bpy.app.handlers.load_post.remove(face_scene)
     camera = bpy.context.scene.camera
     if bpy.data.filepath or bpy.context.scene.name != SCENE or camera is None:
@@ -48,6 +49,8 @@ def face_scene(*_: object) -> None:
     bpy.context.view_layer.update()  # a file that was just read has no matrices yet
     meshes = [thing for thing in bpy.context.scene.objects if thing.type == "MESH"]
     corners = np.array([thing.matrix_world @ Vector(corner) for thing in meshes for corner in thing.bound_box])
+    right = camera.matrix_world.to_quaternion() @ Vector((1.0, 0.0, 0.0))
+    between = Vector((corners.min(axis=0) + corners.max(axis=0)) / 2) + 0.5 * beside(corners, right)
     for screen in bpy.data.screens:
         for area in screen.areas:
             space = area.spaces.active
@@ -55,7 +58,7 @@ def face_scene(*_: object) -> None:
                 view = space.region_3d
                 view.view_perspective = "PERSP"
                 view.view_rotation = camera.matrix_world.to_quaternion()
-                view.view_location = (corners.min(axis=0) + corners.max(axis=0)) / 2
+                view.view_location = between
                 view.view_distance = VIEW_DISTANCE * float(np.ptp(corners, axis=0).max())
 
 

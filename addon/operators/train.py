@@ -146,7 +146,7 @@ def stand_in(job: worker.Job, path: Path) -> list[int]:
             return []
         expect(str(path), twin)
         thing = new_twin(context, str(path), twin)
-        thing.location = beside(twin, view_right(context))
+        thing.location = beside(twin.box, view_right(context))
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Train Twin")
     try:

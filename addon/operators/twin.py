@@ -98,7 +98,7 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
         thing.select_set(True)
         context.view_layer.objects.active = thing
         if self.placement == "BESIDE":
-            thing.location = beside(twin, view_right(context))
+            thing.location = beside(twin.box, view_right(context))
         hidden = hide_originals(context, twin) if self.placement == "IN_PLACE" and self.hide_original else 0
         objects = "1 object" if hidden == 1 else f"{hidden} objects"
         note = f". Hidden where it stands: {objects}; Alt H shows what is hidden" if hidden else ""
@@ -159,9 +159,10 @@ def show(thing: bpy.types.Object, path: str) -> None:
     settings_of(thing).filepath = relative_path(path, bpy.data.filepath if use_relative else "")
 
 
-def beside(twin: Twin, right: Vector) -> Vector:
-    """Where the object goes so that the twin stands BESIDE widths to the `right` (unit, world) of its home."""
-    return right * (BESIDE * float(np.ptp(twin.box @ np.array(right))))
+def beside(corners: NDArray[np.float64], right: Vector) -> Vector:
+    """Where an object goes so that the twin in the box of `corners` [n, 3] stands BESIDE widths to the `right` (unit,
+    world) of its home."""
+    return right * (BESIDE * float(np.ptp(corners @ np.array(right))))
 
 
 def view_right(context: bpy.types.Context) -> Vector:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from mathutils import Vector
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mouse
@@ -183,12 +182,9 @@ def open_the_sidebar() -> Iterator[float]:
 
 
 def make_room() -> None:
-    """The whole window's height for the viewport, and the place beside the original in sight."""
+    """The whole window's height for the viewport."""
     close_the_timeline()
-    space = viewport()[1].spaces.active
-    space.overlay.show_extras = False
-    view = space.region_3d
-    view.view_location = view.view_location + view.view_rotation @ Vector((0.55, 0.0, 0.0))
+    viewport()[1].spaces.active.overlay.show_extras = False
 
 
 bpy.context.preferences.view.render_display_type = "NONE"
