@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...core.dataset.staging import Plan, PlannedView
@@ -31,8 +32,9 @@ def bench_views(arguments: dict[str, Any], reporter: Reporter) -> dict[str, Any]
 
     Returns:
         views; resolution; seconds, truth_seconds: of all of them, the first one, for which Cycles builds the scene,
-        left out; sampling_share, denoising_share: of the seconds, None where one sample is all; first_seconds; memory:
-        resident bytes of this process after each view, empty where the system does not tell; device.
+        left out; sampling_share, denoising_share: of a view's seconds, in the median, None where one sample is all;
+        first_seconds; memory: resident bytes of this process after each view, empty where the system does not tell;
+        device.
 
     Raises:
         UserError: the scene cannot be rendered. Cancelled: the user stopped it.
@@ -72,8 +74,8 @@ def _measure(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> di
         "first_seconds": seconds[0],
         "seconds": sum(seconds[1:]),
         "truth_seconds": sum(truths[1:]),
-        "sampling_share": sum(sampling) / len(sampling) if sampling else None,
-        "denoising_share": sum(denoising) / len(denoising) if denoising else None,
+        "sampling_share": median(sampling) if sampling else None,
+        "denoising_share": median(denoising) if denoising else None,
         "memory": memory,
         "device": plan.device,
     }

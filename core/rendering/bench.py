@@ -23,9 +23,10 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
     Returns:
         scene, views, resolution, samples, denoise, device; views_per_second; first_seconds (of the first view, for
         which Cycles builds the scene, and which the other figures leave out); besides_sampling (share of the time that
-        is neither sampling nor denoising), denoising_share, truth_share (a part of the first); memory (bytes of
-        Blender's part at the end, None where the system does not tell), memory_growth (since the 50th view, or since
-        half of them when there are fewer, in the median of 50 views each).
+        is neither sampling nor denoising), denoising_share (both None where they cannot be told: of one sample, or on
+        a machine with much other work), truth_share (a part of the first); memory (bytes of Blender's part at the
+        end, None where the system does not tell), memory_growth (since the 50th view, or since half of them when
+        there are fewer, in the median of 50 views each).
 
     Raises:
         UsageError: a setting makes no sense.
@@ -36,7 +37,8 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         raise UserError("one view says nothing about speed; ask for two at least (--views)")
     with tempfile.TemporaryDirectory(prefix="radiance_twin_") as place:
         answer = ask_blender(settings, "bench_views", Path(place), reporter)
-    memory, share = answer["memory"], answer["sampling_share"]
+    memory, truth = answer["memory"], answer["truth_seconds"] / answer["seconds"]
+    besides, denoising = _shares(answer)
     return {
         "scene": str(Path(settings.scene).absolute()),
         "views": answer["views"],
@@ -46,12 +48,24 @@ def bench_render(settings: RenderSettings, reporter: Reporter) -> dict[str, Any]
         "device": answer["device"],
         "views_per_second": (answer["views"] - 1) / answer["seconds"],
         "first_seconds": answer["first_seconds"],
-        "besides_sampling": None if share is None else 1.0 - share - answer["denoising_share"],
-        "denoising_share": answer["denoising_share"],
-        "truth_share": answer["truth_seconds"] / answer["seconds"],
+        "besides_sampling": besides,
+        "denoising_share": denoising,
+        "truth_share": truth,
         "memory": memory[-1] if memory else None,
         "memory_growth": _growth(memory) if memory else None,
     }
+
+
+def _shares(answer: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Of the time, what is neither sampling nor denoising, and denoising; None, None where they cannot be told apart.
+
+    Each is a difference of renders, which another program's work beside them makes larger or smaller than can be.
+    """
+    if answer["sampling_share"] is None:
+        return None, None
+    denoising = answer["denoising_share"]
+    besides = 1.0 - answer["sampling_share"] - denoising
+    return (besides, denoising) if min(besides, denoising) >= 0.0 and besides <= 1.0 else (None, None)
 
 
 def _growth(memory: list[int]) -> float:
@@ -63,7 +77,7 @@ def bench_in_words(result: dict[str, Any]) -> str:
     """What was measured, for people."""
     width, height = result["resolution"]
     if result["besides_sampling"] is None:
-        besides = "not measured with one sample"
+        besides = "cannot be told from it; take more samples, on a machine with nothing else to do"
     else:
         truth = f"{result['truth_share']:.1%} of it depth, normals and object index"
         denoising = f"{result['denoising_share']:.1%}"

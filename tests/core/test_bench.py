@@ -3,7 +3,7 @@
 
 import pytest
 
-from radiance_twin.core.rendering.bench import bench_render
+from radiance_twin.core.rendering.bench import bench_in_words, bench_render
 from radiance_twin.core.rendering.render import RenderSettings
 from radiance_twin.core.reporting import QuietReporter
 
@@ -17,3 +17,18 @@ def test_growth_is_not_what_swings_from_view_to_view(leaked: float, monkeypatch:
     monkeypatch.setattr("radiance_twin.core.rendering.bench.ask_blender", lambda *_: {**answer, "memory": memory})
     found = bench_render(RenderSettings(scene="a.blend", output="a.h5", views=300), QuietReporter())
     assert found["memory_growth"] == pytest.approx(200e6 * leaked) and found["memory"] == memory[-1]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "denoising", "said"),
+    [(0.8, 0.15, "5.0% of the time"), (1.2, 0.1, "cannot be told"), (0.9, -0.2, "cannot be told")],
+)
+def test_shares_that_cannot_be_are_not_told(
+    sampling: float, denoising: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other work on the machine makes one render of a pair slower than the other."""
+    shares = {"sampling_share": sampling, "denoising_share": denoising, "resolution": [32, 32], "memory": []}
+    answer = {"views": 9, "first_seconds": 1.0, "seconds": 9.0, "truth_seconds": 0.4, "device": "CPU", **shares}
+    monkeypatch.setattr("radiance_twin.core.rendering.bench.ask_blender", lambda *_: answer)
+    found = bench_render(RenderSettings(scene="a.blend", output="a.h5"), QuietReporter())
+    assert f"Besides Cycles' own sampling and denoising: {said}" in bench_in_words(found)
