@@ -40,6 +40,8 @@ FORMAT = "radiance-twin-plan"
 VERSION = 2
 # raise it when a change of this program changes the pixels of a view, or what is staged of it
 RECIPE = 4
+# pixels beside a pixel's centre whose light may be in it: of a filter 1.5 wide, as is usual, and what bending takes in
+RIM = 1.5
 NOISE_FLOOR = "noise_floor"
 NOISE_LADDER = "noise_ladder"
 # of all samples of a dataset, the most that are spent on measuring how Cycles' noise falls
@@ -115,10 +117,18 @@ class PlannedView:
         return Camera(np.array(self.camera_to_world), np.array(self.intrinsics), size, model=model)
 
     def draws(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """[H, W] whether its lens draws anything at a pixel's centre."""
-        ways = self.camera(size).local_directions(pixel_grid(*size))
-        with np.errstate(invalid="ignore"):
-            return np.asarray(-ways[..., 2] >= np.cos(self.widest))
+        """[H, W] whether its lens draws all that a pixel is made of.
+
+        Of a fisheye that is more than the pixel: light is filtered, and Cycles means opaque black beyond the circle.
+        """
+        camera, drawn = self.camera(size), np.ones(size[::-1], np.bool_)
+        around = (-RIM, RIM) if self.kind == "fisheye" else (0.0,)
+        for right in around:
+            for down in around:
+                ways = camera.local_directions(pixel_grid(*size) + np.array([right, down]))
+                with np.errstate(invalid="ignore"):
+                    drawn &= -ways[..., 2] >= np.cos(self.widest)
+        return drawn
 
     def rendered_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of what is rendered for a picture of `size`."""
