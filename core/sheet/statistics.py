@@ -16,8 +16,11 @@ from ..dataset.writers.labels import categories_of, class_of, visible_objects
 from ..rendering.coverage import degrees_to_nearest, shares
 from ..rendering.covers import SPLITS
 
-# of the longest side of the scene's bounds: what counts as one place on a surface
-PLACES = 64
+# of the longest side of the scene's bounds: what counts as one place on a surface; and pixels at the centre of the
+# bounds that it is as wide as at least, so that none lies between those of a view that sees it
+PLACES, PIXELS = 64, 3.0
+# along each side of the bounds, with half a place beyond either end
+CELLS = PLACES + 2
 SOLID = 0.5
 # degrees between two views, from the scene's centre, under which one adds nothing to the other
 SAME = 0.5
@@ -104,22 +107,26 @@ def pose_spread(dataset: Dataset) -> dict[str, Any]:
 class Coverage:
     """How many training views see each place on the surfaces that any view sees.
 
-    A place is a voxel of 1/PLACES of the longest side of the scene's bounds.
+    A place is a voxel of 1/PLACES of the longest side of the scene's bounds, or as wide as PIXELS.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         lower, upper = dataset.bounds
-        self._lower, self._size = lower, max(float((upper - lower).max()), 1e-9) / PLACES
-        self._seen = np.zeros((PLACES + 1) ** 3, np.bool_)
-        self._times = np.zeros((PLACES + 1) ** 3, np.int32)
+        away = np.linalg.norm(dataset.camera_to_world[:, :3, 3] - 0.5 * (lower + upper), axis=1)
+        pixel = float(np.median(away / dataset.intrinsics[:, 0]))
+        self._size = max(float((upper - lower).max()) / PLACES, PIXELS * pixel, 1e-9)
+        # what lies in the faces of the bounds, as floors do, shall be in the middle of voxels and not between two
+        self._lower = lower - 0.5 * self._size
+        self._seen = np.zeros(CELLS**3, np.bool_)
+        self._times = np.zeros(CELLS**3, np.int32)
 
     def add(self, index: int, depth: NDArray[np.float32], train: bool) -> None:
         """Count what one view sees. `depth`: [H, W] planar."""
         world = self._dataset.camera(index).unproject(depth)[depth > 0.0]
         cells = np.floor((world - self._lower) / self._size).astype(np.int64)
-        cells = cells[((cells >= 0) & (cells <= PLACES)).all(axis=1)]
-        numbers = np.unique(np.ravel_multi_index(tuple(cells.T), (PLACES + 1,) * 3))
+        cells = cells[((cells >= 0) & (cells < CELLS)).all(axis=1)]
+        numbers = np.unique(np.ravel_multi_index(tuple(cells.T), (CELLS,) * 3))
         self._seen[numbers] = True
         if train:
             self._times[numbers] += 1

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from radiance_twin.core.cameras import look_at
+from radiance_twin.core.cameras import Camera, look_at, pixel_grid
 from radiance_twin.core.dataset.labels import OUTSIDE, SEEN
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import Cancelled, UsageError
@@ -20,7 +21,7 @@ from radiance_twin.core.reporting import QuietReporter
 from radiance_twin.core.sheet.further import flow_picture, labels_picture
 from radiance_twin.core.sheet.pictures import colour_of, depth_picture, normal_picture, objects_picture
 from radiance_twin.core.sheet.sheet import SheetSettings, make_sheet, some_views
-from radiance_twin.core.sheet.statistics import statistics
+from radiance_twin.core.sheet.statistics import Coverage, statistics
 
 from .analytic_scene import cameras
 from .labelled_dataset import CENTRED, HEIGHT, WIDTH, write
@@ -72,6 +73,27 @@ def test_coverage_knows_what_one_view_more_sees(path: Path) -> None:
         assert alone["few"] == alone["more"] == 0.0 and alone["once"] > 0.1
         dataset.splits["train"] = np.arange(9)
         assert counted(dataset)["coverage"]["never"] == 0.0
+
+
+def test_places_do_not_lie_between_the_pixels_of_a_view_that_sees_them() -> None:
+    """A floor of 8 x 8 in pictures whose pixels are wider than 1/64 of it: both cameras see all of it."""
+    floor = np.array([[-4.0, -4.0, 0.0], [4.0, 4.0, 1.0]])
+    poses = np.array([look_at((x, -18.0, 14.0), (0.0, 0.0, 0.0)) for x in (0.0, 3.0)])
+    views = [Camera(pose, np.array([133.0, 133.0, 48.0, 36.0]), (96, 72)) for pose in poses]
+    lenses = np.array([camera.intrinsics for camera in views])
+    coverage = Coverage(
+        SimpleNamespace(bounds=floor, camera_to_world=poses, intrinsics=lenses, camera=views.__getitem__)  # type: ignore[arg-type]
+    )
+    for number, camera in enumerate(views):
+        grid = pixel_grid(*camera.size)
+        ways = camera.ray_directions(grid)
+        distance = -camera.camera_to_world[2, 3] / ways[..., 2]
+        places = camera.camera_to_world[:3, 3] + distance[..., None] * ways
+        seen = (distance > 0.0) & (np.abs(places[..., :2]) < 4.0).all(axis=-1)
+        depth = np.where(seen, distance / camera.distance_over_depth(grid), 0.0).astype(np.float32)
+        coverage.add(number, depth, train=number == 0)
+    found = coverage.result()
+    assert found["never"] < 0.02 and found["places"] > 100
 
 
 def test_what_should_be_looked_at_is_said(tmp_path: Path) -> None:
