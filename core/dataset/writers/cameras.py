@@ -24,7 +24,9 @@ def require_pinholes(dataset: Dataset, format: str) -> None:
         UserError: what can say them.
     """
     if not dataset.all_pinholes:
-        raise UserError(f"{_lenses(dataset)}, and {format} knows none; choose --format colmap, nerfstudio or folder")
+        equirectangular = dataset.camera_kind == "equirectangular"
+        others = "folder or webdataset" if equirectangular else "colmap, nerfstudio or folder"
+        raise UserError(f"{_lenses(dataset)}, and {format} knows none; choose --format {others}")
 
 
 def require_perspective_or_fisheye(dataset: Dataset, format: str, known: tuple[str, ...] = COEFFICIENTS) -> None:
