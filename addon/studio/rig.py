@@ -233,7 +233,9 @@ def frames_around(
     for pose, lens in (before, after):
         rendered = rendered_through(chosen_lens(lens, settings, resolution), scene, resolution)[1]
         if rendered.kind != "opencv":
-            raise UserError("there is no flow of a fisheye or equirectangular camera; leave flow out of the passes")
+            raise UserError(
+                "there is no flow of a fisheye or equirectangular camera that moves; leave flow out of the passes"
+            )
         found.append({"camera_to_world": (moved @ pose).tolist(), "lens": rendered.as_dict()})
     return found
 

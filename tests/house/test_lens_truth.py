@@ -124,7 +124,7 @@ def test_depth_normal_place_and_index(dataset: Dataset, view: int) -> None:
         assert off[where].max() < 1e-5 and turned[where].max() < 0.1 and away[where].max() < 1e-4
     # what is curved is as good as so few pixels tell
     inside = ball & ~truth.edge
-    assert np.median(off[inside]) < 1e-4 and np.quantile(off[inside], 0.99) < 1e-3
+    assert np.median(off[inside]) < 1e-4 and off[inside].max() < 1e-3, "the pixels of its silhouette alone are worse"
     assert np.median(turned[inside]) < 0.1 and np.quantile(turned[inside], 0.99) < 0.5
 
 
