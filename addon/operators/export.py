@@ -18,7 +18,7 @@ from ..jobs import worker
 from ..paths import paths_of_open_file
 from ..properties import settings_of
 from ..studio.volume import glow_material, new_volume, show_as_points
-from ..viewport.twin import is_twin, path_of, relative_path
+from ..viewport.twin import is_twin, path_of, relative_path, twins_of
 from . import can_run, run, why_no_job
 from .render import this_blender
 from .train import viewport_context
@@ -98,7 +98,8 @@ def why_not_export(context: bpy.types.Context) -> str:
 
 
 def twin_to_export(context: bpy.types.Context) -> tuple[Path, Matrix] | None:
-    """The selected twin's file and place, else that of the open file's twin; None when there is none."""
+    """The selected twin's file and place, else those of the open file's twin, which is at home when no object shows
+    it; None when there is none."""
     thing = context.object
     if is_twin(thing):
         path = Path(path_of(thing))
@@ -106,13 +107,16 @@ def twin_to_export(context: bpy.types.Context) -> tuple[Path, Matrix] | None:
     paths = paths_of_open_file()
     if paths is None or not paths.twin.is_file():
         return None
-    return paths.twin, Matrix.Identity(4)
+    standing = (one for one in twins_of(context.scene.objects) if Path(path_of(one)) == paths.twin)
+    return paths.twin, next((one.matrix_world.copy() for one in standing), Matrix.Identity(4))
 
 
 def default_output(context: bpy.types.Context, format: str) -> Path:
-    """Beside the twin, and named like it."""
-    twin = twin_to_export(context)
-    return (twin[0] if twin else Path("twin")).with_suffix(EXPORT_ENDINGS[format][0])
+    """Beside the twin, and named like it; also by the format where others have the same ending."""
+    twin, ending = twin_to_export(context), EXPORT_ENDINGS[format][0]
+    shared = [endings[0] for endings in EXPORT_ENDINGS.values()].count(ending) > 1
+    path = twin[0] if twin else Path("twin")
+    return path.with_name(f"{path.stem}{f'_{format}' if shared else ''}{ending}")
 
 
 def fits(path: Path, format: str) -> bool:
@@ -150,7 +154,8 @@ def in_words(result: dict[str, Any]) -> str:
     size, loss = format_bytes(result["bytes"]), result["loss"]
     if loss is None or loss["loss_db"] is None:
         return f"{size}; loss not measured"
-    return f"{size}: {decibels(loss['export_psnr'])}, {loss['loss_db']:.1f} dB less than the twin"
+    apart = "less" if loss["loss_db"] >= 0.0 else "more"
+    return f"{size}: {decibels(loss['export_psnr'])}, {abs(loss['loss_db']):.1f} dB {apart} than the twin"
 
 
 def add_to_scene(path: Path, format: str, place: Matrix) -> str:

@@ -15,6 +15,7 @@ from mathutils import Matrix
 from radiance_twin.addon.jobs import worker
 from radiance_twin.addon.operators import export
 from radiance_twin.addon.operators.export import add_to_scene
+from radiance_twin.addon.operators.twin import show
 from radiance_twin.addon.studio.volume import new_volume, spacing, write_volume
 from radiance_twin.core.bake.dense_march import render_bake
 from radiance_twin.core.cameras import look_at
@@ -169,9 +170,9 @@ def test_points_become_balls_of_their_own_colours(extension: None, fake_worker: 
     job = worker.last("export")
     assert job is not None and job.result is not None
     asked = job.result["arguments"]
-    assert asked["twin"] == str(twin) and asked["output"] == str(twin.with_suffix(".ply"))
+    assert asked["twin"] == str(twin) and asked["output"] == str(twin.with_name("table_points.ply"))
     assert (asked["format"], asked["resolution"]) == ("points", 128) and "dataset" not in asked
-    assert job.outcome == "table.ply, 0 kB; loss not measured"
+    assert job.outcome == "table_points.ply, 0 kB; loss not measured"
     made = bpy.context.view_layer.objects.active
     instances = bpy.context.evaluated_depsgraph_get().object_instances
     clouds = [instance.object.data for instance in instances if instance.object.type == "POINTCLOUD"]
@@ -180,6 +181,28 @@ def test_points_become_balls_of_their_own_colours(extension: None, fake_worker: 
     twin.with_suffix(".h5").touch()
     assert bpy.ops.radiance_twin.export(format="points", add=False) == {"FINISHED"}
     assert "28.00 dB, 2.0 dB less than the twin" in worker.last("export").outcome
+
+
+def test_every_format_has_a_file_and_the_place_of_the_twin_that_stands_there(extension: None, tmp_path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "table.blend"))
+    twin = tmp_path / "radiance_twin" / "table.twin"
+    twin.parent.mkdir()
+    twin.touch()
+    names = [export.default_output(bpy.context, format).name for format in ("vdb", "mesh", "points", "splats")]
+    assert names == ["table.vdb", "table.glb", "table_points.ply", "table_splats.ply"]
+    assert export.twin_to_export(bpy.context) == (twin, Matrix.Identity(4)), "no object shows it"
+    thing = bpy.data.objects.new("Twin", None)
+    bpy.context.collection.objects.link(thing)
+    show(thing, str(twin))
+    thing.location = (3.0, 0.0, 0.0)
+    bpy.context.view_layer.update()
+    assert not thing.select_get()
+    assert export.twin_to_export(bpy.context) == (twin, Matrix.Translation((3.0, 0.0, 0.0)))
+
+
+def test_an_export_may_be_nearer_to_the_held_out_views_than_the_field() -> None:
+    loss = {"export_psnr": 25.0, "loss_db": -0.4}
+    assert export.in_words({"bytes": 10**6, "loss": loss}) == "1.0 MB: 25.00 dB, 0.4 dB more than the twin"
 
 
 def test_the_panel_offers_the_ways_and_tells_the_outcome(extension: None, fake_worker: None, tmp_path: Path) -> None:
@@ -191,7 +214,7 @@ def test_the_panel_offers_the_ways_and_tells_the_outcome(extension: None, fake_w
     (tmp_path / "radiance_twin").mkdir()
     (tmp_path / "radiance_twin" / "table.twin").touch()
     assert bpy.ops.radiance_twin.export(format="points", add=False) == {"FINISHED"}
-    assert " ".join(draw("export").labels) == "table.ply, 0 kB; loss not measured"
+    assert " ".join(draw("export").labels) == "table_points.ply, 0 kB; loss not measured"
 
 
 def test_after_a_cancel_or_in_another_file_nothing_is_added(extension: None, tmp_path: Path) -> None:
