@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, UserError
+from .errors import Cancelled, UsageError, UserError
 from .stopping import interrupt_main_thread
 
 if TYPE_CHECKING:
@@ -27,13 +27,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # until a command begins, most time is spent on importing: Ctrl-C may come meanwhile
         from .arguments import parse, settings_of
+        from .rendering.configuration_file import with_place
         from .reporting import TerminalReporter
         from .words import in_words
 
         words = parse(sys.argv[1:] if arguments is None else arguments, "radiance-twin")
         with TerminalReporter(interrupt_main_thread) as reporter:
             _stop_on_interrupt(reporter)
-            result = _run(words.command, settings_of(words), reporter)
+            try:
+                result = _run(words.command, settings_of(words), reporter)
+            except UsageError as error:
+                if getattr(words, "config", None) is None:
+                    raise
+                raise UsageError(with_place(str(error), words.config, vars(words))) from error
         print(json.dumps(result, indent=1) if words.json else in_words(words.command, result))
         return exit_code(result)
     except Cancelled as stopped:

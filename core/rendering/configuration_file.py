@@ -71,6 +71,20 @@ def read_configuration(path: str | os.PathLike[str]) -> dict[str, Any]:
     return found
 
 
+def with_place(complaint: str, path: str | os.PathLike[str], used: Mapping[str, Any]) -> str:
+    """A complaint about a flag, as one about the line of the file at `path` that says the same.
+
+    Args:
+        used: settings; what a flag says otherwise than the file is the flag's fault.
+    """
+    flag, _, rest = complaint.partition(" ")
+    name, said = flag.removeprefix("--").replace("-", "_"), read_configuration(path)
+    if name == flag or name not in said or name not in FIELDS or used.get(name) != said[name]:
+        return complaint
+    text = Path(path).read_text(encoding="utf-8-sig")
+    return f"{_place(Path(path), text, FIELDS[name].metadata['section'], name)}: {name} {rest}"
+
+
 def configuration_text(values: Mapping[str, Any], explained: bool = True) -> str:
     """A TOML file with these settings; usual values for those that are not there.
 
@@ -108,9 +122,9 @@ def rule_from_text(text: str) -> dict[str, Any]:
 def _rules(tables: Any, path: Path, text: str) -> list[dict[str, Any]]:
     """The rules of a file; folders in them are found from where the file is."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UserError(
-            f"{_place(path, text, 'randomise', '')}: randomise is a rule each; write [[randomise]] above it"
-        )
+        # either a key at the top, or a heading with one bracket
+        place = _place(path, text, "randomise", "") if isinstance(tables, dict) else _place(path, text, "", "randomise")
+        raise UserError(f"{place}: randomise is a rule each; write [[randomise]] above it")
     rules = []
     for number, table in enumerate(tables, 1):
         found = mistake(table)

@@ -110,6 +110,7 @@ def test_any_settings_survive_the_file(tmp_path_factory: pytest.TempPathFactory,
         ("seed = 1\nseed = 2", "is no TOML"),
         ("[cameras]\nviews = {a = 1}", "line 2: views is"),
         ("[[cameras]]\nviews = 1", "cameras"),
+        ("seed = 1\nrandomise = 3", "line 2: randomise is a rule each; write [[randomise]] above it"),
     ],
 )
 def test_every_mistake_is_told_in_one_line_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
@@ -118,6 +119,28 @@ def test_every_mistake_is_told_in_one_line_with_its_place(tmp_path: Path, text: 
         read_configuration(path)
     said = str(caught.value)
     assert said.startswith(str(path)) and complaint in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "complaint"),
+    [
+        ('[cameras]\nframes = "1-9"', [], "line 2: frames has no meaning with --rig hemisphere"),
+        ('[cameras]\ncamera_model = "fisheye"\ndistortion = [0, 0, 1, 0, 0, 0]', [], "line 3: distortion has p1 or p2"),
+        # here the flag is wrong, and the file is not
+        (
+            "[cameras]\nelevation = [0, 30]",
+            ["--elevation", "10", "20"],
+            "radiance-twin: --elevation has no meaning with",
+        ),
+    ],
+)
+def test_what_makes_no_sense_together_has_its_place_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, flags: list[str], complaint: str
+) -> None:
+    path = file_of(tmp_path, text)
+    assert main(["render", "a.blend", "-o", "a.h5", "--config", str(path), *flags]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said and said.count("\n") == 1
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
