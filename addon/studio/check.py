@@ -48,6 +48,7 @@ def _look_over(plan: Plan, studio: Studio, folder: Path, reporter: Reporter) -> 
         for name in studio.missing
     ]
     findings += [_finding(remark, "") for remark in studio.remarks]
+    studio.remarks.clear()  # or the probe would say them once more
     findings += _of_sight(plan, studio)
     covered = plan.configuration["coverage"]
     if covered["never"] > UNSEEN:

@@ -14,6 +14,7 @@ from ...core.camera_file import PosedCamera
 from ...core.cameras import Camera, look_at
 from ...core.errors import UserError
 from ...core.foreign_cameras import cameras_to_render, splits_of_cameras
+from ...core.rendering.configuration import DEFAULTS
 from ...core.rendering.covers import GOLDEN_ANGLE, SPLITS, fibonacci
 from ...core.rendering.rigs import (
     choose_frames,
@@ -73,7 +74,9 @@ def cameras_of_rig(
             (scene.frame_current, one.camera.camera_to_world, lens_for(one.camera, measured.bounds)) for one in given
         ]
         splits = splits_of_cameras(given, settings["val_views"], settings["test_views"])
-        return {split: [placed[index] for index in indices] for split, indices in splits.items()}, []
+        all_of_them = settings["views"] in (DEFAULTS["views"], len(splits["train"]))
+        told = [] if all_of_them else [f"All {len(placed)} cameras that are given are rendered, whatever --views says"]
+        return {split: [placed[index] for index in indices] for split, indices in splits.items()}, told
     if settings["rig"] == "animated":
         return _along_cameras(scene, settings, counts, resolution), []
     own, remarks = scene.camera, []

@@ -20,8 +20,9 @@ from .scenes import add_ball, add_box, add_camera, animate, light_world, new_sce
 
 def findings_of(tmp_path: Path, **settings: object) -> str:
     """All findings and remedies in one text."""
-    scene = save(tmp_path / "scene.blend")
-    answer = check_scene(request(scene, tmp_path / "views", **settings), QuietReporter())
+    scene, reporter = save(tmp_path / "scene.blend"), QuietReporter()
+    answer = check_scene(request(scene, tmp_path / "views", **settings), reporter)
+    assert not {one["what"] for one in answer["findings"]} & set(reporter.lines), "each is said once"
     assert len(answer["probed"]) == min(3, answer["views"]) and answer["seconds"] > 0
     return "\n".join(f"{one['what']}; {one['remedy']}" for one in answer["findings"])
 

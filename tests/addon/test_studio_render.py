@@ -71,17 +71,36 @@ def test_a_view_is_the_same_whenever_and_wherever_it_is_rendered(tmp_path: Path)
         assert np.array_equal(pixels(folder, name), picture)
 
 
+def test_a_view_is_the_same_with_any_number_of_threads(tmp_path: Path) -> None:
+    found = []
+    for threads in (1, 2, 5):
+        soft_scene()
+        render = bpy.context.scene.render
+        render.threads_mode, render.threads = "FIXED", threads
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        denoised = {"samples": 8, "denoise": compat.has_open_image_denoise(), "resolution": [48, 36]}
+        plan, reporter, _ = plan_of(folder, views=1, **denoised)
+        assert any(f"on CPU ({threads} thread" in line for line in reporter.lines)
+        found.append([pixels(folder / "views", name) for view in plan.views for name in view.files])
+    for other in found[1:]:
+        assert all(map(np.array_equal, found[0], other))
+
+
 def test_given_cameras_are_rendered_as_they_are(tmp_path: Path) -> None:
     soft_scene()
     given = [cameras.Camera(cameras.look_at((3, -2, 1), (0, 0, 0)), np.array([30.0, 24.0, 13.0, 8.0]), (24, 18))]
     words = {"cameras": [{**camera_words(one), "frame": 7, "reason": "it errs"} for one in given]}
     (tmp_path / "cameras.json").write_text(json.dumps(words))
-    plan, reporter, _ = plan_of(tmp_path, rig="poses", poses=str(tmp_path / "cameras.json"))
+    plan, reporter, _ = plan_of(tmp_path, rig="poses", poses=str(tmp_path / "cameras.json"), views=1)
     assert plan.splits == {"train": [0], "val": [], "test": []}
     assert np.allclose(plan.views[0].camera_to_world, given[0].camera_to_world, atol=1e-6)
     assert np.allclose(plan.views[0].intrinsics, given[0].intrinsics, atol=1e-5)
     assert plan.views[0].frame == 7 and bpy.context.scene.frame_current == 7
     assert any("1 views on CPU" in line and "poses" in line for line in reporter.lines)
+    assert not any("whatever --views says" in line for line in reporter.lines)
+    _, reporter, _ = plan_of(tmp_path, rig="poses", poses=str(tmp_path / "cameras.json"), views=9)
+    assert "All 1 cameras that are given are rendered, whatever --views says" in reporter.lines
     # the middle of the ball is where these intrinsics put it
     truth = read_exr(tmp_path / "views" / plan.views[0].pictures[1])
     number = next(thing["index"] for thing in plan.objects if thing["name"] == "Ball")
