@@ -40,7 +40,7 @@ system is changed"""
     )
     python: bpy.props.StringProperty(
         name="Python",
-        description="A Python 3.11, 3.12 or 3.13 to start from; it is not changed. Empty: one is fetched",
+        description="A Python 3.11, 3.12 or 3.13 to start from; it is not changed. Empty: one is fetched, or found",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"},
     )

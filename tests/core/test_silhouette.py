@@ -73,6 +73,16 @@ def test_around_and_behind_the_camera(lens: str) -> None:
     assert 0.2 < hit.mean() < 0.9 and (mask != hit)[~grazed].mean() < 0.005
 
 
+@pytest.mark.parametrize("lens", LENSES)
+def test_a_triangle_is_seen_though_none_of_its_edges_is(lens: str) -> None:
+    seen_by = camera(lens)
+    right, up, back, eye = seen_by.camera_to_world[:3].T
+    huge = eye - back + 100.0 * np.array([-right - 0.6 * up, right - 0.6 * up, up])
+    hit, grazed = rays_that_hit(huge[None], seen_by)
+    assert hit.mean() > 0.3
+    np.testing.assert_array_equal(covered(huge[None], seen_by, 0.01)[~grazed], hit[~grazed])
+
+
 def test_over_the_seam_of_a_panorama() -> None:
     seen_by = camera("equirectangular")
     behind = tuple(2.0 * seen_by.camera_to_world[:3, 3])
@@ -91,3 +101,4 @@ def test_what_is_beside_a_centre_covers_nothing() -> None:
 def test_nothing_covers_nothing() -> None:
     assert not covered(np.zeros((0, 3, 3)), camera("pinhole"), 0.1).any()
     assert not covered(box(0.5, (6.0, -4.6, 3.2)), camera("pinhole"), 0.1).any(), "behind the camera"
+    assert not covered(box(0.5), camera("pinhole"), 6.0).any(), "nearer than what is cut off"
