@@ -19,7 +19,7 @@ from .studio.cameras import intrinsics_of, is_flat, is_perspective, lens_of, par
 from .viewport.instances import standing_in
 from .viewport.twin import path_of
 
-ENGINE = "RADIANCE_TWIN"
+ENGINE = viewer.ENGINE
 # what Blender's own engines put into the depth of a pixel that nothing was hit in
 NOTHING = 1e10
 

@@ -28,6 +28,7 @@ from .logs import new_log
 
 Asked = TypeVar("Asked", Answer, FlipAnswer)
 
+ENGINE = "RADIANCE_TWIN"  # ours: see engine.py
 IDLE_SECONDS = 300.0
 SECONDS_BETWEEN_LOOKS = 0.01
 MOST_FAILED = 3
@@ -197,8 +198,8 @@ def stop() -> None:
 
 @persistent
 def _before_rendering(scene: bpy.types.Scene, *_: Any) -> None:
-    """Cycles and EEVEE may need the memory that the fields lie in."""
-    if scene is not None and scene.render.engine in {"CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT"}:
+    """Other engines may need the memory that the fields lie in; ours needs the fields."""
+    if scene is not None and scene.render.engine != ENGINE:
         stop()
 
 

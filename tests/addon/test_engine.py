@@ -303,12 +303,22 @@ def test_a_server_that_dies_is_told_in_one_line_and_started_again(scene):
     assert viewer.process_id() is None
     small = engine.view_of(engine.rendered_twins(depsgraph)[0], depsgraph, engine.Window(0, 0, (8, 8)))
     assert viewer.wait(small, lambda: False).complete
-    # a render by Cycles gets its memory
-    scene.render.engine = "CYCLES"
+    # a render by any other engine gets its memory
+    bpy.utils.register_class(SomebodysEngine)
+    scene.render.engine = SomebodysEngine.bl_idname
     scene.render.resolution_x = scene.render.resolution_y = 4
-    scene.cycles.samples = 1
     bpy.ops.render.render()
+    bpy.utils.unregister_class(SomebodysEngine)
     assert viewer.process_id() is None
+
+
+class SomebodysEngine(bpy.types.RenderEngine):
+    bl_idname = "SOMEBODYS"
+    bl_label = "Somebody's"
+
+    def render(self, depsgraph):
+        result = self.begin_result(0, 0, 4, 4)
+        self.end_result(result)
 
 
 def until(true: Callable[[], bool]) -> None:

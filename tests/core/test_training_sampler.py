@@ -17,7 +17,7 @@ from radiance_twin.core.cameras import pixel_grid, ray_directions
 from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.training.cpu_execution import block_size
 from radiance_twin.core.training.host_stepper import points_in_cells, raise_density
-from radiance_twin.core.training.sampler import NOTHING, load_pixels
+from radiance_twin.core.training.sampler import NOTHING, ViewPixels, load_pixels
 from radiance_twin.core.training.seed import (
     candidate_cells,
     cells_near_surfaces,
@@ -163,17 +163,68 @@ def test_without_depth_the_silhouettes_carve(tmp_path: Path, pool: ThreadPoolExe
     assert kept[points[:, 2] > SCENE.CENTRE[2]].mean() < 0.2
 
 
+def pixels_of_the_ball(dataset: Dataset, pixels: ViewPixels) -> np.ndarray:
+    """[P] which pixels' centres hit it."""
+    hits = pixels.rays(np.arange(pixels.count))
+    ends = world_points(dataset, hits.origins + np.minimum(hits.last, 9)[:, None].astype(np.float64) * hits.directions)
+    return np.abs(np.linalg.norm(ends - SCENE.CENTRE, axis=1) - SCENE.RADIUS) < 1e-3
+
+
+def cells_of_the_ball(dataset: Dataset, resolution: int) -> np.ndarray:
+    return np.linalg.norm(world_points(dataset, centres(resolution)) - SCENE.CENTRE, axis=1) < SCENE.RADIUS
+
+
 def test_what_has_no_hit_is_not_left_out(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
     # the ball becomes smoke: its pixels show something, but no ray hits anything there
     pixels = load_pixels(dataset, dataset.splits["train"])
-    hits = pixels.rays(np.arange(pixels.count))
-    ends = world_points(dataset, hits.origins + np.minimum(hits.last, 9)[:, None].astype(np.float64) * hits.directions)
-    on_ball = np.abs(np.linalg.norm(ends - SCENE.CENTRE, axis=1) - SCENE.RADIUS) < 1e-3
+    on_ball = pixels_of_the_ball(dataset, pixels)
     assert on_ball.mean() > 0.01
     smoky = replace(pixels, distances=np.where(on_ball, NOTHING, pixels.distances).astype(np.float32))
-    inside = np.linalg.norm(world_points(dataset, centres(32)) - SCENE.CENTRE, axis=1) < SCENE.RADIUS
+    inside = cells_of_the_ball(dataset, 32)
     assert candidate_cells(smoky, 32, 1, True, pool).reshape(-1)[inside].all()
     assert not candidate_cells(pixels, 32, 1, True, pool).reshape(-1)[inside].all()
+
+
+def test_what_is_masked_proves_nothing_empty(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    on_ball = pixels_of_the_ball(dataset, pixels)
+    black = replace(
+        pixels,
+        rgba=np.where(on_ball[:, None], np.float16(0), pixels.rgba),
+        distances=np.where(on_ball, NOTHING, pixels.distances),
+    )
+    inside = cells_of_the_ball(dataset, 32)
+    assert not cells_not_seen_empty(black, 32, True, pool).reshape(-1)[inside].all()
+    masked = replace(black, valid=pixels.valid & ~on_ball)
+    assert cells_not_seen_empty(masked, 32, True, pool).reshape(-1)[inside].all()
+    everywhere = np.ones((32,) * 3, np.bool_)
+    worth = pixels_worth_training(masked, everywhere, 0.01, pool)
+    assert len(worth) and not on_ball[worth].any(), "nor is it trained on"
+
+
+def test_a_camera_within_the_scene_says_nothing_of_what_is_behind_it(pool: ThreadPoolExecutor) -> None:
+    side, focal = 16, 8.0  # 90 degrees
+    sky = ViewPixels(
+        rgba=np.zeros((side * side, 4), np.float16),
+        distances=np.zeros(0, np.float32),
+        valid=np.ones(side * side, np.bool_),
+        first_pixel=np.array([0, side * side]),
+        widths=np.array([side], np.int32),
+        rotations=np.eye(3, dtype=np.float32)[None],  # looks along -z
+        centres=np.full((1, 3), 0.5, np.float32),
+        intrinsics=np.array([[focal, focal, side / 2, side / 2]], np.float32),
+    )
+    kept = cells_not_seen_empty(sky, 32, True, pool)
+    assert kept[:, :, 16:].all() and not kept[14:18, 14:18, :8].any()
+    assert sky.footprint() == 0.25 / focal, "not infinitely fine, as at the distance of the middle"
+
+
+def test_a_pixels_footprint_is_that_on_surfaces_however_much_sky_there_is(dataset: Dataset) -> None:
+    pixels = load_pixels(dataset, dataset.splits["train"])
+    on_ball = pixels_of_the_ball(dataset, pixels)
+    assert on_ball.mean() < 0.4
+    alone = replace(pixels, distances=np.where(on_ball, pixels.distances, NOTHING))
+    assert alone.footprint() == pytest.approx(np.median(pixels.distances[on_ball]) / pixels.intrinsics[0, 0], rel=1e-3)
 
 
 def test_pixels_that_teach_nothing_are_left_out(dataset: Dataset, pool: ThreadPoolExecutor) -> None:
