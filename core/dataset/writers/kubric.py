@@ -76,8 +76,7 @@ def write(task: Task) -> Written:
     apart = [split for split, views in clips.items() if (np.diff(task.dataset.frame[views]) != 1).any()]
     if apart and any(ranges.values()):
         written.remarks.append(
-            f"Flow leads to the scene's next frame, which the {' and '.join(apart)} clip leaves out in places: another "
-            "split has it."
+            f"Flow leads to the scene's next frame, which is not always the next one of the {' and '.join(apart)} clip."
         )
     return written
 
