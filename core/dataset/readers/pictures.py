@@ -250,10 +250,11 @@ def _exr_size(path: Path) -> tuple[int, int]:
     return shown
 
 
-def _exr_layers(path: Path, every_part: bool) -> dict[str, dict[str, Array]]:
+def _exr_layers(path: Path, ends: tuple[str, ...], every_part: bool) -> dict[str, dict[str, Array]]:
     """Channels by their last letter, by the name of their layer ("" of those without), in the display window.
 
     Args:
+        ends: how the names of layers end that are wanted besides that without a name; others are empty.
         every_part: otherwise the first alone, which holds the colours.
     """
     import OpenEXR
@@ -267,9 +268,10 @@ def _exr_layers(path: Path, every_part: bool) -> dict[str, dict[str, Array]]:
                 layer, _, letter = name.rpartition(".")
                 # other programs than Blender name the part, and not its channels again
                 layer = layer or (str(part.header.get("name") or "") if len(parts) > 1 else "")
-                placed = np.zeros((height, width), np.float32)
-                _put(placed, np.asarray(channel.pixels, np.float32), part.header)
-                found.setdefault(layer, {}).setdefault(letter, placed)
+                letters = found.setdefault(layer, {})
+                if letter not in letters and (not layer or layer.lower().rpartition(".")[2] in ends):
+                    letters[letter] = np.zeros((height, width), np.float32)
+                    _put(letters[letter], np.asarray(channel.pixels, np.float32), part.header)
     except Exception as error:
         raise Unsound(f"{path.name} is broken") from error
     return found
@@ -287,9 +289,8 @@ def _put(placed: Array, pixels: Array, head: dict[str, Any]) -> None:
 
 def _read_exr(path: Path) -> Array:
     channels: dict[str, Array] = {}
-    for layer, letters in _exr_layers(path, every_part=False).items():
-        if not layer or layer.endswith("Combined"):
-            channels |= letters
+    for letters in _exr_layers(path, ("combined",), every_part=False).values():
+        channels |= letters
     if not {"R", "G", "B"} <= set(channels) and "Y" not in channels:
         raise Unsound(f"{path.name} has no colour channels (R, G, B)")
     grey = channels.get("Y")
@@ -302,12 +303,13 @@ def _read_exr(path: Path) -> Array:
 
 
 def _exr_depth(path: Path) -> Array:
-    layers = _exr_layers(path, every_part=True)
-    named = [letters for layer, letters in layers.items() if layer.lower().rpartition(".")[2] in DEPTH_LAYERS]
-    for letters in (*named, layers.get("", {})):
+    layers = _exr_layers(path, DEPTH_LAYERS, every_part=True)
+    # a layer of its own before what has none
+    for letters in sorted(layers.values(), key=lambda one: one is layers.get("")):
         for letter in DEPTH_LETTERS:
             if letter in letters:
-                return np.where(letters[letter] < DEPTH_OF_A_MISS, letters[letter], np.float32(0.0))
+                depth = letters[letter]
+                return np.where(np.isfinite(depth) & (depth >= DEPTH_OF_A_MISS), np.float32(0.0), depth)
     there = ", ".join(sorted(filter(None, layers))) or "none"
     raise Unsound(
         f"{path.name} has no depth: no layer named {' or '.join(DEPTH_LAYERS)} (its layers: {there}), "
