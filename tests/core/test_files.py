@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,25 @@ def test_a_loss_of_power_finds_the_contents_on_the_disk_before_the_name(tmp_path
     *held, named, last = order
     assert {"hold c", "hold d.txt"} < set(held) and len(held) == 3
     assert (named, last) == ("name it", f"hold {tmp_path.name}")
+
+
+def test_macos_is_asked_to_empty_the_drives_own_cache_where_it_can(
+    tmp_path: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, what: asked.append(what))
+    write_json(tmp_path / "a.json", {})
+    assert asked == [51, 51] and order == ["name it"]
+
+    def not_here(descriptor: int, what: int) -> None:
+        raise OSError(45, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "fcntl", not_here)
+    order.clear()
+    write_json(tmp_path / "b.json", {})
+    assert len(order) == 3, "as everywhere else"
 
 
 def open_elsewhere() -> PermissionError:
