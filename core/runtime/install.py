@@ -26,6 +26,7 @@ from .places import (
     nearest_folder,
     new_name,
     python_in,
+    remove_tree,
     remove_unused,
     require_home,
     switch_to,
@@ -135,10 +136,10 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
                 )
             switch_to(environment)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             raise
         # hard links keep the files where there are such; elsewhere it would double what lies on the disk
-        shutil.rmtree(home() / CACHE, ignore_errors=True)
+        remove_tree(home() / CACHE)
         if remove_unused():
             reporter.log("The old runtime is at work; the next installation removes it.")
     reporter.progress("check", 1, 1)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -12,7 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..reporting import Reporter
 from .install import InstallSettings, alone, free_bytes, install
-from .places import current, home, ours, remove_environment, remove_unused
+from .places import current, home, ours, remove_environment, remove_tree, remove_unused
 from .progress import folder_bytes
 
 
@@ -64,7 +63,7 @@ def remove() -> None:
             raise UserError("the runtime is at work; close what trains or shows a twin, and remove it again")
         for path in ours():
             if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
             elif path != lock.path:
                 with suppress(OSError):
                     path.unlink()

@@ -129,7 +129,7 @@ def ours(beginning: str = "") -> list[Path]:
 def remove_unused() -> list[str]:
     """Remove all environments but the current one and those at work; gives the names of the latter."""
     for folder in ours("gone-"):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     kept = current()
     others = [folder for folder in ours("env-") if kept is None or folder.name != kept.name]
     return [folder.name for folder in others if not remove_environment(folder)]
@@ -147,7 +147,7 @@ def remove_environment(folder: Path) -> bool:
         folder.replace(gone)
     except OSError:
         return not folder.exists()
-    shutil.rmtree(gone, ignore_errors=True)
+    remove_tree(gone)
     return True
 
 
@@ -158,6 +158,13 @@ def hold(prefix: str) -> Lock | None:
         return None
     marked = Lock(folder / IN_USE, shared=True)
     return marked if marked.take() else None
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that goes."""
+    name = os.path.abspath(folder)
+    # some of PyTorch's files have longer paths than Windows takes without this
+    shutil.rmtree(f"\\\\?\\{name}" if sys.platform == "win32" else name, ignore_errors=True)
 
 
 def nearest_folder(path: Path) -> Path:

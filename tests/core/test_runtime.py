@@ -24,7 +24,15 @@ from radiance_twin.core.runtime import accelerator, lock, process_lock, steps, t
 from radiance_twin.core.runtime import install as install_module
 from radiance_twin.core.runtime.install import GB, InstallSettings, alone, install, plan
 from radiance_twin.core.runtime.manage import manage, remove, status, update
-from radiance_twin.core.runtime.places import IN_USE, current, find_managed_python, hold, home, nearest_folder
+from radiance_twin.core.runtime.places import (
+    IN_USE,
+    current,
+    find_managed_python,
+    hold,
+    home,
+    nearest_folder,
+    remove_tree,
+)
 from radiance_twin.core.runtime.process_lock import Lock
 from radiance_twin.core.runtime.steps import run_step
 
@@ -219,6 +227,14 @@ def test_nobody_installs_while_the_runtime_is_removed(settings: Settings, monkey
     monkeypatch.setattr(shutil, "rmtree", try_to_install)
     remove()
     assert refused and not home().exists()
+
+
+def test_windows_removes_paths_that_are_longer_than_it_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda name, ignore_errors: removed.append(name))
+    monkeypatch.setattr(sys, "platform", "win32")
+    remove_tree(tmp_path / "env")
+    assert removed == [f"\\\\?\\{tmp_path}{os.sep}env"]
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
