@@ -33,6 +33,21 @@ displays:
     - !<View> {name: Raw, colorspace: Data}
     - !<View> {name: Camera, colorspace: Camera}
     - !<View> {name: Odd, colorspace: Odd}
+    - !<View> {name: Shifted, colorspace: Shifted}
+    - !<View> {name: Doubled, view_transform: Doubled, display_colorspace: Screen}
+    - !<View> {name: Screen, colorspace: Screen}
+
+default_view_transform: Doubled
+
+view_transforms:
+  - !<ViewTransform>
+    name: Doubled
+    to_scene_reference: !<MatrixTransform> {matrix: [0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 1]}
+
+display_colorspaces:
+  - !<ColorSpace>
+    name: Screen
+    from_display_reference: !<ExponentTransform> {value: 2, direction: inverse}
 
 colorspaces:
   - !<ColorSpace>
@@ -79,7 +94,18 @@ colorspaces:
     name: Odd
     from_scene_reference: !<FileTransform> {src: swap.cube, interpolation: linear}
 
+  - !<ColorSpace>
+    name: Shifted
+    from_scene_reference: !<GroupTransform>
+      children:
+        - !<MatrixTransform> {matrix: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], offset: [0.1, 0.2, 0.3, 0]}
+        - !<RangeTransform> {min_in_value: 0, min_out_value: 0, max_in_value: 0.5, max_out_value: 0.5}
+
 looks:
+  - !<Look>
+    name: Bright Screen
+    process_space: Screen
+    transform: !<MatrixTransform> {matrix: [4, 0, 0, 0, 0, 4, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1]}
   - !<Look>
     name: Contrast
     process_space: Film Log
@@ -140,6 +166,21 @@ def test_data_are_shown_as_they_are(configuration):
 
 def test_tables_and_curves_come_from_their_files(configuration):
     assert shown(configuration, "Film", COLOURS) == pytest.approx(LOG[:, ::-1] ** 2, abs=1e-5)
+
+
+def test_offsets_and_ranges(configuration):
+    expected = np.clip(COLOURS + np.array([0.1, 0.2, 0.3]), 0.0, 0.5)
+    assert shown(configuration, "Shifted", COLOURS) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_displays_colours_are_reached_and_left_through_a_view_transform(configuration):
+    dark = COLOURS / 1024.0
+    for view in ("Doubled", "Screen"):
+        assert shown(configuration, view, dark) == pytest.approx(np.sqrt(2.0 * dark), abs=1e-5)
+    # there (2 x)^(1/2), four times that, and back
+    assert shown(configuration, "Standard", dark, "Bright Screen") == pytest.approx(
+        linear_to_srgb(16.0 * dark), abs=1e-5
+    )
 
 
 def test_a_look_is_applied_in_its_own_space(configuration):
