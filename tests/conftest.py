@@ -25,7 +25,7 @@ TESTS = ROOT / "tests"
 
 runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
-from radiance_twin.core.bake.bricks import FEATURES, NETWORK, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
+from radiance_twin.core.bake.bricks import FEW, NETWORKS, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
 
 
 def bpy_version() -> tuple[int, int] | None:
@@ -102,22 +102,26 @@ def tiny_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_bricks() -> Callable[..., Bricks]:
     """Makes bricks that are strewn over the cube in any order, a quarter of their voxels empty."""
 
-    def make(seed: int = 0, resolution: int = 48, share: float = 0.3, network: bool = True) -> Bricks:
+    def make(seed: int = 0, resolution: int = 48, share: float = 0.3, features: int = FEW) -> Bricks:
         rng = np.random.default_rng(seed)
         m = resolution // SIDE
         places = rng.permutation(np.argwhere(rng.random((m, m, m)) < share))
         shape = (len(places), SIDE, SIDE, SIDE)
         density = np.where(rng.random(shape) < 0.25, 0.0, np.exp(rng.uniform(-3.0, 7.0, shape)))
         colour = np.exp(rng.uniform(-6.0, 2.0, (*shape, 3)))
-        features = rng.integers(0, 256, (*shape, FEATURES if network else 0))
-        weights = {name: rng.normal(0.0, 0.4, size).astype(np.float32) for name, size in NETWORK.items()}
+        told = rng.integers(0, 256, (*shape, features))
+        network = None
+        if features:
+            # the more it is told, the less of each: its light stays as bright
+            sizes, spread = NETWORKS[features], 0.4 * (FEW / features) ** 0.5
+            network = {name: rng.normal(0.0, spread, size).astype(np.float32) for name, size in sizes.items()}
         return Bricks(
             resolution,
             index_of(places, resolution),
             density.astype(np.float16),
             colour.astype(np.float16),
-            features.astype(np.uint8),
-            weights if network else None,
+            told.astype(np.uint8),
+            network,
         )
 
     return make

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from ...core.bake.bricks import (
     CELL,
+    FEW,
+    MANY,
     NEGLIGIBLE_DENSITY,
-    NETWORK,
+    NETWORKS,
     SIDE,
     Bricks,
     blocks,
@@ -41,8 +43,8 @@ AtlasFormat = Literal["RGBA16F", "RGBA8"]
 
 # a brick with one voxel of its neighbours around it
 WIDE = SIDE + 2
-# of the network's arrays, in march.glsl
-NETWORK_VECTORS = 295
+# of the network's arrays, in march.glsl, by the number of features
+NETWORK_VECTORS = {FEW: 295, MANY: 553}
 SMALLEST_RESOLUTION = 8
 # bricks that are uploaded at once, and how many such blocks a thread prepares ahead
 BLOCK = 128
@@ -56,8 +58,8 @@ class AtlasContents:
     Attributes:
         bricks: the bake.
         texels: its `index_texels`.
-        voxels: eight bytes a voxel, [k, 8, 8, 8] each: colour and the logarithm of density as half floats; features, if
-            there are any.
+        voxels: eight bytes a voxel, [k, 8, 8, 8] each: colour and the logarithm of density as half floats; then every
+            eight features.
     """
 
     bricks: Bricks
@@ -77,7 +79,7 @@ class TwinTextures:
         shell: the outside of the bricks in which something can be seen; None when there are none.
         layout: bricks along x, y, z of the atlas.
         resolution: voxels along the field's cube.
-        network: [NETWORK_VECTORS, 4] as the shader reads it; None without a network.
+        network: [NETWORK_VECTORS[F], 4] as the shader reads it; None without a network.
         halvings: how often the bake was halved because the GPU refused it.
     """
 
@@ -97,8 +99,8 @@ def contents_of(bricks: Bricks) -> AtlasContents:
     light[..., :3] = bricks.colour
     np.log(np.maximum(bricks.density, NEGLIGIBLE_DENSITY, dtype=np.float32), out=light[..., 3], casting="same_kind")
     voxels = [light]
-    if bricks.features.shape[-1]:
-        voxels.append(np.ascontiguousarray(bricks.features))
+    for first in range(0, bricks.features.shape[-1], 8):
+        voxels.append(np.ascontiguousarray(bricks.features[..., first : first + 8]))
     return AtlasContents(bricks, index_texels(bricks), tuple(each.view(np.uint64)[..., 0] for each in voxels))
 
 
@@ -173,10 +175,10 @@ def _uploading(contents: AtlasContents, halvings: int) -> Generator[float, None,
             values = future.result()
             prepared.extend((later, thread.submit(_prepare, contents, later)) for later in islice(rest, 1))
             _copy(values[0], (light,), layout, int(rows[0]))
-            if features:
-                _copy(values[1], features, layout, int(rows[0]))
+            for number, eight in enumerate(values[1:]):
+                _copy(eight, features[2 * number : 2 * number + 2], layout, int(rows[0]))
             yield float(rows[-1] + 1) / bricks.count
-    network = None if bricks.network is None else network_vectors(bricks.network)
+    network = None if bricks.network is None else network_vectors(bricks.network, bricks.features.shape[-1])
     return TwinTextures(light, features or None, index, shell, layout, bricks.resolution, network, halvings)
 
 
@@ -198,11 +200,12 @@ def layout_of(count: int) -> tuple[int, int, int]:
 
 
 def _prepare(contents: AtlasContents, rows: NDArray[Any]) -> list[F4]:
-    """What is copied of some bricks: light and features, each [r, 10, 10, 10, 4] (x, y, z). One number holds two
-    features: the second times 256."""
+    """What is copied of some bricks: light and every eight features, each [r, 10, 10, 10, 4] (x, y, z). One number
+    holds two features: the second times 256."""
     empty = np.array([0.0, 0.0, 0.0, np.log(NEGLIGIBLE_DENSITY)], np.float16).view(np.uint64)[0]
     prepared = []
-    for values, outside, kind in zip(contents.voxels, (empty, 0), ("<f2", "<u2"), strict=False):
+    for number, values in enumerate(contents.voxels):
+        outside, kind = (0, "<u2") if number else (empty, "<f2")
         bordered = np.full((len(rows), WIDE, WIDE, WIDE), outside, np.uint64)
         with_borders(contents.bricks, values, rows, bordered)
         prepared.append(bordered.view(np.dtype(kind)).reshape(*bordered.shape, 4).astype(np.float32))
@@ -211,7 +214,7 @@ def _prepare(contents: AtlasContents, rows: NDArray[Any]) -> list[F4]:
 
 def _copy(values: F4, atlases: Sequence[gpu.types.GPUTexture], layout: tuple[int, int, int], first_row: int) -> None:
     """Put bricks [r, 10, 10, 10, 4] (x, y, z) to where those from `first_row` on belong: light into its one atlas,
-    features into their two."""
+    eight features into their two."""
     # a name of its own keeps the texture until it has been copied
     size = (WIDE, WIDE, WIDE * len(values))
     block = gpu.types.GPUTexture(size, format="RGBA32F", data=float_buffer(values))
@@ -225,11 +228,12 @@ def _copy(values: F4, atlases: Sequence[gpu.types.GPUTexture], layout: tuple[int
     gpu.compute.dispatch(shader, 1, 1, size[2])
 
 
-def network_vectors(network: dict[str, F4]) -> F4:
-    """[NETWORK_VECTORS, 4]: the network's arrays one behind the other, rows of three numbers padded to four."""
-    rows = [np.atleast_2d(network[name]) for name in NETWORK]
+def network_vectors(network: dict[str, F4], features: int) -> F4:
+    """[NETWORK_VECTORS[features], 4]: the network's arrays one behind the other, rows of three numbers padded to
+    four."""
+    rows = [np.atleast_2d(network[name]) for name in NETWORKS[features]]
     vectors = np.concatenate([np.pad(array, [(0, 0), (0, -array.shape[1] % 4)]).reshape(-1, 4) for array in rows])
-    assert vectors.shape == (NETWORK_VECTORS, 4)
+    assert vectors.shape == (NETWORK_VECTORS[features], 4)
     return vectors.astype(np.float32)
 
 

@@ -35,20 +35,27 @@ vec2 inside_cube(vec3 origin, vec3 direction)
 }
 
 #ifdef NETWORK
-/* light that depends on the direction: a network with two hidden layers of 24, asked once for the whole ray */
-#define TOLD 19
-#define HIDDEN 6 /* fours */
+/* light that depends on the direction: a network with two hidden layers, asked once for the whole ray */
+#ifdef MANY
+#  define TOLD 31
+#  define HIDDEN 8 /* fours */
+#else
+#  define TOLD 19
+#  define HIDDEN 6
+#endif
 #define BIAS_1 (TOLD * HIDDEN)
 #define WEIGHTS_2 (BIAS_1 + HIDDEN)
 #define BIAS_2 (WEIGHTS_2 + 4 * HIDDEN * HIDDEN)
 #define WEIGHTS_3 (BIAS_2 + HIDDEN)
 #define BIAS_3 (WEIGHTS_3 + 4 * HIDDEN)
 
+#ifdef MANY
+vec3 deferred(float alpha, vec4 feature_0, vec4 feature_1, vec4 feature_2, vec4 feature_3, vec3 d)
+#else
 vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
+#endif
 {
   float coverage = max(alpha, 1e-4);
-  vec3 mean = light / coverage;
-  vec3 short_mean = mean / (1.0 + mean);
   vec4 f = feature_0 / coverage;
   vec4 g = feature_1 / coverage;
   float told[TOLD];
@@ -56,15 +63,39 @@ vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
     told[i] = f[i];
     told[4 + i] = g[i];
   }
+#ifdef MANY
+  f = feature_2 / coverage;
+  g = feature_3 / coverage;
+  for (int i = 0; i < 4; i++) {
+    told[8 + i] = f[i];
+    told[12 + i] = g[i];
+  }
+  vec3 dd = d * d;
+  told[16] = -0.4886025119029199 * d.y;
+  told[17] = 0.4886025119029199 * d.z;
+  told[18] = -0.4886025119029199 * d.x;
+  told[24] = -0.5900435899266435 * d.y * (3.0 * dd.x - dd.y);
+  told[25] = 2.890611442640554 * d.x * d.y * d.z;
+  told[26] = -0.4570457994644658 * d.y * (5.0 * dd.z - 1.0);
+  told[27] = 0.3731763325901154 * d.z * (5.0 * dd.z - 3.0);
+  told[28] = -0.4570457994644658 * d.x * (5.0 * dd.z - 1.0);
+  told[29] = 1.445305721320277 * d.z * (dd.x - dd.y);
+  told[30] = -0.5900435899266435 * d.x * (dd.x - 3.0 * dd.y);
+#  define BAND 19
+#else
+  vec3 mean = light / coverage;
+  vec3 short_mean = mean / (1.0 + mean);
   for (int i = 0; i < 3; i++) {
     told[8 + i] = short_mean[i];
     told[11 + i] = d[i];
   }
-  told[14] = 1.0925484305920792 * d.x * d.y;
-  told[15] = -1.0925484305920792 * d.y * d.z;
-  told[16] = 0.31539156525252005 * (3.0 * d.z * d.z - 1.0);
-  told[17] = -1.0925484305920792 * d.x * d.z;
-  told[18] = 0.5462742152960396 * (d.x * d.x - d.y * d.y);
+#  define BAND 14
+#endif
+  told[BAND] = 1.0925484305920792 * d.x * d.y;
+  told[BAND + 1] = -1.0925484305920792 * d.y * d.z;
+  told[BAND + 2] = 0.31539156525252005 * (3.0 * d.z * d.z - 1.0);
+  told[BAND + 3] = -1.0925484305920792 * d.x * d.z;
+  told[BAND + 4] = 0.5462742152960396 * (d.x * d.x - d.y * d.y);
   vec4 first[HIDDEN];
   for (int j = 0; j < HIDDEN; j++) {
     first[j] = uniforms.network[BIAS_1 + j];
@@ -73,7 +104,7 @@ vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
     }
     first[j] = max(first[j], 0.0);
   }
-  vec4 added = uniforms.network[BIAS_3];
+  vec4 last = uniforms.network[BIAS_3];
   for (int j = 0; j < HIDDEN; j++) {
     vec4 second = uniforms.network[BIAS_2 + j];
     for (int i = 0; i < 4 * HIDDEN; i++) {
@@ -81,10 +112,14 @@ vec3 deferred(float alpha, vec3 light, vec4 feature_0, vec4 feature_1, vec3 d)
     }
     second = max(second, 0.0);
     for (int i = 0; i < 4; i++) {
-      added += second[i] * uniforms.network[WEIGHTS_3 + 4 * j + i];
+      last += second[i] * uniforms.network[WEIGHTS_3 + 4 * j + i];
     }
   }
-  return max(light + alpha * added.rgb, 0.0);
+#ifdef MANY
+  return alpha * exp(min(last.rgb, 11.0));
+#else
+  return max(light + alpha * last.rgb, 0.0);
+#endif
 }
 #endif
 
@@ -130,6 +165,10 @@ void main()
   vec3 light = vec3(0.0);
   vec4 feature_0 = vec4(0.0);
   vec4 feature_1 = vec4(0.0);
+#ifdef MANY
+  vec4 feature_2 = vec4(0.0);
+  vec4 feature_3 = vec4(0.0);
+#endif
   float transmittance = 1.0;
   ivec3 place = ivec3(-1);
   uvec4 masks = uvec4(0u);
@@ -183,6 +222,12 @@ void main()
         FETCHED;
         feature_1 += weight * textureLod(atlas_features_1, where, 0.0);
         FETCHED;
+#  ifdef MANY
+        feature_2 += weight * textureLod(atlas_features_2, where, 0.0);
+        FETCHED;
+        feature_3 += weight * textureLod(atlas_features_3, where, 0.0);
+        FETCHED;
+#  endif
       }
 #endif
       transmittance *= 1.0 - opacity;
@@ -192,7 +237,11 @@ void main()
   float alpha = 1.0 - transmittance;
 #ifdef NETWORK
   if (alpha > 0.0) {
+#  ifdef MANY
+    light = deferred(alpha, feature_0, feature_1, feature_2, feature_3, direction);
+#  else
     light = deferred(alpha, light, feature_0, feature_1, direction);
+#  endif
   }
 #endif
   result = vec4(light, alpha);

@@ -20,7 +20,6 @@ from ..errors import UserError
 
 SIDE = 8
 MOST_VOXELS = 512
-FEATURES = 8
 # side of a cell of the fine occupancy, in voxels: a brick has 4³ of them, one bit each
 CELL = 2
 # optical thickness of the whole cube below which nobody sees anything; the least that logarithms are taken of
@@ -28,8 +27,13 @@ NEGLIGIBLE_DENSITY = 1e-2
 # light below which a logarithm of it would only store noise
 DIM = 0.02
 HALF_MAX = 65504.0
-# of the deferred network: rows and columns of each array
-NETWORK = {"w1": (19, 24), "b1": (24,), "w2": (24, 24), "b2": (24,), "w3": (24, 3), "b3": (3,)}
+# features of a voxel: mostly few, many where light depends on the direction in ways that few cannot tell
+FEW, MANY = 8, 16
+# of the deferred network: rows and columns of each array, by the number of features that it is told
+NETWORKS = {
+    FEW: {"w1": (19, 24), "b1": (24,), "w2": (24, 24), "b2": (24,), "w3": (24, 3), "b3": (3,)},
+    MANY: {"w1": (31, 32), "b1": (32,), "w2": (32, 32), "b2": (32,), "w3": (32, 3), "b3": (3,)},
+}
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ class Bricks:
         resolution: n, voxels along the field's cube; centres at (i + 0.5) / n.
         index: [ceil(n / 8)]³, the row of each brick, −1 where there is none.
         density: [k, 8, 8, 8] per unit of field length, indexed [brick, x, y, z].
-        colour: [k, 8, 8, 8, 3] light that is the same from all sides: scene-linear, not premultiplied.
-        features: [k, 8, 8, 8, 8] what the network is told, value / 255; [k, 8, 8, 8, 0] without a network.
-        network: NETWORK's arrays, float32; None when the light is `colour` alone.
+        colour: [k, 8, 8, 8, 3] light that is the same from all sides: scene-linear, not premultiplied. With MANY
+            features it is the mean over the directions, and the network alone makes what is seen.
+        features: [k, 8, 8, 8, F] what the network is told, value / 255; F is FEW, MANY or, without a network, 0.
+        network: the arrays of NETWORKS[F], float32; None when the light is `colour` alone.
     """
 
     resolution: int
@@ -242,7 +247,8 @@ def to_arrays(bricks: Bricks) -> dict[str, NDArray[Any]]:
 
 def metadata_of(bricks: Bricks) -> dict[str, Any]:
     """What twin.json says of a bake."""
-    return {"kind": "bricks", "resolution": bricks.resolution, "bricks": bricks.count}
+    features = bricks.features.shape[-1]
+    return {"kind": "bricks", "resolution": bricks.resolution, "bricks": bricks.count, "features": features}
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> Bricks:
@@ -283,7 +289,7 @@ def _from_bricks(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) ->
     k = len(places) if places.ndim == 2 else -1
     shape = (k, SIDE, SIDE, SIDE)
     shapes_fit = places.shape == (k, 3) and density.shape == shape and colour.shape == (3, *shape)
-    if not shapes_fit or features.shape not in ((0, *shape), (FEATURES, *shape)) or ranges.shape != (3,):
+    if not shapes_fit or features.shape not in [(f, *shape) for f in (0, *NETWORKS)] or ranges.shape != (3,):
         raise UserError(f"its bake has arrays of {density.shape} and {colour.shape}, which makes no sense; train again")
     if any(array.dtype != np.uint8 for array in (places, density, colour, features)):
         raise UserError("its bake holds numbers of the wrong kind; train again")
@@ -298,8 +304,8 @@ def _from_bricks(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) ->
     codes = np.arange(256)
     densities = np.where(codes == 0, 0.0, low * (high / low) ** (np.maximum(codes - 1, 0) / 254)).astype(np.float16)
     lights = (DIM * np.expm1(codes / 255 * np.log1p(brightest / DIM))).astype(np.float16)
-    network = _network(arrays)
-    if (network is None) != (features.shape[0] == 0):
+    network = _network(arrays, len(features))
+    if (network is None) != (len(features) == 0):
         raise UserError("its bake has only a half of what makes its highlights; train again")
     thick, light = np.empty(shape, np.float16), np.empty((*shape, 3), np.float16)
     told = np.empty((*shape, len(features)), np.uint8)
@@ -313,11 +319,13 @@ def _from_bricks(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) ->
     return Bricks(n, index_of(places, n), thick, light, told, network)
 
 
-def _network(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]] | None:
+def _network(arrays: Mapping[str, NDArray[Any]], features: int) -> dict[str, NDArray[np.float32]] | None:
     if not any(name.startswith("bake/network/") for name in arrays):
         return None
-    network = {name: _array(arrays, f"network/{name}").astype(np.float32) for name in NETWORK}
-    if any(network[name].shape != shape for name, shape in NETWORK.items()):
+    # one that nothing is told is refused by who asks, whatever its size is
+    shapes = NETWORKS[features or FEW]
+    network = {name: _array(arrays, f"network/{name}").astype(np.float32) for name in shapes}
+    if any(network[name].shape != shape for name, shape in shapes.items()):
         raise UserError("its bake has a network of another size than is known here; update Radiance Twin")
     if not all(np.isfinite(array).all() for array in network.values()):
         raise UserError("its bake has values that are no numbers; train again")

@@ -60,14 +60,16 @@ class Start:
     Attributes:
         resolution: n, voxels along the cube.
         places: [k, 3] of the bricks.
-        values: [k · 512, 12] density, colour (both above 0) and features (0 … 1).
+        values: [k · 512, 4 + F] density, colour (both above 0) and features (0 … 1).
         network: see `deferred.py`; it is changed.
+        pace: share of the rates: what begins near its end shall not be thrown far from it.
     """
 
     resolution: int
     places: NDArray[np.int64]
     values: F4
     network: dict[str, torch.Tensor]
+    pace: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,10 @@ def fit_bricks(
         origins, directions, shown, pixels = _batch(targets, random)
         shifts = random.random(len(origins), dtype=np.float32)
         shifts[1 : 2 * pixels : 2] = (shifts[: 2 * pixels : 2] + np.float32(0.5)) % np.float32(1.0)
-        sums = np.empty((len(origins), kernels.CHANNELS), np.float32)
+        sums = np.empty((len(origins), values.shape[1]), np.float32)
         marched = _march(values, solid, index, origins, directions, shifts, step_length, spaces, sums, pool)
         upstream = _upstream(network, optimiser, sums, directions, shown, targets.behind(directions), pixels)
-        rate = LAST + (1.0 - LAST) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
+        rate = start.pace * (LAST + (1.0 - LAST) * 0.5 * (1.0 + np.cos(np.pi * step / steps)))
         for group in optimiser.param_groups:
             group["lr"] = NETWORK_RATE * rate
         optimiser.step()
@@ -183,13 +185,13 @@ def _march(
     sums: F4,
     pool: ThreadPoolExecutor,
 ) -> list[tuple[F4, NDArray[np.int64], F4]]:
-    """Fill `sums` [R, 12]; positions, offsets and samples of each block (see `kernels.see`)."""
+    """Fill `sums` [R, 4 + F]; positions, offsets and samples of each block (see `kernels.see`)."""
     most = RAYS_PER_BLOCK * (int(np.ceil(np.sqrt(3.0) / step)) + 1)
 
     def block(number: int) -> tuple[F4, NDArray[np.int64], F4]:
         part = slice(number * RAYS_PER_BLOCK, (number + 1) * RAYS_PER_BLOCK)
         space = spaces[number]
-        positions, samples = space.array("positions", most, 3), space.array("samples", most, kernels.CHANNELS + 1)
+        positions, samples = space.array("positions", most, 3), space.array("samples", most, values.shape[1] + 1)
         offsets = space.array("offsets", len(origins[part]) + 1, dtype=np.int64)
         rays = (origins[part], directions[part], shifts[part])
         kernels.see(values, solid, index, *rays, step, positions, offsets, samples, sums[part])
@@ -207,7 +209,7 @@ def _upstream(
     behind: F4,
     pixels: int,
 ) -> F4:
-    """The loss's gradient for `sums` [R, 12]; that for the network is left in it."""
+    """The loss's gradient for `sums` [R, 4 + F]; that for the network is left in it."""
     seen = torch.from_numpy(sums).requires_grad_()
     light = deferred_light(network, seen, torch.from_numpy(directions))
     light = torch.cat([light + (1.0 - seen[:, :1]) * torch.from_numpy(behind), seen[:, :1]], dim=1)
@@ -229,7 +231,7 @@ def _upstream(
 
 
 def _bricks(start: Start, values: F4, network: dict[str, F4]) -> Bricks:
-    voxels = values.reshape(-1, SIDE, SIDE, SIDE, kernels.CHANNELS)
+    voxels = values.reshape(-1, SIDE, SIDE, SIDE, values.shape[1])
     return Bricks(
         start.resolution,
         index_of(start.places, start.resolution),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The loops of fitting bricks, compiled by numba: what rays see of them, and the gradient for each voxel.
 
-Voxels are rows of a table [k · 512, 12]: the density's logarithm, colour (3), features (8); those of a brick follow one
-another, z fastest. Most of them are empty, and a step touches few of the others: a byte a voxel that says so spares
+Voxels are rows of a table [k · 512, C]: the density's logarithm, colour (3), features (C − 4); those of a brick follow
+one another, z fastest. Most of them are empty, and a step touches few of the others: a byte a voxel that says so spares
 reading the table, which is larger than the processor's caches.
 `index` [m + 2]³ i4 says which brick stands where, −1 where there is none; it has an empty border, so that the voxels
 around the cube are found to be nowhere. Sampling is that of `march.march_rays`.
@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..field.cpu_kernels import ONE, ZERO, adam, compiled
-from .bricks import FEATURES, NEGLIGIBLE_DENSITY
+from .bricks import NEGLIGIBLE_DENSITY
 
-CHANNELS = 4 + FEATURES
 VOXELS = 512
 # rays end where they let less than this through
 OPAQUE = np.float32(1e-3)
@@ -80,18 +79,19 @@ def see(
     """March rays through bricks. Returns the number of samples that show something.
 
     Args:
-        values: [rows, 12].
+        values: [rows, C].
         solid: [rows] which voxels' logarithms are at least `least_shown(step)`.
         origins, directions: [R, 3] in field coordinates, unit directions.
         shifts: [R] 0..1 of where in each interval its sample stands.
         step: length of the intervals, field units.
-        positions, samples: filled: [S, 3], and [S, 13] density, colour and features there and the share of the pixel.
+        positions, samples: filled: [S, 3], and [S, C + 1] density, colour, features there and the share of the pixel.
         offsets: [R + 1] i8, filled: the first sample of each ray.
-        sums: [R, 12], filled: coverage, then colour and features, weighed by what each sample covers.
+        sums: [R, C], filled: coverage, then colour and features, weighed by what each sample covers.
     """
     n = (index.shape[0] - 2) * 8
     size, half, brick = np.float32(n), np.float32(0.5), np.float32(8.0) / np.float32(n)
-    rows = np.empty(8, np.int64)
+    channels = values.shape[1]
+    rows, shares, held = np.empty(8, np.int64), np.empty(8, np.float32), np.empty(channels, np.float32)
     count = 0
     offsets[0] = 0
     for r in range(origins.shape[0]):
@@ -105,8 +105,7 @@ def see(
         leave = min(max(-ox * ix, (ONE - ox) * ix), max(-oy * iy, (ONE - oy) * iy))
         leave = min(leave, max(-oz * iz, (ONE - oz) * iz))
         transmittance = ONE
-        s1, s2, s3, s4, s5, s6 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-        s7, s8, s9, s10, s11 = ZERO, ZERO, ZERO, ZERO, ZERO
+        sums[r] = ZERO
         k = 0
         while transmittance > OPAQUE:
             t = entry + (np.float32(k) + shifts[r]) * step
@@ -139,43 +138,27 @@ def see(
                 row = rows[corner]
                 w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
                 w *= wz if corner & 4 else ONE - wz
+                shares[corner] = w
                 logarithm += w * (values[row, 0] if row >= 0 else NOTHING)
             density = np.exp(logarithm)
             if density * step < UNSEEN:
                 continue
-            a1, a2, a3, a4, a5, a6 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-            a7, a8, a9, a10, a11 = ZERO, ZERO, ZERO, ZERO, ZERO
+            held[:] = ZERO
             for corner in range(8):
-                row = rows[corner]
-                w = (wx if corner & 1 else ONE - wx) * (wy if corner & 2 else ONE - wy)
-                w *= wz if corner & 4 else ONE - wz
+                row, w = rows[corner], shares[corner]
                 if row >= 0:
-                    a1 += w * values[row, 1]
-                    a2 += w * values[row, 2]
-                    a3 += w * values[row, 3]
-                    a4 += w * values[row, 4]
-                    a5 += w * values[row, 5]
-                    a6 += w * values[row, 6]
-                    a7 += w * values[row, 7]
-                    a8 += w * values[row, 8]
-                    a9 += w * values[row, 9]
-                    a10 += w * values[row, 10]
-                    a11 += w * values[row, 11]
+                    for c in range(1, channels):
+                        held[c] += w * values[row, c]
             after = transmittance * np.exp(-density * step)
             w = transmittance - after
             transmittance = after
             positions[count, 0], positions[count, 1], positions[count, 2] = px, py, pz
-            samples[count, 0], samples[count, 1], samples[count, 2], samples[count, 3] = density, a1, a2, a3
-            samples[count, 4], samples[count, 5], samples[count, 6], samples[count, 7] = a4, a5, a6, a7
-            samples[count, 8], samples[count, 9], samples[count, 10], samples[count, 11] = a8, a9, a10, a11
-            samples[count, CHANNELS] = w
+            samples[count, 0], samples[count, channels] = density, w
+            for c in range(1, channels):
+                samples[count, c] = held[c]
+                sums[r, c] += w * held[c]
             count += 1
-            s1, s2, s3, s4 = s1 + w * a1, s2 + w * a2, s3 + w * a3, s4 + w * a4
-            s5, s6, s7, s8 = s5 + w * a5, s6 + w * a6, s7 + w * a7, s8 + w * a8
-            s9, s10, s11 = s9 + w * a9, s10 + w * a10, s11 + w * a11
-        sums[r, 0], sums[r, 1], sums[r, 2], sums[r, 3] = ONE - transmittance, s1, s2, s3
-        sums[r, 4], sums[r, 5], sums[r, 6], sums[r, 7] = s4, s5, s6, s7
-        sums[r, 8], sums[r, 9], sums[r, 10], sums[r, 11] = s8, s9, s10, s11
+        sums[r, 0] = ONE - transmittance
         offsets[r + 1] = count
     return count
 
@@ -184,32 +167,29 @@ def see(
 def scatter(
     index: Any, positions: Any, offsets: Any, samples: Any, step: Any, upstream: Any, gradient: Any, touched: Any
 ) -> None:
-    """Add the gradient for each voxel's values to `gradient` [rows, 12], from that for `see`'s `sums` [R, 12].
+    """Add the gradient for each voxel's values to `gradient` [rows, C], from that for `see`'s `sums` [R, C].
 
     `touched` [rows] becomes True where something is added.
     """
     n = (index.shape[0] - 2) * 8
     size, half = np.float32(n), np.float32(0.5)
-    rows = np.empty(8, np.int64)
+    channels = upstream.shape[1]
+    rows, moved = np.empty(8, np.int64), np.empty(channels, np.float32)
     for r in range(offsets.shape[0] - 1):
         transmittance = ONE
         for i in range(offsets[r], offsets[r + 1]):
-            transmittance -= samples[i, CHANNELS]
-        g0, g1, g2, g3 = upstream[r, 0], upstream[r, 1], upstream[r, 2], upstream[r, 3]
-        g4, g5, g6, g7 = upstream[r, 4], upstream[r, 5], upstream[r, 6], upstream[r, 7]
-        g8, g9, g10, g11 = upstream[r, 8], upstream[r, 9], upstream[r, 10], upstream[r, 11]
+            transmittance -= samples[i, channels]
         # what the samples behind give, weighed by the upstream gradient; from back to front
         rest = ZERO
         for i in range(offsets[r + 1] - 1, offsets[r] - 1, -1):
-            w = samples[i, CHANNELS]
-            value = g0 + g1 * samples[i, 1] + g2 * samples[i, 2] + g3 * samples[i, 3]
-            value += g4 * samples[i, 4] + g5 * samples[i, 5] + g6 * samples[i, 6] + g7 * samples[i, 7]
-            value += g8 * samples[i, 8] + g9 * samples[i, 9] + g10 * samples[i, 10] + g11 * samples[i, 11]
-            u0 = step * (transmittance * value - rest) * samples[i, 0]
+            w = samples[i, channels]
+            value = upstream[r, 0]
+            for c in range(1, channels):
+                value += upstream[r, c] * samples[i, c]
+                moved[c] = w * upstream[r, c]
+            moved[0] = step * (transmittance * value - rest) * samples[i, 0]
             rest += w * value
             transmittance += w
-            u1, u2, u3, u4, u5, u6 = w * g1, w * g2, w * g3, w * g4, w * g5, w * g6
-            u7, u8, u9, u10, u11 = w * g7, w * g8, w * g9, w * g10, w * g11
             x, wx = _low(positions[i, 0] * size - half)
             y, wy = _low(positions[i, 1] * size - half)
             z, wz = _low(positions[i, 2] * size - half)
@@ -220,18 +200,8 @@ def scatter(
                 w *= wz if corner & 4 else ONE - wz
                 if row >= 0:
                     touched[row] = True
-                    gradient[row, 0] += w * u0
-                    gradient[row, 1] += w * u1
-                    gradient[row, 2] += w * u2
-                    gradient[row, 3] += w * u3
-                    gradient[row, 4] += w * u4
-                    gradient[row, 5] += w * u5
-                    gradient[row, 6] += w * u6
-                    gradient[row, 7] += w * u7
-                    gradient[row, 8] += w * u8
-                    gradient[row, 9] += w * u9
-                    gradient[row, 10] += w * u10
-                    gradient[row, 11] += w * u11
+                    for c in range(channels):
+                        gradient[row, c] += w * moved[c]
 
 
 @compiled
@@ -252,6 +222,7 @@ def chain(
     difference to its six neighbours' is pulled by `smooth`, bounded as Huber's: that calms the grain which views leave
     between them. `touched[0]` is then that of all groups, and the others become False.
     """
+    channels = values.shape[1]
     for brick in range(first, end):
         bx, by, bz = places[brick, 0] * 8, places[brick, 1] * 8, places[brick, 2] * 8
         for voxel in range(VOXELS):
@@ -261,7 +232,7 @@ def chain(
                 touched[group, row] = False
             if not touched[0, row]:
                 continue
-            for c in range(CHANNELS):
+            for c in range(channels):
                 g = ZERO
                 for group in range(gradients.shape[0]):
                     g += gradients[group, row, c]
@@ -280,7 +251,7 @@ def chain(
                     z + (away if axis == 2 else 0),
                 )
                 if other >= 0:
-                    for c in range(1, CHANNELS):
+                    for c in range(1, channels):
                         bent = min(max(parameters[row, c] - parameters[other, c], -BEND), BEND)
                         gradients[0, row, c] += smooth * bent
 
@@ -313,7 +284,7 @@ def move(
 
 @compiled
 def decode(parameters: Any, values: Any) -> None:
-    """The values [rows, 12] that parameters stand for."""
+    """The values [rows, C] that parameters stand for."""
     for row in range(parameters.shape[0]):
         _decode(parameters[row], values[row])
 
@@ -323,5 +294,5 @@ def _decode(parameters: Any, values: Any) -> None:
     values[0] = min(max(parameters[0], NOTHING), MOST_LOGARITHM)
     for c in range(1, 4):
         values[c] = np.exp(min(parameters[c], MOST_LOGARITHM))
-    for c in range(4, CHANNELS):
+    for c in range(4, len(values)):
         values[c] = ONE / (ONE + np.exp(-parameters[c]))

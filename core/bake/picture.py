@@ -22,11 +22,12 @@ ROWS_AT_ONCE = 1024
 
 def bake_picture(bricks: Bricks, world_from_field: NDArray[np.float64], camera: Camera, pool: ThreadPoolExecutor) -> F4:
     """[H, W, 4] scene-linear, premultiplied, by four rays to a pixel as the field's own pictures; see `march.py`."""
-    values = np.zeros((bricks.count, 8, 8, 8, kernels.CHANNELS), np.float32)
+    channels = 4 + bricks.features.shape[-1]
+    values = np.empty((bricks.count, 8, 8, 8, channels), np.float32)
     values[..., 0] = np.log(np.maximum(bricks.density.astype(np.float32), NEGLIGIBLE_DENSITY))
     values[..., 1:4] = bricks.colour
-    values[..., 4 : 4 + bricks.features.shape[-1]] = bricks.features / np.float32(255.0)
-    table = values.reshape(-1, kernels.CHANNELS)
+    values[..., 4:] = bricks.features / np.float32(255.0)
+    table = values.reshape(-1, channels)
     index = np.pad(bricks.index, 1, constant_values=-1)
     step = np.float32(1.0 / (SAMPLES_PER_VOXEL * bricks.resolution))
     solid = table[:, 0] >= kernels.least_shown(step)
@@ -39,9 +40,9 @@ def bake_picture(bricks: Bricks, world_from_field: NDArray[np.float64], camera: 
         count = len(centres[part])
         positions, samples = (
             np.empty((count * most, 3), np.float32),
-            np.empty((count * most, kernels.CHANNELS + 1), np.float32),
+            np.empty((count * most, channels + 1), np.float32),
         )
-        offsets, sums = np.empty(count + 1, np.int64), np.empty((count, kernels.CHANNELS), np.float32)
+        offsets, sums = np.empty(count + 1, np.int64), np.empty((count, channels), np.float32)
         for right, down, _ in PATTERN:
             origin, ways = rays_in_field(camera, centres[part] + np.array([right, down]), world_from_field)
             directions = ways.astype(np.float32)

@@ -34,12 +34,14 @@ from radiance_twin.core.training.recipe import Recipe  # noqa: E402
 from radiance_twin.core.training.run import prepare  # noqa: E402
 from radiance_twin.core.twin_file import read_twin, write_twin  # noqa: E402
 
-# 10³ voxels of a brick with its borders, 16 bytes each
-BYTES_PER_BRICK = 16_000
+# 10³ voxels of a brick with its borders: 8 bytes of light in each, and a byte for each feature
+VOXELS_PER_BRICK = 1000
+BYTES_OF_LIGHT = 8
 COLUMNS = (
     "bake",
     "voxels",
     "bricks",
+    "features",
     "steps",
     "processor s",
     "field",
@@ -106,9 +108,10 @@ def rows(dataset: Dataset, field: TrainedField, given: argparse.Namespace, pool:
         baked = shown(dataset, lambda camera, held=held: bake_over_background(held, field, camera, pool))
         own, own_foreground = (views.mean_psnr(views.truth, baked, part) for part in (False, True))
         quality = [whole, own, whole - own, foreground - own_foreground, views.mean_psnr(neural, baked)]
-        cells = [size, f"{bricks.resolution}³", str(bricks.count), str(given.steps), f"{seconds:.0f}"]
+        features = bricks.features.shape[-1]
+        cells = [size, f"{bricks.resolution}³", str(bricks.count), str(features), str(given.steps), f"{seconds:.0f}"]
         cells += [f"{value:.2f}" for value in quality]
-        cells += [f"{megabytes:.1f}", f"{bricks.count * BYTES_PER_BRICK / 1e6:.0f}"]
+        cells += [f"{megabytes:.1f}", f"{bricks.count * VOXELS_PER_BRICK * (BYTES_OF_LIGHT + features) / 1e6:.0f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -48,12 +48,15 @@ def main() -> None:
     settings = parser.parse_args()
     began = time.perf_counter()
     bake = read_bake(settings.twin)
+    # let go of when it is on the GPU
+    assert bake.contents is not None
+    bricks = bake.contents.bricks
     row: dict[str, Any] = {
         "twin": Path(settings.twin).name,
         "MB": round(Path(settings.twin).stat().st_size / 1e6, 1),
-        "voxels": bake.bricks.resolution,
-        "bricks": bake.bricks.count,
-        "network": bake.bricks.network is not None,
+        "voxels": bricks.resolution,
+        "bricks": bricks.count,
+        "network": bricks.network is not None,
         "read_seconds": round(time.perf_counter() - began, 2),
     }
     gpu.init()
@@ -61,7 +64,7 @@ def main() -> None:
     textures = bake.on_gpu()
     assert textures is not None, bake.notice
     row["upload_seconds"] = round(time.perf_counter() - began, 2)
-    row["GPU_MB"] = round(int(np.prod(textures.layout)) * 1000 * (16 if textures.features else 8) / 1e6, 1)
+    row["GPU_MB"] = round(int(np.prod(textures.layout)) * 1000 * (8 + 4 * len(textures.features or ())) / 1e6, 1)
     view, projection = camera_of(bake)
     placed = [PlacedTwin(textures, bake.world_from_field)]
     row |= fetches(placed, view, projection)
@@ -78,7 +81,7 @@ def main() -> None:
     if not settings.no_volume:
         with tempfile.TemporaryDirectory() as folder:
             for name, (tile, steps) in EEVEE.items():
-                volume = volume_drawing(bake, Path(folder), view, projection, tile, steps)
+                volume = volume_drawing(bricks, bake.world_from_field, Path(folder), view, projection, tile, steps)
                 own, eevee = seconds_of(settings.runs, draw_bake, volume)
                 word = name.replace(" ", "_")
                 row[f"eevee_{word}_seconds"] = eevee
@@ -135,7 +138,8 @@ def fetches(placed: list[PlacedTwin], view: NDArray[np.float64], projection: NDA
 
 
 def volume_drawing(
-    bake: Bake,
+    bricks: Bricks,
+    world_from_field: NDArray[np.float64],
     folder: Path,
     view: NDArray[np.float64],
     projection: NDArray[np.float64],
@@ -150,7 +154,7 @@ def volume_drawing(
     scene.eevee.volumetric_tile_size, scene.eevee.volumetric_samples = tile, steps
     path = folder / "bake.vdb"
     if not path.exists():
-        write_grid(bake, folder, path)
+        write_grid(bricks, world_from_field, folder, path)
     volume = new_volume(bpy.context, str(path), "Bake").data
     assert isinstance(volume, bpy.types.Volume) and volume.grids.load(), volume.grids.error_message
     bpy.context.view_layer.update()
@@ -178,13 +182,13 @@ def volume_drawing(
     return drawing
 
 
-def write_grid(bake: Bake, folder: Path, path: Path) -> None:
-    density, colour = dense(bake.bricks, bake.bricks.density), dense(bake.bricks, bake.bricks.colour)
-    n = bake.bricks.resolution
-    world_from_index = bake.world_from_field @ np.diag([1 / n, 1 / n, 1 / n, 1.0])
+def write_grid(bricks: Bricks, world_from_field: NDArray[np.float64], folder: Path, path: Path) -> None:
+    density, colour = dense(bricks, bricks.density), dense(bricks, bricks.colour)
+    n = bricks.resolution
+    world_from_index = world_from_field @ np.diag([1 / n, 1 / n, 1 / n, 1.0])
     world_from_index[:3, 3] += world_from_index[:3, :3] @ np.full(3, 0.5)
     arguments: dict[str, Any] = {"output": str(path), "world_from_index": world_from_index.tolist()}
-    grids = {"density": density.astype(np.float32) / uniform_scale(bake.world_from_field), "color": colour}
+    grids = {"density": density.astype(np.float32) / uniform_scale(world_from_field), "color": colour}
     for name, array in grids.items():
         arguments[name] = str(folder / f"{name}.npy")
         np.save(arguments[name], array)

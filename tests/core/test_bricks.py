@@ -11,7 +11,9 @@ import pytest
 
 from radiance_twin.core.bake.bricks import (
     CELL,
-    NETWORK,
+    FEW,
+    MANY,
+    NETWORKS,
     SIDE,
     Bricks,
     bricks_of_grid,
@@ -105,8 +107,9 @@ def test_half_as_many_voxels_hold_the_same_light() -> None:
     assert float(smallest.density.sum()) == pytest.approx(0.125)
 
 
-def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Path) -> None:
-    bricks = random_bricks()
+@pytest.mark.parametrize("features", [FEW, MANY])
+def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Path, features: int) -> None:
+    bricks = random_bricks(features=features)
     metadata = {"world_from_field": np.eye(4).tolist(), "bake": metadata_of(bricks)}
     write_twin(tmp_path / "x.twin", metadata, to_arrays(bricks))
     twin = read_twin(tmp_path / "x.twin", ["bake"])
@@ -137,7 +140,7 @@ def test_what_nobody_can_see_is_not_kept() -> None:
 
 
 def test_a_bake_without_a_network_and_one_without_bricks_survive_too(random_bricks: Any) -> None:
-    plain = random_bricks(network=False)
+    plain = random_bricks(features=0)
     back = from_arrays(to_arrays(plain), {"bake": metadata_of(plain)})
     assert back.network is None and back.features.shape[-1] == 0
     nothing = bricks_of_grid(np.zeros((16, 16, 16)), np.zeros((16, 16, 16, 3)))
@@ -171,8 +174,9 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "backwards": ({"bake/ranges": np.array([5.0, 1.0, 1.0])}, {}, "no numbers"),
     "nan in the network": ({"bake/network/w2": np.full((24, 24), np.nan)}, {}, "no numbers"),
     "wider network": ({"bake/network/w2": np.zeros((32, 24))}, {}, "another size"),
+    "the network of others": ({"bake/features": "doubled"}, {}, "another size"),
     "half a network": ({"bake/network/w2": None}, {}, "lacks bake/network/w2"),
-    "features without a network": ({f"bake/network/{name}": None for name in NETWORK}, {}, "only a half"),
+    "features without a network": ({f"bake/network/{name}": None for name in NETWORKS[FEW]}, {}, "only a half"),
 }
 
 
@@ -184,6 +188,8 @@ def test_a_bad_bake_is_refused_in_one_line(random_bricks: Any, name: str) -> Non
     for array, value in changes.items():
         if value is None:
             del arrays[array]
+        elif isinstance(value, str) and value == "doubled":
+            arrays[array] = np.concatenate([arrays[array]] * 2)
         elif isinstance(value, str):
             arrays[array] = arrays[array].copy()
             arrays[array][3] = (6, 0, 0) if value == "outside" else arrays[array][4]

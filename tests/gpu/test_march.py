@@ -11,7 +11,7 @@ import pytest
 from radiance_twin.addon.viewport.atlas import upload
 from radiance_twin.addon.viewport.march import PlacedTwin, Rectangle, march, new_picture, screen_rectangle
 from radiance_twin.addon.viewport.shell import shell_corners
-from radiance_twin.core.bake.bricks import bricks_of_grid
+from radiance_twin.core.bake.bricks import FEW, MANY, bricks_of_grid
 from radiance_twin.core.bake.march import inside_box, march_rays, render_bake
 from radiance_twin.core.cameras import (
     Camera,
@@ -49,11 +49,11 @@ def test_a_gaussian_cloud_is_as_opaque_as_its_integral_says(gpu, blob, marched, 
     assert np.abs(rgba[..., :3] - rgba[..., 3:] * blob.colour).max() < 2e-3
 
 
-@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize("features", [FEW, MANY, 0])
 def test_the_shader_equals_the_marcher_in_numpy_for_a_camera_with_shift(
-    gpu, marched, projection_of, random_bricks, network
+    gpu, marched, projection_of, random_bricks, features
 ):
-    bricks = random_bricks(3, 128, 0.1, network)
+    bricks = random_bricks(3, 128, 0.1, features)
     world_from_field = world_from_field_of_bounds([[-2.0, -1.0, 0.0], [1.0, 2.0, 2.0]])
     camera = look_at((4.0, -3.0, 3.5), (-0.3, 0.2, 1.0))
     intrinsics = np.array([90.0, 96.0, 41.0, 37.0])
