@@ -199,7 +199,7 @@ def _flush_descriptor(descriptor: int) -> None:
     if sys.platform == "darwin":
         import fcntl
 
-        # there fsync stops at the drive's own cache (fsync(2)); network disks know this one alone
+        # there fsync stops at the drive's own cache (fsync(2)); network disks know nothing but fsync
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return

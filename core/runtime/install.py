@@ -132,7 +132,7 @@ def install(settings: InstallSettings, reporter: Reporter) -> Environment:
             environment = _look_at(folder, wanted.build, reporter)
             if environment.backend == "cuda" and not environment.cuda:
                 reporter.log(
-                    "There is no PyTorch for so old a driver: the processor trains; update it and install again"
+                    "This PyTorch has no CUDA, as the driver is too old or uv does not see it: it must train on the CPU"
                 )
             switch_to(environment)
         except BaseException:

@@ -35,7 +35,7 @@ FAILURES = (
         "a package file is damaged; remove it from the folder of wheels, or try again",
     ),
     (
-        r"authentication credentials|\b401\b|unauthorized|403 forbidden|credentials not correct",
+        r"authentication credentials|error 40[13]\b|40[13] (error|client error|unauthorized|forbidden)",
         "the package index asks for a name and a password; give them where its address stands, or in a netrc file",
     ),
     (

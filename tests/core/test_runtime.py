@@ -157,7 +157,7 @@ def test_a_driver_too_old_for_any_cuda_is_said(settings: Settings, monkeypatch: 
     monkeypatch.setattr(accelerator, "cuda_of_driver", lambda: (10, 2))
     reporter = QuietReporter()
     install(settings(), reporter)
-    assert "no PyTorch for so old a driver" in reporter.lines[-1]
+    assert "has no CUDA, as the driver is too old" in reporter.lines[-1]
 
 
 def test_somebody_elses_environment_is_neither_used_nor_changed(

@@ -146,13 +146,15 @@ def test_addresses_stay_out_of_what_is_said() -> None:
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "not the file that"),
         ("hint: An index URL could not be queried due to a lack of valid authentication credentials", "a password"),
         ("  cause: invalid peer certificate: UnknownIssuer", "certificate is not trusted"),
+        ("  cause: HTTP status client error (403 Forbidden) for url ((address))", "a password"),
+        ("WARNING: 401 Error, Credentials not correct for (address)", "a password"),
         ("  cause: dns error", "cannot be reached"),
         ("  x No solution found when resolving dependencies", "a package is missing"),
         ("error: something new", "the installer failed: error: something new; see the log"),
     ],
 )
 def test_failures_are_said_in_one_line_with_the_remedy(said: str, meaning: str) -> None:
-    assert meaning in why(["Resolved 30 packages", said])
+    assert meaning in why(["Resolved 30 packages", "Downloading torch (401.2MiB)", said])
 
 
 def test_progress_names_what_is_being_fetched_and_how_much_has_come(
