@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small network that adds what depends on the direction of view, asked once for each ray: in PyTorch, to fit it.
+"""The small network that makes what depends on the direction of view, asked once for each ray: in PyTorch, to fit it.
 
 `march.deferred_light` defines what it computes; `bricks.NETWORKS` says how large its arrays are.
 """

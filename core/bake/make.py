@@ -111,6 +111,9 @@ def bake_bricks(
 ) -> Bricks:
     """Bricks whose pictures are as close as can be to the field's, and to the pictures it was trained on.
 
+    They have FEW features, or MANY where FEW cannot tell the field's light; those begin with its own network and are
+    fitted to the field alone: the pictures would draw them away from it.
+
     Args:
         pixels, chosen: the training views, and the indices of their pixels that show something.
         size: normal | small: how many voxels and bricks there may be.
