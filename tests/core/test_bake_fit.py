@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.bake import fit, kernels, make
+from radiance_twin.core.bake import fit, kernels, learning, make
 from radiance_twin.core.bake.bricks import FEW, MANY, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from radiance_twin.core.bake.deferred import deferred_light, initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
-from radiance_twin.core.bake.make import Deck, Told, Work, bake_bricks, look, many_features, rays_between
+from radiance_twin.core.bake.learning import Told, Work, many_features
+from radiance_twin.core.bake.make import Deck, bake_bricks, look, rays_between
 from radiance_twin.core.bake.march import inside_box, march_rays, render_bake
 from radiance_twin.core.bake.picture import bake_picture
 from radiance_twin.core.cameras import Camera, look_at
@@ -259,7 +260,7 @@ def shiny_fog(hidden: int) -> TrainedField:
 def test_with_many_features_the_network_begins_with_the_light_of_the_field(
     pool: ThreadPoolExecutor, hidden: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "LONG_LEARNING", 200)
+    monkeypatch.setattr(learning, "LONG_LEARNING", 200)
     field = shiny_fog(hidden)
     origins, directions = rays_at(2000, 5)
     work = Work(1.0, lambda done, total: None)
