@@ -35,7 +35,7 @@ from .twin import bake_of, crop_of, loaded_part_of, path_of, twins_of
 MOST_REGIONS = 8
 MOST_VIEW_TRANSFORMS = 4
 # what a redraw may cost while a file is uploaded, seconds: three times the pause until the next one, and on a GPU that
-# draws the rest of the window slowly more, so that the upload takes two thirds of the time
+# draws the rest of the window slowly more, so that the upload takes three quarters of the time
 LOADING = 0.03
 MOST_LOADING = 0.5
 
@@ -205,8 +205,8 @@ def shows_twins_alone(space: bpy.types.SpaceView3D, scene: bpy.types.Scene) -> b
 
 
 def time_to_upload() -> float:
-    """How long a redraw may upload, seconds: twice as long as Blender was busy with other things since the last one."""
-    return min(max(2.0 * (time.monotonic() - _state.left), LOADING), MOST_LOADING)
+    """How long a redraw may upload, seconds: three times as long as Blender did other things since the last one."""
+    return min(max(3.0 * (time.monotonic() - _state.left), LOADING), MOST_LOADING)
 
 
 def go_on_uploading() -> None:
