@@ -18,7 +18,7 @@ from ..viewport.draw import prepare_view_transform
 from ..viewport.redraw import redraw
 from ..viewport.twin import path_of, twins_of
 from . import Resumable, can_run, run, why_no_job
-from .twin import beside, new_twin, show, view_right
+from .twin import new_twin, put_beside, show
 
 
 class RADIANCE_TWIN_OT_train(Resumable, bpy.types.Operator):
@@ -146,7 +146,7 @@ def stand_in(job: worker.Job, path: Path) -> list[int]:
             return []
         expect(str(path), twin)
         thing = new_twin(context, str(path), twin)
-        thing.location = beside(twin.box, view_right(context))
+        put_beside(context, thing, twin)
         if not bpy.app.background:
             bpy.ops.ed.undo_push(message="Train Twin")
     try:

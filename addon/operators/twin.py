@@ -19,7 +19,7 @@ from ...core.twin_file import Twin, read_twin
 from ..studio.scene import collection_for_new
 from ..viewport.bakes import bake_at, problem_at
 from ..viewport.draw import prepare_view_transform
-from ..viewport.twin import forget_unused, is_twin, relative_path, settings_of
+from ..viewport.twin import forget_unused, is_twin, relative_path, settings_of, twins_of
 from . import refuse
 
 # distance between the original's middle and the twin's, in widths of the twin
@@ -98,7 +98,7 @@ class LoadTwin(bpy.types.Operator, ImportHelper):
         thing.select_set(True)
         context.view_layer.objects.active = thing
         if self.placement == "BESIDE":
-            thing.location = beside(twin.box, view_right(context))
+            put_beside(context, thing, twin)
         hidden = hide_originals(context, twin) if self.placement == "IN_PLACE" and self.hide_original else 0
         objects = "1 object" if hidden == 1 else f"{hidden} objects"
         note = f". Hidden where it stands: {objects}; Alt H shows what is hidden" if hidden else ""
@@ -163,6 +163,16 @@ def beside(corners: NDArray[np.float64], right: Vector) -> Vector:
     """Where an object goes so that the twin in the box of `corners` [n, 3] stands BESIDE widths to the `right` (unit,
     world) of its home."""
     return right * (BESIDE * float(np.ptp(corners @ np.array(right))))
+
+
+def put_beside(context: bpy.types.Context, thing: bpy.types.Object, twin: Twin) -> None:
+    """Move a new twin to the right of its home, past those that stand there already."""
+    step = beside(twin.box, view_right(context))
+    taken = [other.location for other in twins_of(context.scene.objects) if other != thing]
+    place = step.copy()
+    while any((place - other).length < step.length / 2 for other in taken):
+        place += step
+    thing.location = place
 
 
 def view_right(context: bpy.types.Context) -> Vector:

@@ -78,6 +78,11 @@ def test_beside_is_to_the_right_of_the_view_and_on_the_same_level(file):
     assert load(file).location[:] == pytest.approx((0.0, 1.2, 0.0), abs=1e-5)
 
 
+def test_a_second_twin_stands_beside_the_first(file):
+    first, second = (load(file).location.copy() for _ in range(2))
+    np.testing.assert_allclose(second, 2.0 * np.array(first), rtol=1e-6)
+
+
 def test_without_a_3d_view_beside_is_along_x(file):
     for area in bpy.context.window_manager.windows[0].screen.areas:
         area.type = "CONSOLE"
@@ -257,7 +262,7 @@ def test_a_file_that_comes_back_or_changes_is_read_again(file, monkeypatch):
     assert "does not exist" in twin.problem_of(thing)
     write(file, density=np.full((16, 16, 16), 2.0, np.float16), colour=np.zeros((16, 16, 16, 3), np.float16))
     os.utime(file, ns=(time.time_ns(), time.time_ns() + 10**9))
-    assert twin.bake_of(thing).bricks.resolution == 16
+    assert twin.bake_of(thing).contents.bricks.resolution == 16
     assert twin.problem_of(thing) == ""
 
 
@@ -381,7 +386,7 @@ def test_a_bad_bake_of_bricks_is_refused_too(file, tmp_path, random_bricks, chan
     bricks = random_bricks(resolution=16)
     metadata = {"world_from_field": WORLD_FROM_FIELD, "bake": metadata_of(bricks)}
     write_twin(tmp_path / "good.twin", metadata, to_arrays(bricks))
-    assert twin.bake_of(load(tmp_path / "good.twin")).bricks.count == bricks.count
+    assert twin.bake_of(load(tmp_path / "good.twin")).contents.bricks.count == bricks.count
     write_twin(tmp_path / "bad.twin", metadata | {"bake": metadata_of(bricks) | changes}, to_arrays(bricks))
     with pytest.raises(RuntimeError, match=message):
         bpy.ops.radiance_twin.load_twin(filepath=str(tmp_path / "bad.twin"))
