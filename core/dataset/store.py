@@ -31,7 +31,7 @@ MOST_VIEWS = 1_000_000
 LARGEST_SIDE = 65536
 MOST_RUNGS = 32
 # what can be done without, in words
-EXTRAS = {"noise_floor": "the second seed's picture", "noise_ladder": "the noise ladder"}
+EXTRAS = {"labels": "the labels", "noise_floor": "the second seed's picture", "noise_ladder": "the noise ladder"}
 
 
 def open_dataset(path: str | os.PathLike[str], skip_damaged: Callable[[str], None] | None = None) -> Dataset:
@@ -189,10 +189,10 @@ class Dataset:
     @cached_property
     def labels(self) -> ObjectLabels | None:
         """What is known of each of `objects` in each view; None without labels."""
-        if "labels" not in self.file:
+        if "labels" not in self.file or "labels" in self._left_out:
             return None
         group = self.file["labels"]
-        try:
+        with self._reading(EXTRAS["labels"]):
             table = json.loads(str(read_attributes(group)["keypoints"]))
             shapes = shapes_of_labels(self.count, len(self.objects), len(table))
             arrays = {
@@ -201,12 +201,10 @@ class Dataset:
             }
             owners = [int(keypoint["object"]) for keypoint in table if str(keypoint["name"])]
             masks = self._amodal_masks() if "amodal_runs" in group else None
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            raise UserError(f"{self.path} is damaged (labels: {error}); render it again or fetch it again") from error
-        fits = all(arrays[name].shape == shape for name, shape in shapes.items())
-        if not fits or any(not 0 <= owner < len(self.objects) for owner in owners):
-            raise UserError(f"{self.path} is damaged (its labels do not fit its objects); render it again")
-        return ObjectLabels(**arrays, keypoint_table=table, amodal_masks=masks)
+            fits = all(arrays[name].shape == shape for name, shape in shapes.items())
+            if not fits or any(not 0 <= owner < len(self.objects) for owner in owners):
+                raise ValueError("labels do not fit its objects")
+            return ObjectLabels(**arrays, keypoint_table=table, amodal_masks=masks)
 
     def amodal_mask(self, index: int, place: int) -> NDArray[np.bool_] | None:
         """[H, W] the pixels of a view that would show the object at `place` of the table if it were alone; None where
@@ -317,8 +315,10 @@ class Dataset:
         try:
             yield
         except (OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+            # ours are ValueErrors; what HDF5 says of its filters helps nobody
+            damage = f"{what}: {error}" if isinstance(error, ValueError) else what
             raise UserError(
-                f"{self.path} is damaged ({what}); fetch it again, render it again, or use the rest by --skip-damaged"
+                f"{self.path} is damaged ({damage}); fetch it again, render it again, or use the rest by --skip-damaged"
             ) from error
 
     def _check(self) -> None:

@@ -18,6 +18,7 @@ from radiance_twin.core.dataset.store import Dataset, open_dataset
 from radiance_twin.core.errors import UserError
 from radiance_twin.core.twin_file import SUMS, read_twin, write_twin
 
+from . import labelled_dataset
 from .analytic_scene import write
 from .test_costs import write_noisy_dataset
 
@@ -131,6 +132,22 @@ def test_what_can_be_done_without_is_named_and_left_out(
     with open_dataset(path, said.append) as rest:
         assert len(said) == 1 and rest.noise_ladder == []
         assert (rest.noise_floor is None) == (array == "noise_floor/rgba")
+
+
+def test_damaged_labels_are_named_and_the_views_are_used_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = labelled_dataset.write(tmp_path / "a.h5", labelled_dataset.CENTRED)
+    flip_a_bit(path, "labels/visible_box", (0, 0, 0))
+    assert cli.main(["info", str(path), "--check"]) == 1
+    assert "is damaged in the labels; fetch it again" in capsys.readouterr().err
+    said: list[str] = []
+    with open_dataset(path, said.append) as rest:
+        assert rest.labels is None and len(rest.splits["train"]) == 6
+    assert len(said) == 1 and "(the labels); it is left out" in said[0]
+    command = ["export", str(path), "--format", "kitti", "-o", str(tmp_path / "kitti"), "--skip-damaged"]
+    assert cli.main(command) == 1
+    assert "does not say where its objects stand" in capsys.readouterr().err
 
 
 def test_a_damaged_view_is_named_and_the_others_are_used(
