@@ -191,7 +191,7 @@ def test_cancelling_keeps_what_is_done(tmp_path: Path) -> None:
 
     soft_scene()
     scene = save(tmp_path / "scene.blend")
-    with pytest.raises(Cancelled, match="kept"):
+    with pytest.raises(Cancelled, match="stopped"):
         render_views(request(scene, tmp_path / "views", views=4), AfterTwo())
     missing = staging.missing_views(tmp_path / "views", staging.read_plan(tmp_path / "views"))
     assert [view.name for view in missing] == ["view_000002", "view_000003"]
