@@ -39,7 +39,7 @@ FORMAT = "radiance-twin-plan"
 # 1: the view transform was one table in view_transform.npy
 VERSION = 2
 # raise it when a change of this program changes the pixels of a view, or what is staged of it
-RECIPE = 4
+RECIPE = 5
 # pixels beside a pixel's centre whose light may be in it: of a filter 1.5 wide, as is usual, and what bending takes in
 RIM = 1.5
 NOISE_FLOOR = "noise_floor"
