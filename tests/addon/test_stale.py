@@ -54,9 +54,10 @@ def test_every_kind_of_change_is_named(before):
     bsdf = bpy.data.materials["Material"].node_tree.nodes["Principled BSDF"]
     bsdf.inputs["Base Color"].default_value = (1.0, 0.0, 0.0, 1.0)
     assert changes(before, described()) == ["Cube looks different"]
-    light.data.use_nodes = True
-    assert "Light changed" in changes(before, described())
-    light.data.use_nodes = False
+    if bpy.app.version < (5, 0, 0):  # since then lights always have nodes
+        light.data.use_nodes = True
+        assert "Light changed" in changes(before, described())
+        light.data.use_nodes = False
     bpy.context.scene.world.node_tree.nodes["Background"].inputs[1].default_value = 3.0
     bpy.ops.mesh.primitive_cone_add()
     found = changes(before, described())
