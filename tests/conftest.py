@@ -25,7 +25,7 @@ TESTS = ROOT / "tests"
 
 runpy.run_path(str(ROOT / "core" / "bootstrap.py"))["register"](ROOT)
 
-from radiance_twin.core.bake.bricks import FEW, NETWORKS, SIDE, Bricks, index_of  # noqa: E402  (registered just now)
+from radiance_twin.core.bake.bricks import FEW, SIDE, Bricks, index_of, network_sizes  # noqa: E402  (registered just now)
 
 
 def bpy_version() -> tuple[int, int] | None:
@@ -102,7 +102,9 @@ def tiny_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_bricks() -> Callable[..., Bricks]:
     """Makes bricks that are strewn over the cube in any order, a quarter of their voxels empty."""
 
-    def make(seed: int = 0, resolution: int = 48, share: float = 0.3, features: int = FEW) -> Bricks:
+    def make(
+        seed: int = 0, resolution: int = 48, share: float = 0.3, features: int = FEW, width: int | None = None
+    ) -> Bricks:
         rng = np.random.default_rng(seed)
         m = resolution // SIDE
         places = rng.permutation(np.argwhere(rng.random((m, m, m)) < share))
@@ -113,7 +115,7 @@ def random_bricks() -> Callable[..., Bricks]:
         network = None
         if features:
             # the more it is told, the less of each: its light stays as bright
-            sizes, spread = NETWORKS[features], 0.4 * (FEW / features) ** 0.5
+            sizes, spread = network_sizes(features, width), 0.4 * (FEW / features) ** 0.5
             network = {name: rng.normal(0.0, spread, size).astype(np.float32) for name, size in sizes.items()}
         return Bricks(
             resolution,

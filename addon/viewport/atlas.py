@@ -22,10 +22,7 @@ from numpy.typing import NDArray
 
 from ...core.bake.bricks import (
     CELL,
-    FEW,
-    MANY,
     NEGLIGIBLE_DENSITY,
-    NETWORKS,
     SIDE,
     Bricks,
     blocks,
@@ -43,8 +40,6 @@ AtlasFormat = Literal["RGBA16F", "RGBA8"]
 
 # a brick with one voxel of its neighbours around it
 WIDE = SIDE + 2
-# of the network's arrays, in march.glsl, by the number of features
-NETWORK_VECTORS = {FEW: 295, MANY: 553}
 SMALLEST_RESOLUTION = 8
 # bricks that are uploaded at once, and how many such blocks a thread prepares ahead
 BLOCK = 128
@@ -79,7 +74,8 @@ class TwinTextures:
         shell: the outside of the bricks in which something can be seen; None when there are none.
         layout: bricks along x, y, z of the atlas.
         resolution: voxels along the field's cube.
-        network: [NETWORK_VECTORS[F], 4] as the shader reads it; None without a network.
+        network: [vectors, 4] as the shader reads it; None without a network.
+        width: of its hidden layers; 0 without one.
         halvings: how often the bake was halved because the GPU refused it.
     """
 
@@ -90,6 +86,7 @@ class TwinTextures:
     layout: tuple[int, int, int]
     resolution: int
     network: F4 | None
+    width: int
     halvings: int
 
 
@@ -178,8 +175,10 @@ def _uploading(contents: AtlasContents, halvings: int) -> Generator[float, None,
             for number, eight in enumerate(values[1:]):
                 _copy(eight, features[2 * number : 2 * number + 2], layout, int(rows[0]))
             yield float(rows[-1] + 1) / bricks.count
-    network = None if bricks.network is None else network_vectors(bricks.network, bricks.features.shape[-1])
-    return TwinTextures(light, features or None, index, shell, layout, bricks.resolution, network, halvings)
+    network, width = None, 0
+    if bricks.network is not None:
+        network, width = network_vectors(bricks.network), bricks.network["b1"].size
+    return TwinTextures(light, features or None, index, shell, layout, bricks.resolution, network, width, halvings)
 
 
 def new_atlas(layout: tuple[int, int, int], pixel_format: AtlasFormat) -> gpu.types.GPUTexture:
@@ -228,13 +227,11 @@ def _copy(values: F4, atlases: Sequence[gpu.types.GPUTexture], layout: tuple[int
     gpu.compute.dispatch(shader, 1, 1, size[2])
 
 
-def network_vectors(network: dict[str, F4], features: int) -> F4:
-    """[NETWORK_VECTORS[features], 4]: the network's arrays one behind the other, rows of three numbers padded to
-    four."""
-    rows = [np.atleast_2d(network[name]) for name in NETWORKS[features]]
-    vectors = np.concatenate([np.pad(array, [(0, 0), (0, -array.shape[1] % 4)]).reshape(-1, 4) for array in rows])
-    assert vectors.shape == (NETWORK_VECTORS[features], 4)
-    return vectors.astype(np.float32)
+def network_vectors(network: dict[str, F4]) -> F4:
+    """[vectors, 4]: the network's arrays one behind the other, rows of three numbers padded to four."""
+    rows = [np.atleast_2d(network[name]) for name in ("w1", "b1", "w2", "b2", "w3", "b3")]
+    padded = [np.pad(array, [(0, 0), (0, -array.shape[1] % 4)]).reshape(-1, 4) for array in rows]
+    return np.concatenate(padded).astype(np.float32)
 
 
 def free() -> None:

@@ -38,7 +38,11 @@ vec2 inside_cube(vec3 origin, vec3 direction)
 /* light that depends on the direction: a network with two hidden layers, asked once for the whole ray */
 #ifdef MANY
 #  define TOLD 31
-#  define HIDDEN 8 /* fours */
+#  ifdef HIDDEN_64
+#    define HIDDEN 16 /* fours */
+#  else
+#    define HIDDEN 8
+#  endif
 #else
 #  define TOLD 19
 #  define HIDDEN 6

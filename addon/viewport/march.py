@@ -15,10 +15,10 @@ import gpu
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...core.bake.bricks import FEW, MANY
+from ...core.bake.bricks import FEW, MANY, TOLD
 from ...core.cameras import corners_of_bounds
 from ...core.colour import MOST_STAGES
-from .atlas import NETWORK_VECTORS, TwinTextures
+from .atlas import TwinTextures
 from .shaders import Samplers, make_shader, square
 from .shell import draw_shell, shell_shader
 from .textures import VECTORS_PER_STAGE, ViewTransformTextures, float_buffer, texture_3d
@@ -175,8 +175,8 @@ def march(
         for one in sorted(placed, key=lambda twin: -_distance(twin, view)):
             if not _limit_to_shell(one, target, clip_from_world):
                 continue
-            features = one.textures.features or ()
-            shader = _march_shader(4 * len(features), count_fetches) if one.layer is None else _layer_shader()
+            features, width = one.textures.features or (), one.textures.width
+            shader = _march_shader(4 * len(features), width, count_fetches) if one.layer is None else _layer_shader()
             shader.bind()
             # a name of its own keeps the buffer until it has been drawn with
             buffer = gpu.types.GPUUniformBuf(float_buffer(_uniforms_of_twin(one, shared, view, size)))
@@ -227,7 +227,7 @@ def _uniforms_of_view(
     view: NDArray[np.float64], projection: NDArray[np.float64], size: tuple[int, int], rectangle: Rectangle
 ) -> NDArray[np.float32]:
     """What march.glsl and layer.glsl are told of a view, in the order of `_view_shader`'s vectors."""
-    uniforms = np.zeros(UNIFORMS + 4 * NETWORK_VECTORS[FEW], np.float32)
+    uniforms = np.zeros(UNIFORMS, np.float32)
     orthographic = abs(projection[3, 3]) > 0.5
     offset = (-projection[0, 3], -projection[1, 3]) if orthographic else (projection[0, 2], projection[1, 2])
     world_from_view = np.linalg.inv(view)
@@ -256,8 +256,8 @@ def _uniforms_of_twin(
     if one.world_from_crop is not None:
         uniforms[49] = 1.0
         uniforms[52:68] = np.linalg.inv(view @ one.world_from_crop).T.ravel()
-    if one.textures.network is not None:
-        uniforms = np.concatenate([uniforms[:UNIFORMS], one.textures.network.ravel()])
+    if one.layer is None and one.textures.network is not None:
+        uniforms = np.concatenate([uniforms, one.textures.network.ravel()])
     return uniforms
 
 
@@ -316,11 +316,19 @@ def _no_features() -> gpu.types.GPUTexture:
 
 
 @cache
-def _march_shader(features: int, count_fetches: bool) -> gpu.types.GPUShader:
+def _march_shader(features: int, width: int, count_fetches: bool) -> gpu.types.GPUShader:
     samplers: Samplers = {"atlas_light": "FLOAT_3D", "brick_index": "FLOAT_3D", "scene_depth": "FLOAT_2D"}
     samplers |= {f"atlas_features_{number}": "FLOAT_3D" for number in range((features or FEW) // 4)}
-    defines = {"NETWORK": features > 0, "MANY": features == MANY, "COUNT_FETCHES": count_fetches}
-    return _view_shader("march", samplers, [name for name, is_set in defines.items() if is_set], features or FEW)
+    has_network = features > 0
+    defines = {
+        "NETWORK": has_network,
+        "MANY": features == MANY,
+        "HIDDEN_64": width == 64,
+        "COUNT_FETCHES": count_fetches,
+    }
+    # as `network_vectors` lays them out
+    vectors = (TOLD[features] + 2 + width) * width // 4 + width + 1 if has_network else 0
+    return _view_shader("march", samplers, [name for name, is_set in defines.items() if is_set], vectors)
 
 
 @cache
@@ -328,15 +336,14 @@ def _layer_shader() -> gpu.types.GPUShader:
     return _view_shader("layer", {"frame": "FLOAT_2D", "frame_depth": "FLOAT_2D", "scene_depth": "FLOAT_2D"})
 
 
-def _view_shader(
-    name: str, samplers: Samplers, defines: Sequence[str] = (), features: int = FEW
-) -> gpu.types.GPUShader:
+def _view_shader(name: str, samplers: Samplers, defines: Sequence[str] = (), network: int = 0) -> gpu.types.GPUShader:
     vectors = ("lens", "range", "rectangle", "grid", "rows", "height", "floor_grid", "atlas", "setting")
     return make_shader(
         name,
         "mat4 field_from_view; "
         + " ".join(f"vec4 {vector};" for vector in vectors)
-        + f" mat4 crop_from_view; vec4 network[{NETWORK_VECTORS[features]}];",
+        + " mat4 crop_from_view;"
+        + (f" vec4 network[{network}];" if network else ""),
         samplers,
         "uv = vec2(corner.x, mix(uniforms.rows.x, uniforms.rows.y, corner.y));"
         "gl_Position = vec4(uv * 2.0 - 1.0, 0.0, 1.0);",

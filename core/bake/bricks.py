@@ -29,11 +29,10 @@ DIM = 0.02
 HALF_MAX = 65504.0
 # features of a voxel: mostly few, many where light depends on the direction in ways that few cannot tell
 FEW, MANY = 8, 16
-# of the deferred network: rows and columns of each array, by the number of features that it is told
-NETWORKS = {
-    FEW: {"w1": (19, 24), "b1": (24,), "w2": (24, 24), "b2": (24,), "w3": (24, 3), "b3": (3,)},
-    MANY: {"w1": (31, 32), "b1": (32,), "w2": (32, 32), "b2": (32,), "w3": (32, 3), "b3": (3,)},
-}
+# of the deferred network, by the number of features: how much it is told, and how wide its hidden layers may be. Told
+# MANY it is as wide as the field's own, which depends on what the field was trained on
+TOLD = {FEW: 19, MANY: 31}
+WIDTHS = {FEW: (24,), MANY: (32, 64)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Bricks:
         colour: [k, 8, 8, 8, 3] light that is the same from all sides: scene-linear, not premultiplied. With MANY
             features it is the mean over the directions, and the network alone makes what is seen.
         features: [k, 8, 8, 8, F] what the network is told, value / 255; F is FEW, MANY or, without a network, 0.
-        network: the arrays of NETWORKS[F], float32; None when the light is `colour` alone.
+        network: the arrays of `network_sizes`, float32; None when the light is `colour` alone.
     """
 
     resolution: int
@@ -67,6 +66,12 @@ class Bricks:
         """[k, 3]: where each brick stands in `index`, in the order of the rows."""
         where = np.argwhere(self.index >= 0)
         return where[np.argsort(self.index[tuple(where.T)])]
+
+
+def network_sizes(features: int, width: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Rows and columns of each array of the deferred network; of the narrowest when no width is given."""
+    n = width or WIDTHS[features][0]
+    return {"w1": (TOLD[features], n), "b1": (n,), "w2": (n, n), "b2": (n,), "w3": (n, 3), "b3": (3,)}
 
 
 def index_of(places: NDArray[Any], resolution: int) -> NDArray[np.int32]:
@@ -289,7 +294,7 @@ def _from_bricks(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) ->
     k = len(places) if places.ndim == 2 else -1
     shape = (k, SIDE, SIDE, SIDE)
     shapes_fit = places.shape == (k, 3) and density.shape == shape and colour.shape == (3, *shape)
-    if not shapes_fit or features.shape not in [(f, *shape) for f in (0, *NETWORKS)] or ranges.shape != (3,):
+    if not shapes_fit or features.shape not in [(f, *shape) for f in (0, *WIDTHS)] or ranges.shape != (3,):
         raise UserError(f"its bake has arrays of {density.shape} and {colour.shape}, which makes no sense; train again")
     if any(array.dtype != np.uint8 for array in (places, density, colour, features)):
         raise UserError("its bake holds numbers of the wrong kind; train again")
@@ -323,9 +328,11 @@ def _network(arrays: Mapping[str, NDArray[Any]], features: int) -> dict[str, NDA
     if not any(name.startswith("bake/network/") for name in arrays):
         return None
     # one that nothing is told is refused by who asks, whatever its size is
-    shapes = NETWORKS[features or FEW]
-    network = {name: _array(arrays, f"network/{name}").astype(np.float32) for name in shapes}
-    if any(network[name].shape != shape for name, shape in shapes.items()):
+    told = features or FEW
+    network = {name: _array(arrays, f"network/{name}").astype(np.float32) for name in network_sizes(told)}
+    width = network["b1"].size
+    sizes = network_sizes(told, width)
+    if width not in WIDTHS[told] or any(network[name].shape != size for name, size in sizes.items()):
         raise UserError("its bake has a network of another size than is known here; update Radiance Twin")
     if not all(np.isfinite(array).all() for array in network.values()):
         raise UserError("its bake has values that are no numbers; train again")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The small network that makes what depends on the direction of view, asked once for each ray: in PyTorch, to fit it.
 
-`march.deferred_light` defines what it computes; `bricks.NETWORKS` says how large its arrays are.
+`march.deferred_light` defines what it computes; `bricks.network_sizes` says how large its arrays are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..field.directions import spherical_harmonics
-from .bricks import MANY, NETWORKS
+from .bricks import MANY, network_sizes
 from .march import BRIGHTEST, THIN
 
 F4 = NDArray[np.float32]
@@ -22,7 +22,7 @@ def initial_network(seed: int, features: int) -> dict[str, Tensor]:
     """Matrices of He's variance, the last one small: told FEW features, it adds next to nothing at first."""
     generator = torch.Generator().manual_seed(seed)
     network = {}
-    for name, shape in NETWORKS[features].items():
+    for name, shape in network_sizes(features).items():
         spread = 0.0 if len(shape) == 1 else (2.0 / shape[0]) ** 0.5 * (0.1 if name == "w3" else 1.0)
         network[name] = (spread * torch.randn(shape, generator=generator)).requires_grad_()
     return network

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..field.model import RadianceField
-from .bricks import FEW, MANY, NETWORKS
-from .deferred import deferred_light, initial_network
+from .bricks import FEW, MANY, WIDTHS
+from .deferred import deferred_light
 from .fit import EPSILON, NETWORK_RATE
 
 F4 = NDArray[np.float32]
 
 LEARNING_SAMPLES = 8192
-# with MANY features, when the field's own network has another size
-LONG_LEARNING = 3000
 # a step of learning, in steps of the fit
 LEARNING = 0.02
 # standard deviations of a feature that its byte covers
@@ -89,42 +87,37 @@ def learn_features(network: dict[str, Tensor], seen: Seen, colour: F4, steps: in
     return features, error
 
 
-def many_features(model: RadianceField, seen: Seen, seed: int, work: Work) -> tuple[dict[str, Tensor], F4]:
+def lends_its_network(model: RadianceField) -> bool:
+    """Whether the field's colour network is one that bricks may have."""
+    return model.config.hidden in WIDTHS[MANY] and model.config.colour_layers == 2
+
+
+def many_features(model: RadianceField, seen: Seen) -> tuple[dict[str, Tensor], F4]:
     """A network that makes the field's light of MANY features, and these, [S, MANY] of 0 … 1.
 
-    They are the principal parts of what the first layer of the field's colour network makes of the field's own. That
-    network itself makes the light of them; when it has another size than ours, one is learned.
+    It is the field's own colour network. The features are the principal parts of what its first layer makes of the
+    field's own.
     """
     geometry = torch.from_numpy(seen.geometry)
-    own = [matrix.detach() for matrix in model.colour]
-    from_geometry, from_directions = own[0][: geometry.shape[1]], own[0][geometry.shape[1] :]
+    first, second, last = (matrix.detach().clone() for matrix in model.colour)
+    from_geometry, from_directions = first[: geometry.shape[1]], first[geometry.shape[1] :]
     mean = geometry.mean(dim=0)
     given = (geometry - mean) @ from_geometry
     parts = torch.linalg.svd(given.T @ given / len(given))[0][:, :MANY]
     scale = COVERED * (given @ parts).std(dim=0) + 1e-6
     features = (0.5 + given @ parts / scale).clamp(0.0, 1.0)
-    network = initial_network(seed, MANY)
     back = scale[:, None] * parts.T
     # the first harmonic is the same in all directions
     constant = mean @ from_geometry - 0.5 * back.sum(dim=0) + 0.28209479177387814 * from_directions[0]
-    shapes = NETWORKS[MANY]
-    if [tuple(matrix.shape) for matrix in own[1:]] == [shapes["w2"], shapes["w3"]]:
-        with torch.no_grad():
-            network["w1"].copy_(torch.cat([back, from_directions[1:]]))
-            network["b1"].copy_(constant)
-            network["w2"].copy_(own[1])
-            network["w3"].copy_(own[2])
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        optimiser = torch.optim.Adam(network.values(), lr=NETWORK_RATE)
-        unused = torch.ones(LEARNING_SAMPLES, 4)
-        work.expect(LEARNING * LONG_LEARNING)
-
-        def told(some: Tensor) -> Tensor:
-            return torch.cat([unused, features[some]], dim=1)
-
-        _learn(network, told, seen, LONG_LEARNING, optimiser, generator, lambda: work.add(LEARNING))
-    return network, features.numpy()
+    network = {
+        "w1": torch.cat([back, from_directions[1:]]),
+        "b1": constant,
+        "w2": second,
+        "b2": torch.zeros(second.shape[1]),
+        "w3": last,
+        "b3": torch.zeros(last.shape[1]),
+    }
+    return {name: array.requires_grad_() for name, array in network.items()}, features.numpy()
 
 
 def _learn(

@@ -18,7 +18,7 @@ from ..field.render import TrainedField
 from .bricks import FEW, MANY, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from .deferred import initial_network
 from .fit import RAYS_PER_STEP, Start, Targets, fit_bricks
-from .learning import LEARNING, Seen, Told, Work, learn_features, many_features
+from .learning import LEARNING, Seen, Told, Work, learn_features, lends_its_network, many_features
 
 F4 = NDArray[np.float32]
 
@@ -236,8 +236,8 @@ def initial_values(
     network = initial_network(seed, FEW)
     encoded, error = learn_features(network, seen, colour[rows], learning, work)
     # who has hardly learned cannot say
-    if learning == LEARNING_STEPS and error > UNTOLD:
-        network, encoded = many_features(field.field, seen, seed, work)
+    if learning == LEARNING_STEPS and error > UNTOLD and lends_its_network(field.field):
+        network, encoded = many_features(field.field, seen)
     features, _ = mean_of_rows(rows, seen.weights, encoded, len(places) * SIDE**3)
     values = np.concatenate([np.ones((len(colour), 1), np.float32), colour, features], axis=1)
     held, known = values.reshape(-1, SIDE, SIDE, SIDE, values.shape[1]), known.reshape(-1, SIDE, SIDE, SIDE)

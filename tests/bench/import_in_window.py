@@ -25,7 +25,15 @@ from play import play, take_picture, viewport  # noqa: E402
 import radiance_twin  # noqa: E402
 from radiance_twin.addon.viewport import draw  # noqa: E402
 from radiance_twin.addon.viewport.twin import loaded_part_of  # noqa: E402
-from radiance_twin.core.bake.bricks import FEW, NETWORKS, SIDE, Bricks, index_of, metadata_of, to_arrays  # noqa: E402
+from radiance_twin.core.bake.bricks import (  # noqa: E402
+    FEW,
+    SIDE,
+    Bricks,
+    index_of,
+    metadata_of,
+    network_sizes,
+    to_arrays,
+)
 from radiance_twin.core.twin_file import write_twin  # noqa: E402
 
 BRICKS, RESOLUTION = 10_700, 256
@@ -79,7 +87,9 @@ def write_random_twin(path: Path) -> None:
     density = np.exp(random.uniform(0, 7, shape)).astype(np.float16)
     colour = random.uniform(0, 1, (*shape, 3)).astype(np.float16)
     features = random.integers(0, 256, (*shape, FEW)).astype(np.uint8)
-    network = {name: (0.1 * random.standard_normal(size)).astype(np.float32) for name, size in NETWORKS[FEW].items()}
+    network = {
+        name: (0.1 * random.standard_normal(size)).astype(np.float32) for name, size in network_sizes(FEW).items()
+    }
     bricks = Bricks(RESOLUTION, index_of(places, RESOLUTION), density, colour, features, network)
     world_from_field = np.diag([2.0, 2.0, 2.0, 1.0])
     metadata = {"world_from_field": world_from_field.tolist(), "bake": metadata_of(bricks)}

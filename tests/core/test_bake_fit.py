@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from radiance_twin.core.bake import fit, kernels, learning, make
+from radiance_twin.core.bake import fit, kernels, make
 from radiance_twin.core.bake.bricks import FEW, MANY, NEGLIGIBLE_DENSITY, SIDE, Bricks, index_of
 from radiance_twin.core.bake.deferred import deferred_light, initial_network, network_arrays
 from radiance_twin.core.bake.fit import Start, Targets, fit_bricks
@@ -256,40 +256,37 @@ def shiny_fog(hidden: int) -> TrainedField:
     return replace(field, model=model)
 
 
-@pytest.mark.parametrize("hidden", [32, 16])
-def test_with_many_features_the_network_begins_with_the_light_of_the_field(
-    pool: ThreadPoolExecutor, hidden: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(learning, "LONG_LEARNING", 200)
+@pytest.mark.parametrize("hidden", [32, 64])
+def test_with_many_features_the_network_begins_as_that_of_the_field(pool: ThreadPoolExecutor, hidden: int) -> None:
     field = shiny_fog(hidden)
     origins, directions = rays_at(2000, 5)
     work = Work(1.0, lambda done, total: None)
     seen = look(CpuField(field.model), field, origins, directions, np.random.default_rng(0), pool, work)
-    network, features = many_features(field.model, seen, 0, work)
+    network, features = many_features(field.model, seen)
     sums = torch.cat([torch.ones(len(features), 4), torch.from_numpy(features)], dim=1)
     with torch.no_grad():
         light = deferred_light(network, sums, torch.from_numpy(seen.directions)).numpy()
     spread, error = (np.abs(np.log(of / seen.radiance)) for of in (np.exp(np.log(seen.radiance).mean(axis=0)), light))
     assert spread.mean() > 0.3
-    # of the field's own size it is the same; another is learned, here for a moment
-    assert error.mean() < (0.02 if hidden == 32 else 0.5 * spread.mean())
+    assert error.mean() < 0.02
 
 
 @pytest.mark.usefixtures("few_rays")
-def test_a_field_that_few_features_cannot_tell_is_baked_with_many(
-    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("hidden", "features"), [(64, MANY), (48, FEW)])
+def test_a_field_that_few_features_cannot_tell_is_baked_with_many_if_its_network_fits(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, hidden: int, features: int
 ) -> None:
     monkeypatch.setattr(make, "LEARNING_STEPS", 10)
     monkeypatch.setattr(make, "UNTOLD", 0.0)
-    field, said = shiny_fog(32), []
+    field, said = shiny_fog(hidden), []
     told: Told = lambda *how: said.append(how)  # noqa: E731
     bricks = bake_bricks(field, _Around(False), np.arange(6 * 256), pool, "small", 8, told=told)
-    assert bricks.features.shape[-1] == MANY
+    assert bricks.features.shape[-1] == features
     assert said[-1][0] == pytest.approx(said[-1][1]) and all(done <= total for done, total in said)
     camera = Camera(look_at([3.0, 2.0, 1.5], [0, 0, 0]), np.array([40.0, 40.0, 8.0, 8.0]), (16, 16))
     seen, expected = bake_picture(bricks, WORLD, camera, pool), render_view(field, camera)[0]
     # eight steps hardly move what it begins with; the light of that is the next test's
-    np.testing.assert_allclose(seen[7:9, 7:9, 3], expected[7:9, 7:9, 3], atol=0.03)
+    np.testing.assert_allclose(seen[7:9, 7:9, 3], expected[7:9, 7:9, 3], atol=0.05)
 
 
 @pytest.mark.usefixtures("few_rays")

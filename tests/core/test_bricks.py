@@ -13,7 +13,6 @@ from radiance_twin.core.bake.bricks import (
     CELL,
     FEW,
     MANY,
-    NETWORKS,
     SIDE,
     Bricks,
     bricks_of_grid,
@@ -21,6 +20,7 @@ from radiance_twin.core.bake.bricks import (
     from_arrays,
     halved,
     metadata_of,
+    network_sizes,
     occupied_cells,
     to_arrays,
     with_borders,
@@ -107,9 +107,9 @@ def test_half_as_many_voxels_hold_the_same_light() -> None:
     assert float(smallest.density.sum()) == pytest.approx(0.125)
 
 
-@pytest.mark.parametrize("features", [FEW, MANY])
-def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Path, features: int) -> None:
-    bricks = random_bricks(features=features)
+@pytest.mark.parametrize(("features", "width"), [(FEW, 24), (MANY, 32), (MANY, 64)])
+def test_bricks_survive_the_way_through_a_file(random_bricks: Any, tmp_path: Path, features: int, width: int) -> None:
+    bricks = random_bricks(features=features, width=width)
     metadata = {"world_from_field": np.eye(4).tolist(), "bake": metadata_of(bricks)}
     write_twin(tmp_path / "x.twin", metadata, to_arrays(bricks))
     twin = read_twin(tmp_path / "x.twin", ["bake"])
@@ -176,7 +176,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "wider network": ({"bake/network/w2": np.zeros((32, 24))}, {}, "another size"),
     "the network of others": ({"bake/features": "doubled"}, {}, "another size"),
     "half a network": ({"bake/network/w2": None}, {}, "lacks bake/network/w2"),
-    "features without a network": ({f"bake/network/{name}": None for name in NETWORKS[FEW]}, {}, "only a half"),
+    "features without a network": ({f"bake/network/{name}": None for name in network_sizes(FEW)}, {}, "only a half"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from radiance_twin.core.bake.bricks import FEW, MANY, NETWORKS, Bricks, bricks_of_grid
+from radiance_twin.core.bake.bricks import FEW, MANY, Bricks, bricks_of_grid, network_sizes
 from radiance_twin.core.bake.march import deferred_light, inside_box, march_rays, render_bake, sample
 from radiance_twin.core.cameras import Camera, look_at
 from radiance_twin.core.field.directions import spherical_harmonics
@@ -89,7 +89,7 @@ def test_a_box_is_entered_and_left() -> None:
 
 def test_the_network_is_told_means_and_directions_and_adds_light() -> None:
     rng = np.random.default_rng(7)
-    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORKS[FEW].items()}
+    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in network_sizes(FEW).items()}
     alpha, colour, features = rng.random(50), rng.random((50, 3)), rng.random((50, 8))
     directions = rng.normal(size=(50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -108,7 +108,7 @@ def test_the_network_is_told_means_and_directions_and_adds_light() -> None:
 
 def test_told_many_features_the_network_says_the_logarithm_of_all_light() -> None:
     rng = np.random.default_rng(8)
-    network = {name: rng.normal(0.0, 0.3, size).astype(np.float32) for name, size in NETWORKS[MANY].items()}
+    network = {name: rng.normal(0.0, 0.3, size).astype(np.float32) for name, size in network_sizes(MANY).items()}
     alpha, features, directions = rng.random(50), rng.random((50, MANY)), rng.normal(size=(50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     light = deferred_light(network, alpha, rng.random((50, 3)), features, directions)
@@ -125,7 +125,7 @@ def test_highlights_turn_with_the_view_and_nothing_is_added_where_nothing_is() -
     density, colour = strewn()
     plain = bricks_of_grid(density, colour)
     rng = np.random.default_rng(3)
-    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in NETWORKS[FEW].items()}
+    network = {name: rng.normal(0.0, 0.5, size).astype(np.float32) for name, size in network_sizes(FEW).items()}
     features = rng.integers(0, 256, (*plain.density.shape, 8)).astype(np.uint8)
     shiny: Bricks = replace(plain, features=features, network=network)
     differences = []

@@ -49,11 +49,11 @@ def test_a_gaussian_cloud_is_as_opaque_as_its_integral_says(gpu, blob, marched, 
     assert np.abs(rgba[..., :3] - rgba[..., 3:] * blob.colour).max() < 2e-3
 
 
-@pytest.mark.parametrize("features", [FEW, MANY, 0])
+@pytest.mark.parametrize(("features", "width"), [(FEW, 24), (MANY, 32), (MANY, 64), (0, 0)])
 def test_the_shader_equals_the_marcher_in_numpy_for_a_camera_with_shift(
-    gpu, marched, projection_of, random_bricks, features
+    gpu, marched, projection_of, random_bricks, features, width
 ):
-    bricks = random_bricks(3, 128, 0.1, features)
+    bricks = random_bricks(3, 128, 0.1, features, width)
     world_from_field = world_from_field_of_bounds([[-2.0, -1.0, 0.0], [1.0, 2.0, 2.0]])
     camera = look_at((4.0, -3.0, 3.5), (-0.3, 0.2, 1.0))
     intrinsics = np.array([90.0, 96.0, 41.0, 37.0])
