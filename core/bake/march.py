@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..cameras import Camera, pixel_grid, rays_in_field
+from ..field.harmonics import bands_1_to_3
 from .bricks import MANY, NEGLIGIBLE_DENSITY, SIDE, Bricks
 
 F4 = NDArray[np.float32]
@@ -145,17 +146,17 @@ def deferred_light(network: dict[str, F4], alpha: F8, colour: F8, features: F8, 
         directions: [R, 3], unit.
 
     Told FEW features, the network adds to the mean colour, which it is told, too; told MANY, it says the logarithm of
-    the light. Spherical harmonics: those of core/field/directions.py, band 2 beside the
-    direction itself and, with MANY, bands 1 to 3. The idea of shading a ray once, after its features
-    have been added up: Hedman et al., "Baking Neural Radiance Fields for Real-Time View Synthesis" (2021).
+    the light. Spherical harmonics: band 2 beside the direction itself; with MANY, bands 1 to 3. The idea of shading a
+    ray once, after its features have been added up: Hedman et al., "Baking Neural Radiance Fields for Real-Time View
+    Synthesis" (2021).
     """
     coverage = np.maximum(alpha, THIN)[:, None]
     told, mean = features / coverage, colour / coverage
+    harmonics = np.stack(bands_1_to_3(*directions.T), axis=1)
     if features.shape[1] == MANY:
-        logarithm = _ask(network, np.concatenate([told, _harmonics(directions)], axis=1))
+        logarithm = _ask(network, np.concatenate([told, harmonics], axis=1))
         return alpha[:, None] * np.exp(np.minimum(logarithm, BRIGHTEST))
-    band = _harmonics(directions)[:, 3:8]
-    added = _ask(network, np.concatenate([told, mean / (1.0 + mean), directions, band], axis=1))
+    added = _ask(network, np.concatenate([told, mean / (1.0 + mean), directions, harmonics[:, 3:8]], axis=1))
     return np.maximum(colour + alpha[:, None] * added, 0.0)
 
 
@@ -163,29 +164,3 @@ def _ask(network: dict[str, F4], values: F8) -> F8:
     for layer in "12":
         values = np.maximum(values @ network[f"w{layer}"] + network[f"b{layer}"], 0.0)
     return values @ network["w3"] + network["b3"]
-
-
-def _harmonics(directions: F8) -> F8:
-    """[R, 15]: bands 1 to 3."""
-    x, y, z = directions.T
-    xx, yy, zz = x * x, y * y, z * z
-    return np.stack(
-        [
-            -0.4886025119029199 * y,
-            0.4886025119029199 * z,
-            -0.4886025119029199 * x,
-            1.0925484305920792 * x * y,
-            -1.0925484305920792 * y * z,
-            0.31539156525252005 * (3.0 * zz - 1.0),
-            -1.0925484305920792 * x * z,
-            0.5462742152960396 * (xx - yy),
-            -0.5900435899266435 * y * (3.0 * xx - yy),
-            2.890611442640554 * x * y * z,
-            -0.4570457994644658 * y * (5.0 * zz - 1.0),
-            0.3731763325901154 * z * (5.0 * zz - 3.0),
-            -0.4570457994644658 * x * (5.0 * zz - 1.0),
-            1.445305721320277 * z * (xx - yy),
-            -0.5900435899266435 * x * (xx - 3.0 * yy),
-        ],
-        axis=1,
-    )
