@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 from numpy.typing import NDArray
 
 from ..core.errors import Cancelled, UserError
@@ -16,10 +17,11 @@ from .jobs import viewer
 from .jobs.frames import View
 from .properties import settings_of
 from .studio.cameras import intrinsics_of, is_flat, is_perspective, lens_of, parallel_intrinsics_of, pose_of
+from .viewport.compare.settings import OWN_ENGINE
 from .viewport.instances import standing_in
 from .viewport.twin import path_of
 
-ENGINE = viewer.ENGINE
+ENGINE = OWN_ENGINE
 # what Blender's own engines put into the depth of a pixel that nothing was hit in
 NOTHING = 1e10
 
@@ -207,7 +209,15 @@ class VIEWLAYER_PT_radiance_twin_passes(bpy.types.Panel):
 CLASSES = (RadianceTwinEngine, VIEWLAYER_PT_radiance_twin_passes)
 
 
+@persistent
+def _before_rendering(scene: bpy.types.Scene, *_: Any) -> None:
+    """Other engines may need the memory that the fields lie in; ours needs the fields."""
+    if scene is not None and scene.render.engine != ENGINE:
+        viewer.stop()
+
+
 def register() -> None:
+    bpy.app.handlers.render_init.append(_before_rendering)
     for each in CLASSES:
         bpy.utils.register_class(each)
     for panel in _panels():
@@ -219,3 +229,4 @@ def unregister() -> None:
         panel.COMPAT_ENGINES.discard(ENGINE)
     for each in reversed(CLASSES):
         bpy.utils.unregister_class(each)
+    bpy.app.handlers.render_init.remove(_before_rendering)

@@ -11,11 +11,9 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import bpy
 import numpy as np
-from bpy.app.handlers import persistent
 from numpy.typing import NDArray
 
 from ...core.errors import Cancelled, UserError
@@ -28,7 +26,6 @@ from .logs import new_log
 
 Asked = TypeVar("Asked", Answer, FlipAnswer)
 
-ENGINE = "RADIANCE_TWIN"  # ours: see engine.py
 IDLE_SECONDS = 300.0
 SECONDS_BETWEEN_LOOKS = 0.01
 MOST_FAILED = 3
@@ -196,19 +193,10 @@ def stop() -> None:
             _server = None
 
 
-@persistent
-def _before_rendering(scene: bpy.types.Scene, *_: Any) -> None:
-    """Other engines may need the memory that the fields lie in; ours needs the fields."""
-    if scene is not None and scene.render.engine != ENGINE:
-        stop()
-
-
 def register() -> None:
     atexit.register(stop)
-    bpy.app.handlers.render_init.append(_before_rendering)
 
 
 def unregister() -> None:
-    bpy.app.handlers.render_init.remove(_before_rendering)
     atexit.unregister(stop)
     stop()

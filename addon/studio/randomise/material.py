@@ -36,7 +36,7 @@ def change_materials(changes: Changes, scene: bpy.types.Scene, rule: Material, o
         UserError: no material has a Principled BSDF, or nothing that is selected can have a material.
     """
     if rule.swap is not None:
-        _swap(changes, scene, rule, of)
+        _swap(changes, scene, rule, materials_named(rule.swap), of)
     ranges = {name: getattr(rule, name) for name in INPUTS if getattr(rule, name) is not None}
     if rule.colour is None and not ranges:
         return
@@ -69,8 +69,9 @@ def change_textures(changes: Changes, scene: bpy.types.Scene, rule: Texture, of:
                 _paper(changes, material.node_tree, shader.inputs[COLOUR], image)
 
 
-def _swap(changes: Changes, scene: bpy.types.Scene, rule: Material, of: DrawsOf) -> None:
-    choices = materials_named(rule.swap or "")
+def _swap(
+    changes: Changes, scene: bpy.types.Scene, rule: Material, choices: list[bpy.types.Material], of: DrawsOf
+) -> None:
     able = 0
     for root in selected(scene, rule):
         material = of(root.name).choice(choices)
